@@ -1,0 +1,94 @@
+//! Messages of a peer session, and the handle by which others hold one.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use actix::{Message, Recipient};
+use swarmllm_protocol::ids::PeerId;
+use swarmllm_protocol::wire;
+
+use crate::generation::StageReply;
+
+/// An established session as its users hold it; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct SessionHandle {
+    /// The authenticated peer.
+    pub peer: PeerId,
+    /// Number of the session in this process; two sessions with one peer differ in it.
+    pub id: u64,
+    /// Sends a frame.
+    pub send: Recipient<SendFrame>,
+    /// Ends the session.
+    pub close: Recipient<CloseSession>,
+    /// Smoothed round-trip time in microseconds; 0 while unmeasured.
+    pub rtt_us: Arc<AtomicU32>,
+}
+
+impl SessionHandle {
+    /// Smoothed round-trip time in microseconds; 0 while unmeasured.
+    pub fn rtt_us(&self) -> u32 {
+        self.rtt_us.load(Ordering::Relaxed)
+    }
+}
+
+/// Command. Sender: batch_scheduler, generation, peer_directory. No reply: a session whose lanes
+/// are full closes itself, which every user hears as `StageReplyBody::Lost`. Worst size: one
+/// tensor message. When the box is full the sender treats the session as lost.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SendFrame {
+    /// What to send.
+    pub message: wire::Message,
+    /// Where replies about this request go (with `OpenStage`).
+    pub replies: Option<Recipient<StageReply>>,
+}
+
+/// Command. Sender: peer_directory, node_supervisor. Ends the session.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct CloseSession {
+    /// Why, for the log.
+    pub reason: &'static str,
+}
+
+/// Event. Sender: peer_session. Handler: peer_directory.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SessionOpened {
+    /// The new session.
+    pub handle: SessionHandle,
+    /// Address of the other end of the socket.
+    pub remote: SocketAddr,
+    /// Whether this node dialled.
+    pub is_initiator: bool,
+}
+
+/// Event. Sender: peer_session. Handlers: peer_directory and batch_scheduler.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct SessionClosed {
+    /// The peer, when the handshake got that far.
+    pub peer: Option<PeerId>,
+    /// Number of the session.
+    pub id: u64,
+    /// Address of the other end of the socket.
+    pub remote: SocketAddr,
+    /// Why it ended.
+    pub reason: String,
+}
+
+/// Event. Sender: peer_session. Handler: peer_directory. What a peer says about itself and others;
+/// already validated by the wire.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct PeerReported {
+    /// Who says so.
+    pub peer: PeerId,
+    /// Over which session.
+    pub session: u64,
+    /// Address of the other end of the socket.
+    pub remote: SocketAddr,
+    /// `Hello`, `Inventory` or `PeerExchange`.
+    pub body: wire::Body,
+}

@@ -1,0 +1,55 @@
+//! Messages of a shard worker.
+
+use actix::Message;
+use swarmllm_models::sampler::SamplingParams;
+use swarmllm_models::{HiddenRows, SequenceRows, ShardError, ShardInput};
+
+/// Sample a token from a sequence's last row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SampleAt {
+    /// Position the token will take; addresses the random number.
+    pub position: u32,
+    /// How.
+    pub params: SamplingParams,
+}
+
+/// Command. Sender: batch_scheduler. Reply: [`BatchRun`]. Worst size: the step's rows. A full box
+/// or thread answers `Busy`.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<BatchRun, RunBatchError>")]
+pub struct RunBatch {
+    /// Rows of each sequence, in batch order.
+    pub sequences: Vec<SequenceRows>,
+    /// Token ids or hidden rows of all sequences.
+    pub input: ShardInput,
+    /// One entry per sequence; only a last stage samples.
+    pub samples: Vec<Option<SampleAt>>,
+}
+
+/// What a batch gave.
+#[derive(Debug)]
+pub struct BatchRun {
+    /// Hidden rows for the next stage; absent at the last one.
+    pub hidden: Option<HiddenRows>,
+    /// One entry per sequence.
+    pub tokens: Vec<Option<u32>>,
+    /// Time on the compute thread, sampling included.
+    pub compute_us: u32,
+}
+
+/// Why a batch did not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunBatchError {
+    /// The engine refused it.
+    #[error(transparent)]
+    Shard(#[from] ShardError),
+    /// The thread has enough to do.
+    #[error("the compute thread is busy: try again")]
+    Busy,
+    /// Fewer logits rows than asked for.
+    #[error("the engine gave fewer logits rows than asked for")]
+    LogitsMissing,
+    /// The engine panicked; the shard is gone.
+    #[error("the engine stopped on an internal error; the node is loading the shard again")]
+    Panicked,
+}

@@ -1,0 +1,244 @@
+//! The hyper-parameters of a model, from its metadata alone.
+//!
+//! Called by `model` on opening; read by `shard` and `arch`. Every size is bounded here, so that
+//! later products of sizes cannot overflow.
+//! Errors: [`ConfigError`] names the key that is missing or contradicts another.
+//! Source: the GGUF specification and the keys that llama.cpp's converter writes.
+
+use crate::gguf::{Gguf, GgufError};
+
+/// Largest number of layers; the deepest known models have below 200.
+const MAX_LAYERS: u32 = 4096;
+/// Largest width of any row.
+const MAX_WIDTH: u32 = 1 << 20;
+/// Largest vocabulary.
+const MAX_VOCABULARY: u32 = 1 << 22;
+/// Largest context, also the bound on positions.
+const MAX_CONTEXT: u32 = 1 << 26;
+
+/// Why the metadata describes no model that can run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A key is missing or has another type.
+    #[error(transparent)]
+    Metadata(#[from] GgufError),
+    /// A key's value is impossible, or contradicts another key.
+    #[error("the metadata key {key:?} is {value}: {why}")]
+    Value {
+        /// The key.
+        key: String,
+        /// Its value.
+        value: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// How positions become angles.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RopeConfig {
+    /// The base of the geometric row of wave lengths.
+    pub base: f32,
+    /// How many leading values of a head are rotated.
+    pub n_rotated: u32,
+    /// Positions are divided by this (linear scaling); 1 is none.
+    pub linear_factor: f32,
+}
+
+/// The hyper-parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelConfig {
+    /// `general.architecture`.
+    pub architecture: String,
+    /// Number of layers.
+    pub n_layers: u32,
+    /// Width of the residual stream.
+    pub hidden: u32,
+    /// Query heads per layer.
+    pub n_heads: u32,
+    /// Key-value heads per layer.
+    pub n_kv_heads: u32,
+    /// Values per head.
+    pub head_dim: u32,
+    /// Width of the feed-forward block.
+    pub feed_forward: u32,
+    /// Number of tokens.
+    pub vocab: u32,
+    /// Longest context it was trained for.
+    pub context_length: u32,
+    /// Rotary embedding.
+    pub rope: RopeConfig,
+    /// Added under the root of the norms.
+    pub rms_epsilon: f32,
+    /// Tokens after which a generation ends, as far as numbers in the metadata say.
+    pub end_tokens: Vec<u32>,
+}
+
+struct Keys<'a> {
+    gguf: &'a Gguf,
+    architecture: &'a str,
+}
+
+impl Keys<'_> {
+    fn name(&self, key: &str) -> String {
+        format!("{}.{key}", self.architecture)
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.gguf.value(&self.name(key)).is_some()
+    }
+
+    fn size(&self, key: &str, most: u32) -> Result<u32, ConfigError> {
+        let name = self.name(key);
+        let value = self.gguf.get_u32(&name)?;
+        if value == 0 || value > most {
+            return Err(bad(&name, value, format!("it must be from 1 to {most}")));
+        }
+        Ok(value)
+    }
+
+    fn size_or(&self, key: &str, most: u32, default: u32) -> Result<u32, ConfigError> {
+        if self.has(key) { self.size(key, most) } else { Ok(default) }
+    }
+
+    fn positive_or(&self, key: &str, default: f32) -> Result<f32, ConfigError> {
+        if !self.has(key) {
+            return Ok(default);
+        }
+        let name = self.name(key);
+        let value = self.gguf.get_f32(&name)?;
+        if !value.is_finite() || value <= 0.0 {
+            return Err(bad(&name, value, "it must be positive".into()));
+        }
+        Ok(value)
+    }
+}
+
+fn bad(key: &str, value: impl std::fmt::Display, why: String) -> ConfigError {
+    ConfigError::Value { key: key.into(), value: value.to_string(), why }
+}
+
+impl ModelConfig {
+    /// Reads the hyper-parameters.
+    pub fn from_gguf(gguf: &Gguf) -> Result<Self, ConfigError> {
+        let architecture = gguf.get_str("general.architecture")?;
+        let keys = Keys { gguf, architecture };
+        let hidden = keys.size("embedding_length", MAX_WIDTH)?;
+        let n_heads = keys.size("attention.head_count", MAX_WIDTH)?;
+        let n_kv_heads = keys.size_or("attention.head_count_kv", MAX_WIDTH, n_heads)?;
+        if !n_heads.is_multiple_of(n_kv_heads) {
+            let why = format!("{n_heads} query heads cannot share that many");
+            return Err(bad(&keys.name("attention.head_count_kv"), n_kv_heads, why));
+        }
+        let head_dim = head_dim(&keys, hidden, n_heads)?;
+        if n_heads.checked_mul(head_dim).is_none_or(|width| width > MAX_WIDTH) {
+            let why = format!("with heads of {head_dim} values a row is too wide");
+            return Err(bad(&keys.name("attention.head_count"), n_heads, why));
+        }
+        Ok(Self {
+            architecture: architecture.into(),
+            n_layers: keys.size("block_count", MAX_LAYERS)?,
+            hidden,
+            n_heads,
+            n_kv_heads,
+            head_dim,
+            feed_forward: keys.size("feed_forward_length", MAX_WIDTH)?,
+            vocab: vocabulary(&keys)?,
+            context_length: keys.size("context_length", MAX_CONTEXT)?,
+            rope: rope(&keys, head_dim)?,
+            rms_epsilon: {
+                let name = keys.name("attention.layer_norm_rms_epsilon");
+                let value = gguf.get_f32(&name)?;
+                if !(0.0..1.0).contains(&value) {
+                    return Err(bad(&name, value, "it must be from 0 to 1".into()));
+                }
+                value
+            },
+            end_tokens: end_tokens(gguf),
+        })
+    }
+
+    /// Width of the queries of one row.
+    pub fn query_width(&self) -> usize {
+        self.n_heads as usize * self.head_dim as usize
+    }
+
+    /// Width of the keys (or values) of one row.
+    pub fn kv_width(&self) -> usize {
+        self.n_kv_heads as usize * self.head_dim as usize
+    }
+}
+
+fn head_dim(keys: &Keys<'_>, hidden: u32, n_heads: u32) -> Result<u32, ConfigError> {
+    let default = hidden / n_heads;
+    let head_dim = keys.size_or("attention.key_length", MAX_WIDTH, default)?;
+    let name = keys.name("attention.key_length");
+    if head_dim == default && !keys.has("attention.key_length") && default * n_heads != hidden {
+        let why = format!("{hidden} values cannot be shared by {n_heads} heads");
+        return Err(bad(&keys.name("attention.head_count"), n_heads, why));
+    }
+    if head_dim < 2 || !head_dim.is_multiple_of(2) {
+        return Err(bad(&name, head_dim, "heads need an even number of values".into()));
+    }
+    let value_length = keys.size_or("attention.value_length", MAX_WIDTH, head_dim)?;
+    if value_length != head_dim {
+        let why = format!("keys have {head_dim} values per head; both must be equal here");
+        return Err(bad(&keys.name("attention.value_length"), value_length, why));
+    }
+    Ok(head_dim)
+}
+
+fn vocabulary(keys: &Keys<'_>) -> Result<u32, ConfigError> {
+    const TOKENS: &str = "tokenizer.ggml.tokens";
+    let tokens = keys.gguf.value(TOKENS).is_some().then(|| keys.gguf.get_array(TOKENS));
+    let tokens = tokens.transpose()?.map(|tokens| tokens.len() as u32);
+    let name = keys.name("vocab_size");
+    match (keys.has("vocab_size"), tokens) {
+        (false, None) => Err(GgufError::MissingKey(name).into()),
+        (false, Some(0)) => Err(bad(TOKENS, 0, "there must be tokens".into())),
+        (false, Some(tokens)) => Ok(tokens),
+        (true, tokens) => {
+            let size = keys.size("vocab_size", MAX_VOCABULARY)?;
+            match tokens {
+                Some(tokens) if tokens > size => {
+                    Err(bad(&name, size, format!("{TOKENS} has {tokens} entries")))
+                }
+                _ => Ok(size),
+            }
+        }
+    }
+}
+
+fn rope(keys: &Keys<'_>, head_dim: u32) -> Result<RopeConfig, ConfigError> {
+    let n_rotated = keys.size_or("rope.dimension_count", MAX_WIDTH, head_dim)?;
+    if n_rotated > head_dim || !n_rotated.is_multiple_of(2) {
+        let why = format!("it must be even and at most {head_dim}, the values of a head");
+        return Err(bad(&keys.name("rope.dimension_count"), n_rotated, why));
+    }
+    let linear_factor = if keys.has("rope.scaling.type") {
+        let name = keys.name("rope.scaling.type");
+        match keys.gguf.get_str(&name)? {
+            "none" => 1.0,
+            "linear" => keys.positive_or("rope.scaling.factor", 1.0)?,
+            other => {
+                let why = "this scaling is not supported yet (none and linear are)";
+                return Err(bad(&name, other, why.into()));
+            }
+        }
+    } else {
+        // Older converters wrote only this key, for linear scaling.
+        keys.positive_or("rope.scale_linear", 1.0)?
+    };
+    Ok(RopeConfig { base: keys.positive_or("rope.freq_base", 10_000.0)?, n_rotated, linear_factor })
+}
+
+fn end_tokens(gguf: &Gguf) -> Vec<u32> {
+    let mut ids: Vec<u32> = ["eos_token_id", "eot_token_id", "eom_token_id"]
+        .iter()
+        .filter_map(|key| gguf.get_u32(&format!("tokenizer.ggml.{key}")).ok())
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}

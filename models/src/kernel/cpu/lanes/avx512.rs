@@ -1,0 +1,112 @@
+//! [`Lanes`] on AVX-512 with VNNI: one register of 16 lanes.
+//!
+//! Called by `kernel::cpu::linear`. `vpdpbusd` multiplies unsigned by signed bytes and sums four
+//! products without saturation, so signed weights are stored with 128 added and the surplus
+//! `128 * sum(x)` is taken off at the start of the chain.
+
+use std::arch::x86_64::*;
+
+use super::Lanes;
+
+/// The implementation; it has no values.
+pub struct Avx512;
+
+// SAFETY: the functions follow the trait's contract; each is one or two instructions of AVX-512
+// F, BW or VNNI.
+unsafe impl Lanes for Avx512 {
+    type Int = __m512i;
+    type Float = __m512;
+    type Bytes = __m512i;
+
+    #[inline(always)]
+    unsafe fn splat_int(value: i32) -> __m512i {
+        unsafe { _mm512_set1_epi32(value) }
+    }
+    #[inline(always)]
+    unsafe fn load_i8(from: *const u8) -> __m512i {
+        unsafe { _mm512_cvtepi8_epi32(_mm_loadu_si128(from.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn load_u8(from: *const u8) -> __m512i {
+        unsafe { _mm512_cvtepu8_epi32(_mm_loadu_si128(from.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn add_int(a: __m512i, b: __m512i) -> __m512i {
+        unsafe { _mm512_add_epi32(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn mul_int(a: __m512i, b: __m512i) -> __m512i {
+        unsafe { _mm512_mullo_epi32(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn to_float(a: __m512i) -> __m512 {
+        unsafe { _mm512_cvtepi32_ps(a) }
+    }
+    #[inline(always)]
+    unsafe fn load_bytes(from: *const u8) -> __m512i {
+        unsafe { _mm512_loadu_si512(from.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn shift_right<const SHIFT: u32>(a: __m512i, mask: u8) -> __m512i {
+        unsafe {
+            _mm512_and_si512(_mm512_srli_epi16::<SHIFT>(a), _mm512_set1_epi8(mask.cast_signed()))
+        }
+    }
+    #[inline(always)]
+    unsafe fn shift_left<const SHIFT: u32>(a: __m512i, mask: u8) -> __m512i {
+        unsafe {
+            _mm512_and_si512(_mm512_slli_epi16::<SHIFT>(a), _mm512_set1_epi8(mask.cast_signed()))
+        }
+    }
+    #[inline(always)]
+    unsafe fn or(a: __m512i, b: __m512i) -> __m512i {
+        unsafe { _mm512_or_si512(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn dot(sum: __m512i, w: __m512i, x: i32) -> __m512i {
+        unsafe { _mm512_dpbusd_epi32(sum, w, _mm512_set1_epi32(x)) }
+    }
+    #[inline(always)]
+    unsafe fn biased_start(x_sum: i32) -> __m512i {
+        unsafe { _mm512_set1_epi32(-128 * x_sum) }
+    }
+    #[inline(always)]
+    unsafe fn dot_biased(sum: __m512i, w: __m512i, x: i32) -> __m512i {
+        unsafe { Self::dot(sum, w, x) }
+    }
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> __m512 {
+        unsafe { _mm512_set1_ps(value) }
+    }
+    #[inline(always)]
+    unsafe fn load_f16(from: *const u8) -> __m512 {
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn load_bf16(from: *const u8) -> __m512 {
+        unsafe {
+            let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_f32(from: *const u8) -> __m512 {
+        unsafe { _mm512_loadu_ps(from.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn store(to: *mut f32, a: __m512) {
+        unsafe { _mm512_storeu_ps(to, a) }
+    }
+    #[inline(always)]
+    unsafe fn add(a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_add_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn mul(a: __m512, b: __m512) -> __m512 {
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn mul_add(a: __m512, b: __m512, c: __m512) -> __m512 {
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+}

@@ -1,0 +1,78 @@
+//! Sixteen output rows side by side: the operations that the interleaved kernels are written in.
+//!
+//! Called by `quant` (each format's `fold_group`) and instantiated by `kernel::cpu::linear`.
+//! A lane is one output row; no operation mixes lanes, so the width of the registers below cannot
+//! change a result. Integer operations are exact; float operations are single IEEE operations.
+//!
+//! Shapes: `Int` 16 x i32, `Float` 16 x f32, `Bytes` 16 x 4 bytes (four consecutive weights of
+//! each row).
+
+#[cfg(target_arch = "x86_64")]
+pub mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub mod avx512;
+
+/// Number of output rows in one interleaved group.
+pub const LANES: usize = 16;
+
+/// The operations, one implementation per instruction set.
+///
+/// # Safety
+///
+/// Every function needs the instruction set of its implementation, and pointers that are readable
+/// (or writable) for the stated number of elements at any alignment.
+#[expect(clippy::missing_safety_doc, reason = "one rule for all functions, stated at the trait")]
+pub unsafe trait Lanes {
+    /// 16 x i32.
+    type Int: Copy;
+    /// 16 x f32.
+    type Float: Copy;
+    /// 16 x 4 bytes.
+    type Bytes: Copy;
+
+    /// The same number in every lane.
+    unsafe fn splat_int(value: i32) -> Self::Int;
+    /// 16 signed bytes, widened.
+    unsafe fn load_i8(from: *const u8) -> Self::Int;
+    /// 16 unsigned bytes, widened.
+    unsafe fn load_u8(from: *const u8) -> Self::Int;
+    /// Sum of lanes.
+    unsafe fn add_int(a: Self::Int, b: Self::Int) -> Self::Int;
+    /// Product of lanes, low 32 bits.
+    unsafe fn mul_int(a: Self::Int, b: Self::Int) -> Self::Int;
+    /// The nearest floats, ties to even.
+    unsafe fn to_float(a: Self::Int) -> Self::Float;
+
+    /// 64 bytes.
+    unsafe fn load_bytes(from: *const u8) -> Self::Bytes;
+    /// `(byte >> SHIFT) & mask`.
+    unsafe fn shift_right<const SHIFT: u32>(a: Self::Bytes, mask: u8) -> Self::Bytes;
+    /// `(byte << SHIFT) & mask`.
+    unsafe fn shift_left<const SHIFT: u32>(a: Self::Bytes, mask: u8) -> Self::Bytes;
+    /// Bitwise or.
+    unsafe fn or(a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+
+    /// `sum + w . x` per lane; `w` are bytes 0..=127, `x` four i8, the same for every lane.
+    unsafe fn dot(sum: Self::Int, w: Self::Bytes, x: i32) -> Self::Int;
+    /// Where a chain of [`Lanes::dot_biased`] starts; `x_sum` is the sum of all its `x`.
+    unsafe fn biased_start(x_sum: i32) -> Self::Int;
+    /// As [`Lanes::dot`] for bytes that stand for `byte - 128`.
+    unsafe fn dot_biased(sum: Self::Int, w: Self::Bytes, x: i32) -> Self::Int;
+
+    /// The same number in every lane.
+    unsafe fn splat(value: f32) -> Self::Float;
+    /// 16 f16.
+    unsafe fn load_f16(from: *const u8) -> Self::Float;
+    /// 16 bf16.
+    unsafe fn load_bf16(from: *const u8) -> Self::Float;
+    /// 16 f32.
+    unsafe fn load_f32(from: *const u8) -> Self::Float;
+    /// Writes 16 f32.
+    unsafe fn store(to: *mut f32, a: Self::Float);
+    /// `a + b`.
+    unsafe fn add(a: Self::Float, b: Self::Float) -> Self::Float;
+    /// `a * b`.
+    unsafe fn mul(a: Self::Float, b: Self::Float) -> Self::Float;
+    /// `a * b + c`, rounded once.
+    unsafe fn mul_add(a: Self::Float, b: Self::Float, c: Self::Float) -> Self::Float;
+}

@@ -1,0 +1,21 @@
+//! The memory of sequences: keys and values in pages of [`PAGE_TOKENS`] positions.
+//!
+//! Called by `shard` (owns one [`KvPages`] per layer), attention (reads and writes it), and by the
+//! owner of a shard, who hands out page numbers with [`PageAllocator`].
+//!
+//! Shapes: a page of one layer holds, per key-value head, keys as `[head_dim][PAGE_TOKENS]` (so
+//! that scores of 32 positions are computed side by side) and values as `[PAGE_TOKENS][head_dim]`.
+//! A sequence names its pages in order; position p is in its page number p / PAGE_TOKENS. The same
+//! page number is used in every layer. Memory is reserved at the start but taken from the system
+//! only when a page is first written.
+//!
+//! Errors: [`OutOfPages`]. Absent on purpose: the prefix tree, quantised pages.
+
+mod allocator;
+mod pages;
+
+pub use allocator::{OutOfPages, PageAllocator};
+pub use pages::{KvPages, KvShape, KvType};
+
+/// Positions per page; also the tile of attention, so a tile never crosses a page.
+pub const PAGE_TOKENS: u32 = 32;

@@ -1,0 +1,483 @@
+//! A shard: layers a..b of a model and nothing else, ready to compute.
+//!
+//! Called by the shard worker actor and by the doors that run without a swarm. The first shard
+//! eats tokens, the last gives logits, others take and give rows of the residual stream.
+//!
+//! Shapes: rows of all sequences follow each other in batch order; hidden rows are little-endian
+//! f32 or f16. Positions of a sequence are consecutive and lie in its pages.
+//!
+//! Errors: [`ShardError`]; every input is checked against the model and the pages before anything
+//! is computed or written. A failed call changes nothing.
+
+use std::{ops::Range, sync::Arc};
+
+use burn::tensor::Tensor;
+use bytes::Bytes;
+
+use crate::{
+    arch::{self, Architecture, UnknownArchitecture},
+    backend::{CpuContext, DeviceChoice, DeviceError, Engine},
+    config::ModelConfig,
+    kernel::cpu::{
+        Level, Pool,
+        attention::{BatchPlan, SequencePlan},
+        half_float,
+        level::{LevelUnavailable, SimdLevel},
+    },
+    kv::{KvType, PAGE_TOKENS},
+    layer::{LoadError, Loader, Pass, Rope},
+    model::Model,
+};
+
+/// Whether the residual stream is rounded at layer borders (NUMERICS.md).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RunProfile {
+    /// Not rounded; 4 bytes per value between stages.
+    F32,
+    /// Rounded to f16 at every border between two layers, cut or not; 2 bytes per value.
+    #[default]
+    F16,
+}
+
+/// How to load and run a shard.
+#[derive(Clone, Debug)]
+pub struct ShardOptions {
+    /// Where to compute.
+    pub device: DeviceChoice,
+    /// Threads of the CPU kernels.
+    pub threads: usize,
+    /// Rounding at layer borders.
+    pub profile: RunProfile,
+    /// Type of the cache.
+    pub kv: KvType,
+    /// Instruction set of the CPU kernels.
+    pub simd: SimdLevel,
+    /// Pages of the cache, of [`PAGE_TOKENS`] positions each; memory is taken when used.
+    pub kv_pages: u32,
+}
+
+impl Default for ShardOptions {
+    fn default() -> Self {
+        Self {
+            device: DeviceChoice::default(),
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            profile: RunProfile::default(),
+            kv: KvType::default(),
+            simd: SimdLevel::default(),
+            kv_pages: 256,
+        }
+    }
+}
+
+/// The rows of one sequence in a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SequenceRows {
+    /// All its pages in order, from position 0 on.
+    pub pages: Vec<u32>,
+    /// Position of its first row; all earlier positions were computed before.
+    pub first_position: u32,
+    /// Number of rows.
+    pub n_rows: u32,
+    /// Which rows' logits are wanted; of meaning on the last shard only.
+    pub logits: LogitsWanted,
+}
+
+/// Which logits a sequence wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogitsWanted {
+    /// None, while a prompt is not read to its end.
+    None,
+    /// The last row's.
+    Last,
+    /// Every row's.
+    All,
+}
+
+/// What goes into a shard.
+#[derive(Clone, Debug)]
+pub enum ShardInput {
+    /// Token ids, for a shard with layer 0.
+    Tokens(Vec<u32>),
+    /// Rows of the residual stream, for the others.
+    Hidden(HiddenRows),
+}
+
+/// Element type of hidden rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BorderType {
+    /// f32, little endian.
+    F32,
+    /// f16, little endian.
+    F16,
+}
+
+impl BorderType {
+    /// Bytes per value.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+        }
+    }
+}
+
+/// Rows of the residual stream between two shards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HiddenRows {
+    /// Element type: that of the run profile.
+    pub dtype: BorderType,
+    /// Number of rows.
+    pub n_rows: u32,
+    /// Values per row.
+    pub hidden: u32,
+    /// The rows, little endian.
+    pub bytes: Bytes,
+}
+
+/// Logits of the wanted rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Logits {
+    /// Number of rows.
+    pub n_rows: u32,
+    /// Values per row.
+    pub vocab: u32,
+    /// The rows.
+    pub values: Vec<f32>,
+}
+
+/// What comes out of a shard.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ShardOutput {
+    /// All rows, for the next shard.
+    Hidden(HiddenRows),
+    /// The wanted rows' logits, from the last shard.
+    Logits(Logits),
+}
+
+/// Why a shard cannot be loaded, or a batch cannot be run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ShardError {
+    /// The range is empty or goes beyond the model.
+    #[error("layers {start}..{end} are no part of the model's 0..{n_layers}")]
+    Layers {
+        /// First layer.
+        start: u32,
+        /// Behind the last layer.
+        end: u32,
+        /// Layers of the model.
+        n_layers: u32,
+    },
+    /// Not an architecture of ours.
+    #[error(transparent)]
+    Architecture(#[from] UnknownArchitecture),
+    /// Tensors are missing or unusable.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The device cannot be used.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The processor lacks the instruction set.
+    #[error(transparent)]
+    Level(#[from] LevelUnavailable),
+    /// The system gave no threads.
+    #[error("cannot start the kernels' threads: {0}")]
+    Threads(std::io::Error),
+    /// The batch or its input is wrong.
+    #[error("bad batch: {0}")]
+    Batch(String),
+    /// The device failed while computing.
+    #[error("the device failed: {0}")]
+    Compute(String),
+}
+
+/// Layers a..b of a model.
+pub struct Shard {
+    config: Arc<ModelConfig>,
+    layers: Range<u32>,
+    options: ShardOptions,
+    weight_bytes: u64,
+    engine: Engine,
+    rope: Rope,
+    network: Box<dyn Architecture>,
+}
+
+impl Shard {
+    /// Loads the tensors of these layers, and of no others.
+    pub fn load(
+        model: &Model,
+        layers: Range<u32>,
+        options: &ShardOptions,
+    ) -> Result<Self, ShardError> {
+        let level = Level::resolve(options.simd)?;
+        let pool = Pool::new(options.threads).map_err(ShardError::Threads)?;
+        let engine = match options.device {
+            DeviceChoice::Cpu => Engine::cpu(CpuContext { level, pool }),
+            device => Engine::plain(device)?,
+        };
+        Self::load_on(model, layers, options, engine)
+    }
+
+    /// As [`Shard::load`] with an engine made before; tests compare engines this way.
+    pub fn load_on(
+        model: &Model,
+        layers: Range<u32>,
+        options: &ShardOptions,
+        engine: Engine,
+    ) -> Result<Self, ShardError> {
+        let config = model.config();
+        let n_layers = config.n_layers;
+        if layers.is_empty() || layers.end > n_layers {
+            let Range { start, end } = layers;
+            return Err(ShardError::Layers { start, end, n_layers });
+        }
+        let load = arch::loader(&config.architecture, model.gguf())?;
+        let loader = Loader {
+            gguf: model.gguf(),
+            config,
+            engine: &engine,
+            kv: options.kv,
+            kv_pages: options.kv_pages,
+        };
+        let rope = Rope::load(&loader)?;
+        let network = load(&loader, layers.clone())?;
+        Ok(Self {
+            config: model.config_arc(),
+            weight_bytes: model.weight_bytes(layers.clone()),
+            layers,
+            options: options.clone(),
+            engine,
+            rope,
+            network,
+        })
+    }
+
+    /// The layers it has.
+    pub fn layers(&self) -> Range<u32> {
+        self.layers.clone()
+    }
+
+    /// Bytes of its weights in the file.
+    pub fn weight_bytes(&self) -> u64 {
+        self.weight_bytes
+    }
+
+    /// How it was loaded.
+    pub fn options(&self) -> &ShardOptions {
+        &self.options
+    }
+
+    fn is_first(&self) -> bool {
+        self.layers.start == 0
+    }
+
+    fn is_last(&self) -> bool {
+        self.layers.end == self.config.n_layers
+    }
+
+    fn border(&self) -> BorderType {
+        match self.options.profile {
+            RunProfile::F32 => BorderType::F32,
+            RunProfile::F16 => BorderType::F16,
+        }
+    }
+
+    /// Runs a batch through the layers. Rows of all sequences are concatenated in batch order.
+    pub fn forward(
+        &mut self,
+        batch: &[SequenceRows],
+        input: ShardInput,
+    ) -> Result<ShardOutput, ShardError> {
+        let plan = self.plan(batch)?;
+        let n_rows = plan.n_rows;
+        let mut x = self.enter(input, n_rows)?;
+        let pass = Pass { plan: Arc::new(plan) };
+        for index in self.layers.clone() {
+            let is_border = index + 1 < self.config.n_layers;
+            let round = is_border && self.options.profile == RunProfile::F16;
+            x = self.network.layer(index, x, &pass, round);
+        }
+        if self.is_last() { self.logits(batch, x) } else { self.leave(x, n_rows) }
+    }
+
+    /// Checks the batch against the pages and lays it out.
+    fn plan(&self, batch: &[SequenceRows]) -> Result<BatchPlan, ShardError> {
+        let mut plan = BatchPlan::default();
+        let mut positions = Vec::new();
+        // (page, whether it is written): a page written for one sequence belongs to no other.
+        let mut used = Vec::new();
+        for (i, rows) in batch.iter().enumerate() {
+            let bad = |why: String| ShardError::Batch(format!("sequence {i}: {why}"));
+            if rows.n_rows == 0 {
+                return Err(bad("it has no rows".into()));
+            }
+            let end = u64::from(rows.first_position) + u64::from(rows.n_rows);
+            let room = rows.pages.len() as u64 * u64::from(PAGE_TOKENS);
+            if end > room {
+                return Err(bad(format!(
+                    "positions up to {end} do not fit its {} pages, {room} positions",
+                    rows.pages.len()
+                )));
+            }
+            if let Some(page) = rows.pages.iter().find(|p| **p >= self.options.kv_pages) {
+                let n_pages = self.options.kv_pages;
+                return Err(bad(format!("page {page} does not exist, there are {n_pages}")));
+            }
+            let end = end as u32;
+            let first_written = (rows.first_position / PAGE_TOKENS) as usize;
+            let pages = &rows.pages[..end.div_ceil(PAGE_TOKENS) as usize];
+            used.extend(pages.iter().enumerate().map(|(n, page)| (*page, n >= first_written)));
+            positions.extend(rows.first_position..end);
+            plan.sequences.push(SequencePlan {
+                pages: pages.to_vec(),
+                first_position: rows.first_position,
+                first_row: plan.n_rows,
+                n_rows: rows.n_rows as usize,
+            });
+            plan.n_rows += rows.n_rows as usize;
+        }
+        if plan.n_rows == 0 {
+            return Err(ShardError::Batch("it has no sequences".into()));
+        }
+        used.sort_unstable();
+        for pair in used.windows(2) {
+            if pair[0].0 == pair[1].0 && pair[1].1 {
+                let page = pair[0].0;
+                return Err(ShardError::Batch(format!("page {page} is written and used twice")));
+            }
+        }
+        plan.rotation = self.rope.table(&positions);
+        Ok(plan)
+    }
+
+    fn enter(&self, input: ShardInput, n_rows: usize) -> Result<Tensor<2>, ShardError> {
+        match input {
+            ShardInput::Tokens(tokens) => {
+                if !self.is_first() {
+                    let why = format!("layer {} wants hidden rows, not tokens", self.layers.start);
+                    return Err(ShardError::Batch(why));
+                }
+                if tokens.len() != n_rows {
+                    let why = format!("{} tokens for {n_rows} rows", tokens.len());
+                    return Err(ShardError::Batch(why));
+                }
+                if let Some(token) = tokens.iter().find(|t| **t >= self.config.vocab) {
+                    let vocab = self.config.vocab;
+                    let why = format!("token {token} does not exist, there are {vocab}");
+                    return Err(ShardError::Batch(why));
+                }
+                self.network
+                    .embed(&tokens)
+                    .ok_or_else(|| ShardError::Batch("this shard has no embedding".into()))
+            }
+            ShardInput::Hidden(rows) => {
+                if self.is_first() {
+                    return Err(ShardError::Batch("layer 0 wants tokens, not rows".into()));
+                }
+                self.read_rows(&rows, n_rows)
+            }
+        }
+    }
+
+    fn read_rows(&self, rows: &HiddenRows, n_rows: usize) -> Result<Tensor<2>, ShardError> {
+        let hidden = self.config.hidden as usize;
+        if rows.dtype != self.border() {
+            let (profile, dtype) = (self.options.profile, rows.dtype);
+            let why = format!("rows are {dtype:?}, the run profile is {profile:?}");
+            return Err(ShardError::Batch(why));
+        }
+        if rows.n_rows as usize != n_rows || rows.hidden as usize != hidden {
+            let why = format!(
+                "input is {} rows of {} values, expected {n_rows} of {hidden}",
+                rows.n_rows, rows.hidden
+            );
+            return Err(ShardError::Batch(why));
+        }
+        if rows.bytes.len() != n_rows * hidden * rows.dtype.bytes() {
+            let why = format!("{} bytes for {n_rows} rows of {hidden}", rows.bytes.len());
+            return Err(ShardError::Batch(why));
+        }
+        let values = match rows.dtype {
+            BorderType::F32 => {
+                rows.bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+            }
+            BorderType::F16 => (rows.bytes.as_chunks().0.iter())
+                .map(|b| half_float::to_f32(u16::from_le_bytes(*b)))
+                .collect(),
+        };
+        Ok(self.engine.rows(values, hidden))
+    }
+
+    fn leave(&self, x: Tensor<2>, n_rows: usize) -> Result<ShardOutput, ShardError> {
+        let values = host(x)?;
+        let dtype = self.border();
+        let bytes: Vec<u8> = match dtype {
+            BorderType::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            BorderType::F16 => {
+                let mut narrow = vec![0u16; values.len()];
+                half_float::narrow(&values, &mut narrow);
+                narrow.iter().flat_map(|v| v.to_le_bytes()).collect()
+            }
+        };
+        Ok(ShardOutput::Hidden(HiddenRows {
+            dtype,
+            n_rows: n_rows as u32,
+            hidden: self.config.hidden,
+            bytes: bytes.into(),
+        }))
+    }
+
+    fn logits(&self, batch: &[SequenceRows], x: Tensor<2>) -> Result<ShardOutput, ShardError> {
+        let vocab = self.config.vocab;
+        let mut wanted: Vec<Range<usize>> = Vec::new();
+        let mut first = 0;
+        for rows in batch {
+            let end = first + rows.n_rows as usize;
+            match rows.logits {
+                LogitsWanted::None => {}
+                LogitsWanted::Last => wanted.push(end - 1..end),
+                LogitsWanted::All => wanted.push(first..end),
+            }
+            first = end;
+        }
+        let n_rows: usize = wanted.iter().map(Range::len).sum();
+        if n_rows == 0 {
+            return Ok(ShardOutput::Logits(Logits { n_rows: 0, vocab, values: Vec::new() }));
+        }
+        let x = if n_rows == first {
+            x
+        } else {
+            Tensor::cat(wanted.into_iter().map(|rows| x.clone().slice([rows])).collect(), 0)
+        };
+        let logits = self
+            .network
+            .head(x)
+            .ok_or_else(|| ShardError::Batch("this shard has no output head".into()))?;
+        let values = host(logits)?;
+        Ok(ShardOutput::Logits(Logits { n_rows: n_rows as u32, vocab, values }))
+    }
+}
+
+impl std::fmt::Debug for Shard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Range { start, end } = self.layers;
+        write!(f, "Shard({} {start}..{end})", self.config.architecture)
+    }
+}
+
+/// Brings a tensor's values to the host; a device's failure shows here.
+fn host(x: Tensor<2>) -> Result<Vec<f32>, ShardError> {
+    let data = x.try_into_data().map_err(|error| ShardError::Compute(error.to_string()))?;
+    data.try_into_vec().map_err(|error| ShardError::Compute(format!("{error:?}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_can_move_to_its_thread() {
+        fn check<T: Send + 'static>() {}
+        check::<Shard>();
+    }
+}

@@ -1,0 +1,196 @@
+//! What the tests share: small random models of every format, and a runner over cut points.
+
+#![allow(dead_code, unreachable_pub, reason = "every test file uses a part of it")]
+
+use std::ops::Range;
+
+use half::f16;
+use swarmllm_models::{
+    LogitsWanted, Model, SequenceRows, Shard, ShardInput, ShardOptions, ShardOutput,
+    gguf::{GgufWriter, MetadataArray, MetadataValue, TensorType},
+};
+
+/// A small deterministic generator (SplitMix64).
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+
+    /// From -1 to 1.
+    pub fn float(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1u32 << 23) as f32 - 1.0
+    }
+}
+
+/// Random bytes of `n_values` weights of about `scale`.
+pub fn weights(kind: TensorType, n_values: usize, scale: f32, random: &mut Random) -> Vec<u8> {
+    let n_blocks = n_values / kind.block_values() as usize;
+    let mut out = Vec::new();
+    let half = |value: f32| f16::from_f32(value).to_le_bytes();
+    for _ in 0..n_blocks {
+        if kind == TensorType::F32 {
+            out.extend((random.float() * scale).to_le_bytes());
+            continue;
+        } else if kind == TensorType::F16 {
+            out.extend(half(random.float() * scale));
+            continue;
+        } else if kind == TensorType::BF16 {
+            out.extend(((random.float() * scale).to_bits() >> 16).to_le_bytes()[..2].iter());
+            continue;
+        }
+        let mut block: Vec<u8> = (0..kind.block_bytes()).map(|_| random.next() as u8).collect();
+        let jitter = scale * (1.0 + 0.5 * random.float());
+        // Scales sit at fixed places of each block; everything else may be any byte.
+        match kind.name() {
+            "Q8_0" => block[..2].copy_from_slice(&half(jitter / 128.0)),
+            "Q4_0" => block[..2].copy_from_slice(&half(jitter / 8.0)),
+            "Q5_0" => block[..2].copy_from_slice(&half(jitter / 16.0)),
+            "Q5_1" => {
+                block[..2].copy_from_slice(&half(jitter / 16.0));
+                block[2..4].copy_from_slice(&half(-jitter));
+            }
+            "Q4_K" | "Q5_K" => {
+                let levels = if kind == TensorType::Q4_K { 8.0 } else { 16.0 };
+                block[..2].copy_from_slice(&half(jitter / levels / 32.0));
+                block[2..4].copy_from_slice(&half(jitter / 32.0));
+            }
+            "Q6_K" => block[208..].copy_from_slice(&half(jitter / 32.0 / 64.0)),
+            other => panic!("no random weights of {other}"),
+        }
+        out.extend(block);
+    }
+    out
+}
+
+/// The shape of a random model.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    pub hidden: usize,
+    pub n_heads: usize,
+    pub n_kv_heads: usize,
+    pub head_dim: usize,
+    pub feed_forward: usize,
+    pub n_layers: usize,
+    pub vocab: usize,
+    pub kind: TensorType,
+    pub tied: bool,
+}
+
+impl Shape {
+    pub fn small(kind: TensorType) -> Self {
+        let wide = kind.block_values() == 256;
+        Self {
+            hidden: if wide { 256 } else { 96 },
+            n_heads: 4,
+            n_kv_heads: 2,
+            head_dim: if wide { 64 } else { 24 },
+            feed_forward: if wide { 256 } else { 160 },
+            n_layers: 3,
+            vocab: 77,
+            kind,
+            tied: false,
+        }
+    }
+}
+
+/// The metadata of a llama model.
+pub fn metadata(writer: &mut GgufWriter, shape: &Shape) {
+    let number = |n: usize| MetadataValue::U32(n as u32);
+    writer
+        .key("general.architecture", MetadataValue::String("llama".into()))
+        .key("general.name", MetadataValue::String("random".into()))
+        .key("llama.block_count", number(shape.n_layers))
+        .key("llama.context_length", number(512))
+        .key("llama.embedding_length", number(shape.hidden))
+        .key("llama.feed_forward_length", number(shape.feed_forward))
+        .key("llama.attention.head_count", number(shape.n_heads))
+        .key("llama.attention.head_count_kv", number(shape.n_kv_heads))
+        .key("llama.attention.key_length", number(shape.head_dim))
+        .key("llama.attention.value_length", number(shape.head_dim))
+        .key("llama.attention.layer_norm_rms_epsilon", MetadataValue::F32(1e-5))
+        .key(
+            "tokenizer.ggml.tokens",
+            MetadataValue::Array(MetadataArray::String(
+                (0..shape.vocab).map(|i| format!("t{i}")).collect(),
+            )),
+        );
+}
+
+/// The file of a random model.
+pub fn random_file(shape: &Shape, seed: u64) -> Vec<u8> {
+    let mut random = Random(seed);
+    let mut writer = GgufWriter::new();
+    metadata(&mut writer, shape);
+    let hidden = shape.hidden;
+    let (q, kv) = (shape.n_heads * shape.head_dim, shape.n_kv_heads * shape.head_dim);
+    let mut matrix = |writer: &mut GgufWriter, name: String, k: usize, n: usize, scale: f32| {
+        let bytes = weights(shape.kind, k * n, scale, &mut random);
+        writer.tensor(&name, &[k as u64, n as u64], shape.kind, bytes);
+    };
+    matrix(&mut writer, "token_embd.weight".into(), hidden, shape.vocab, 1.0);
+    for layer in 0..shape.n_layers {
+        let name = |part: &str| format!("blk.{layer}.{part}.weight");
+        let scale = |k: usize| 1.5 / (k as f32).sqrt();
+        matrix(&mut writer, name("attn_q"), hidden, q, scale(hidden));
+        matrix(&mut writer, name("attn_k"), hidden, kv, scale(hidden));
+        matrix(&mut writer, name("attn_v"), hidden, kv, scale(hidden));
+        matrix(&mut writer, name("attn_output"), q, hidden, scale(q));
+        matrix(&mut writer, name("ffn_gate"), hidden, shape.feed_forward, scale(hidden));
+        matrix(&mut writer, name("ffn_up"), hidden, shape.feed_forward, scale(hidden));
+        matrix(&mut writer, name("ffn_down"), shape.feed_forward, hidden, scale(hidden));
+    }
+    if !shape.tied {
+        matrix(&mut writer, "output.weight".into(), hidden, shape.vocab, 0.3);
+    }
+    let mut gain = |writer: &mut GgufWriter, name: String| {
+        let bytes: Vec<u8> =
+            (0..hidden).flat_map(|_| (1.0 + 0.2 * random.float()).to_le_bytes()).collect();
+        writer.tensor(&name, &[hidden as u64], TensorType::F32, bytes);
+    };
+    for layer in 0..shape.n_layers {
+        gain(&mut writer, format!("blk.{layer}.attn_norm.weight"));
+        gain(&mut writer, format!("blk.{layer}.ffn_norm.weight"));
+    }
+    gain(&mut writer, "output_norm.weight".into());
+    writer.finish()
+}
+
+/// A random model.
+pub fn random_model(shape: &Shape, seed: u64) -> Model {
+    Model::from_vec(random_file(shape, seed)).unwrap()
+}
+
+/// The shards of a model cut before the given layers.
+pub fn shards(model: &Model, cuts: &[u32], options: &ShardOptions) -> Vec<Shard> {
+    let mut borders = vec![0];
+    borders.extend(cuts);
+    borders.push(model.config().n_layers);
+    let ranges: Vec<Range<u32>> = borders.windows(2).map(|b| b[0]..b[1]).collect();
+    ranges.into_iter().map(|range| Shard::load(model, range, options).unwrap()).collect()
+}
+
+/// Sends one batch through all shards.
+pub fn forward(shards: &mut [Shard], batch: &[SequenceRows], tokens: Vec<u32>) -> Vec<f32> {
+    let mut input = ShardInput::Tokens(tokens);
+    for shard in shards {
+        match shard.forward(batch, input).unwrap() {
+            ShardOutput::Hidden(rows) => input = ShardInput::Hidden(rows),
+            ShardOutput::Logits(logits) => return logits.values,
+        }
+    }
+    panic!("the last shard gave no logits");
+}
+
+/// One sequence's rows.
+pub fn rows(pages: &[u32], first: u32, n: u32, logits: LogitsWanted) -> SequenceRows {
+    SequenceRows { pages: pages.to_vec(), first_position: first, n_rows: n, logits }
+}

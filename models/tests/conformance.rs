@@ -1,0 +1,185 @@
+//! The logits of reference files against the reference's own, where they are at hand.
+//!
+//! `SWARMLLM_CONFORMANCE` names the folder; without it the test says so and passes. Bounds (from
+//! the folder's README): F16 files with f32 cache and profile, max abs 2e-3 and KL 1e-6; quantised
+//! files, median KL 6e-3 against the dequantised weights; greedy tokens up to the first margin
+//! below 0.5.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails here says where")]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use swarmllm_models::{
+    KvType, LogitsWanted, Model, RunProfile, Shard, ShardInput, ShardOptions, ShardOutput,
+};
+
+struct Report {
+    name: String,
+    max_abs: f64,
+    kl_median: f64,
+    kl_mean: f64,
+    greedy_agree: usize,
+    greedy_total: usize,
+    failed: bool,
+}
+
+/// A two-dimensional little-endian f32 array of NumPy's format 1.
+fn read_npy(path: &Path) -> (usize, Vec<f32>) {
+    let bytes = std::fs::read(path).unwrap();
+    let header = u16::from_le_bytes([bytes[8], bytes[9]]) as usize;
+    let text = std::str::from_utf8(&bytes[10..10 + header]).unwrap();
+    assert!(text.contains("'<f4'") && text.contains("False"), "{text}");
+    let shape = text.split("'shape': (").nth(1).unwrap().split(')').next().unwrap();
+    let sizes: Vec<usize> = shape.split(',').filter_map(|size| size.trim().parse().ok()).collect();
+    let values = bytes[10 + header..].as_chunks::<4>().0;
+    let values: Vec<f32> = values.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    assert_eq!(values.len(), sizes.iter().product::<usize>());
+    (sizes[1], values)
+}
+
+fn log_softmax(logits: &[f32]) -> Vec<f64> {
+    let largest = logits.iter().fold(f64::MIN, |a, b| a.max(f64::from(*b)));
+    let sum: f64 = logits.iter().map(|x| (f64::from(*x) - largest).exp()).sum();
+    logits.iter().map(|x| f64::from(*x) - largest - sum.ln()).collect()
+}
+
+fn divergence(reference: &[f32], ours: &[f32]) -> f64 {
+    let (p, q) = (log_softmax(reference), log_softmax(ours));
+    p.iter().zip(&q).map(|(p, q)| p.exp() * (p - q)).sum()
+}
+
+fn argmax(logits: &[f32]) -> u32 {
+    let mut best = 0;
+    for (i, value) in logits.iter().enumerate() {
+        if *value > logits[best] {
+            best = i;
+        }
+    }
+    best as u32
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+}
+
+fn run(shard: &mut Shard, pages: &[u32], first: u32, tokens: &[u32]) -> Vec<f32> {
+    let batch = [common::rows(pages, first, tokens.len() as u32, LogitsWanted::All)];
+    match shard.forward(&batch, ShardInput::Tokens(tokens.to_vec())).unwrap() {
+        ShardOutput::Logits(logits) => logits.values,
+        ShardOutput::Hidden(_) => panic!("the whole model gives logits"),
+    }
+}
+
+fn compare(folder: &Path, kind: &str, golden: &Value, prompt: &str) -> Option<Report> {
+    let name = folder.file_name().unwrap().to_str().unwrap();
+    let file = folder.join(format!("{name}-{kind}.gguf"));
+    let reference = if kind == "F16" {
+        folder.join(format!("f32-{prompt}.npy"))
+    } else {
+        folder.join(format!("{kind}-{prompt}-deq.npy"))
+    };
+    if !reference.exists() {
+        return None;
+    }
+    let model = Model::open(&file).unwrap();
+    let options =
+        ShardOptions { profile: RunProfile::F32, kv: KvType::F32, ..ShardOptions::default() };
+    let mut shard = match Shard::load(&model, 0..model.config().n_layers, &options) {
+        Ok(shard) => shard,
+        Err(error) => {
+            eprintln!("{name} {kind}: NOT RUN: {error}");
+            return None;
+        }
+    };
+    let tokens: Vec<u32> =
+        numbers(&golden["prompts"][prompt]["tokens"]).iter().map(|t| *t as u32).collect();
+    let positions = numbers(&golden["prompts"][prompt]["rows"]);
+    let (vocab, expected) = read_npy(&reference);
+    let pages: Vec<u32> = (0..(tokens.len() as u32 + 40).div_ceil(32)).rev().collect();
+    let logits = run(&mut shard, &pages, 0, &tokens);
+    let (mut max_abs, mut divergences) = (0f64, Vec::new());
+    for (expected, position) in expected.chunks_exact(vocab).zip(&positions) {
+        let ours = &logits[*position as usize * vocab..][..vocab];
+        for (a, b) in expected.iter().zip(ours) {
+            max_abs = max_abs.max(f64::from((a - b).abs()));
+        }
+        divergences.push(divergence(expected, ours));
+    }
+    divergences.sort_by(f64::total_cmp);
+    let kl_median = divergences[divergences.len() / 2];
+    let kl_mean = divergences.iter().sum::<f64>() / divergences.len() as f64;
+
+    let (greedy, margins) = if kind == "F16" {
+        (&golden[format!("f32_{prompt}")]["greedy"], &golden[format!("f32_{prompt}")]["margins"])
+    } else {
+        let entry = &golden["files"][kind]["prompts"][prompt];
+        (&entry["greedy_deq"], &entry["margins_deq"])
+    };
+    let (greedy, margins) = (numbers(greedy), numbers(margins));
+    let total = margins.iter().position(|m| *m < 0.5).unwrap_or(margins.len());
+    let mut next = argmax(&logits[(tokens.len() - 1) * vocab..]);
+    let mut agree = 0;
+    for (step, token) in greedy[..total].iter().enumerate() {
+        if next != *token as u32 {
+            break;
+        }
+        agree += 1;
+        next = argmax(&run(&mut shard, &pages, (tokens.len() + step) as u32, &[next]));
+    }
+    let within = if kind == "F16" { max_abs <= 2e-3 && kl_mean <= 1e-6 } else { kl_median <= 6e-3 };
+    Some(Report {
+        name: format!("{name} {kind} {prompt}"),
+        max_abs,
+        kl_median,
+        kl_mean,
+        greedy_agree: agree,
+        greedy_total: total,
+        failed: !within || agree < total,
+    })
+}
+
+#[test]
+fn conformance() {
+    let Some(root) = std::env::var_os("SWARMLLM_CONFORMANCE") else {
+        eprintln!("SKIPPED: set SWARMLLM_CONFORMANCE to the conformance folder to compare logits");
+        return;
+    };
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(Path::new(&root).join("models"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    folders.sort();
+    let mut reports = Vec::new();
+    for folder in folders {
+        let golden = std::fs::read_to_string(folder.join("golden.json")).unwrap();
+        let golden: Value = serde_json::from_str(&golden).unwrap();
+        for kind in golden["files"].as_object().unwrap().keys() {
+            let name = folder.file_name().unwrap().to_str().unwrap();
+            if let Err(error) = Model::open(&folder.join(format!("{name}-{kind}.gguf"))) {
+                eprintln!("{name} {kind}: NOT RUN: {error}");
+                continue;
+            }
+            for prompt in golden["prompts"].as_object().unwrap().keys() {
+                reports.extend(compare(&folder, kind, &golden, prompt));
+            }
+        }
+    }
+    eprintln!("{:28} {:>9} {:>10} {:>10} greedy", "file", "max abs", "KL median", "KL mean");
+    for r in &reports {
+        eprintln!(
+            "{:28} {:9.2e} {:10.2e} {:10.2e} {:2}/{:<2} {}",
+            r.name,
+            r.max_abs,
+            r.kl_median,
+            r.kl_mean,
+            r.greedy_agree,
+            r.greedy_total,
+            if r.failed { "FAILED" } else { "ok" }
+        );
+    }
+    assert!(!reports.is_empty(), "no file could be run");
+    assert!(reports.iter().all(|r| !r.failed), "beyond the bounds, see above");
+}

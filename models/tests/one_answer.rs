@@ -1,0 +1,156 @@
+//! NUMERICS.md as a test: the logits' bits depend on model and tokens, and on nothing else.
+//!
+//! Over (format x cut points x batch mix x chunk size x threads x SIMD level x page layout), with
+//! the scalar reference, alone, in one piece and with one thread as the answer.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails here says where")]
+
+mod common;
+
+use common::{Random, Shape, forward, random_model, rows, shards};
+use swarmllm_models::{
+    KvType, LogitsWanted, RunProfile, SequenceRows, Shard, ShardOptions, SimdLevel,
+    gguf::TensorType, kernel::cpu::Level, quant,
+};
+
+fn levels() -> Vec<SimdLevel> {
+    [SimdLevel::Scalar, SimdLevel::Avx2, SimdLevel::Avx512]
+        .into_iter()
+        .filter(|level| Level::resolve(*level).is_ok())
+        .collect()
+}
+
+fn options(simd: SimdLevel, threads: usize) -> ShardOptions {
+    ShardOptions { simd, threads, kv_pages: 12, ..ShardOptions::default() }
+}
+
+fn bits(logits: &[f32]) -> Vec<u32> {
+    logits.iter().map(|x| x.to_bits()).collect()
+}
+
+fn tokens(n: usize, vocab: usize, random: &mut Random) -> Vec<u32> {
+    (0..n).map(|_| random.below(vocab) as u32).collect()
+}
+
+/// Feeds two sequences in chunks that share batches; gives each one's logits.
+fn run_mixed(
+    shards: &mut [Shard],
+    sequences: &[Vec<u32>; 2],
+    chunks: [usize; 2],
+    pages: &[Vec<u32>; 2],
+    vocab: usize,
+) -> [Vec<f32>; 2] {
+    let mut done = [0usize; 2];
+    let mut logits = [Vec::new(), Vec::new()];
+    while (0..2).any(|s| done[s] < sequences[s].len()) {
+        let mut batch: Vec<SequenceRows> = Vec::new();
+        let (mut input, mut owners) = (Vec::new(), Vec::new());
+        for s in 0..2 {
+            let n = chunks[s].min(sequences[s].len() - done[s]);
+            if n > 0 {
+                batch.push(rows(&pages[s], done[s] as u32, n as u32, LogitsWanted::All));
+                input.extend(&sequences[s][done[s]..done[s] + n]);
+                owners.push((s, n));
+                done[s] += n;
+            }
+        }
+        let mut out = &forward(shards, &batch, input)[..];
+        for (s, n) in owners {
+            logits[s].extend(&out[..n * vocab]);
+            out = &out[n * vocab..];
+        }
+    }
+    logits
+}
+
+fn check(kind: TensorType, profile: RunProfile, kv: KvType, rounds: usize) {
+    let mut random = Random(u64::from(kind.id()) + 1);
+    let shape = Shape::small(kind);
+    let model = random_model(&shape, 7);
+    let sequences = [tokens(45, shape.vocab, &mut random), tokens(9, shape.vocab, &mut random)];
+    let alone: [Vec<f32>; 2] = std::array::from_fn(|s| {
+        let options = ShardOptions { profile, kv, ..options(SimdLevel::Scalar, 1) };
+        let batch = [rows(&[0, 1], 0, sequences[s].len() as u32, LogitsWanted::All)];
+        forward(&mut shards(&model, &[], &options), &batch, sequences[s].clone())
+    });
+    assert!(alone.iter().flatten().all(|x| x.is_finite()), "{kind}: logits are not finite");
+    let levels = levels();
+    for round in 0..rounds {
+        let level = levels[round % levels.len()];
+        let threads = 1 + 2 * random.below(2);
+        let cuts: Vec<u32> = (1..shape.n_layers as u32).filter(|_| random.below(2) == 0).collect();
+        let chunks = [[1, 3, 16, 45][random.below(4)], [1, 2, 9][random.below(3)]];
+        let mut order: Vec<u32> = (0..12).collect();
+        for i in (1..order.len()).rev() {
+            order.swap(i, random.below(i + 1));
+        }
+        let pages = [order[..2].to_vec(), order[2..4].to_vec()];
+        let options = ShardOptions { profile, kv, ..options(level, threads) };
+        let mut shards = shards(&model, &cuts, &options);
+        let mixed = run_mixed(&mut shards, &sequences, chunks, &pages, shape.vocab);
+        for s in 0..2 {
+            assert!(
+                bits(&mixed[s]) == bits(&alone[s]),
+                "{kind}: sequence {s} differs: {level:?}, {threads} threads, cuts {cuts:?}, \
+                 chunks {chunks:?}, pages {pages:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_format_gives_one_answer() {
+    for format in quant::all() {
+        check(format.tensor_type(), RunProfile::F16, KvType::F16, 9);
+    }
+}
+
+#[test]
+fn the_reference_profile_gives_one_answer() {
+    check(TensorType::Q8_0, RunProfile::F32, KvType::F32, 6);
+    check(TensorType::Q4_K, RunProfile::F32, KvType::F32, 6);
+}
+
+#[test]
+fn rounding_at_borders_does_something() {
+    let shape = Shape::small(TensorType::Q8_0);
+    let model = random_model(&shape, 7);
+    let run = |profile| {
+        let options = ShardOptions { profile, ..options(SimdLevel::Auto, 1) };
+        let batch = [rows(&[0], 0, 3, LogitsWanted::All)];
+        forward(&mut shards(&model, &[], &options), &batch, vec![1, 2, 3])
+    };
+    assert_ne!(bits(&run(RunProfile::F32)), bits(&run(RunProfile::F16)));
+}
+
+#[test]
+fn old_bytes_in_a_page_do_not_matter() {
+    let shape = Shape::small(TensorType::F16);
+    let model = random_model(&shape, 3);
+    let mut used = shards(&model, &[], &options(SimdLevel::Auto, 1));
+    forward(&mut used, &[rows(&[4, 2], 0, 40, LogitsWanted::Last)], vec![5; 40]);
+    let batch = [rows(&[2, 4], 0, 33, LogitsWanted::All)];
+    let again = forward(&mut used, &batch, (0..33).collect());
+    let fresh = forward(&mut shards(&model, &[], &options(SimdLevel::Auto, 1)), &batch, {
+        (0..33).collect()
+    });
+    assert_eq!(bits(&again), bits(&fresh));
+}
+
+#[test]
+fn wanted_rows_have_the_same_bits_as_all_rows() {
+    let shape = Shape::small(TensorType::Q8_0);
+    let model = random_model(&shape, 3);
+    let run = |wanted: [LogitsWanted; 3]| {
+        let mut shards = shards(&model, &[1], &options(SimdLevel::Auto, 1));
+        let batch: Vec<_> = (0..3).map(|s| rows(&[s], 0, s + 2, wanted[s as usize])).collect();
+        forward(&mut shards, &batch, (0..9).collect())
+    };
+    use LogitsWanted::{All, Last, None};
+    let all = run([All; 3]);
+    let some = run([Last, None, All]);
+    let row = |i: usize| &all[i * shape.vocab..(i + 1) * shape.vocab];
+    let expected: Vec<f32> = [1, 5, 6, 7, 8].iter().flat_map(|i| row(*i)).copied().collect();
+    assert_eq!(bits(&some), bits(&expected));
+    assert!(run([None; 3]).is_empty());
+}

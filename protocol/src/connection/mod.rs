@@ -1,0 +1,369 @@
+//! One connection between two nodes: handshake, records, lanes and messages, without I/O.
+//!
+//! Driven by the actor that owns the socket: it hands in whole records ([`crate::frame`]) with the
+//! time, and writes out what [`Connection::poll_transmit`] appends.
+//! Life: handshake (three records of fixed size, Noise XX with both identities inside), then sealed
+//! records, until an error or until it is dropped. Nothing is sent or accepted before the other
+//! side has proved who it is.
+//! Reading order: `handshake.rs` (who is there), then this file.
+//! Units: milliseconds of any one clock. Errors: [`ConnectionError`]; after the first one the
+//! connection is closed and says so to every further call.
+//! Absent on purpose: reconnecting, and a polite goodbye: the socket's end is the goodbye.
+
+mod handshake;
+
+use std::{fmt, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+
+use self::handshake::{IdentityHandshake, Step};
+use crate::{
+    frame,
+    identity::{Identity, IdentityError},
+    ids::{NetworkId, PeerId},
+    lanes::{Lane, LaneError, Receiver, Sender},
+    limits::{
+        FRAGMENT_HEADER_MAX_BYTES, HANDSHAKE_MESSAGE_BYTES, HANDSHAKE_TIMEOUT_MS, PROTOCOL_VERSION,
+        RECORD_LENGTH_BYTES, SEALED_RECORD_MAX_BYTES, TAG_BYTES,
+    },
+    noise::{KEY_BYTES, NoiseError, Role, Transport},
+    wire::{Body, Message, WireError},
+};
+
+/// What a record has beyond its message bytes: fragment header and tag.
+const RECORD_SLACK: usize = FRAGMENT_HEADER_MAX_BYTES + TAG_BYTES;
+
+/// Who we are and whom we expect.
+#[derive(Debug, Clone)]
+pub struct ConnectionConfig {
+    /// Our long-term key.
+    pub identity: Arc<Identity>,
+    /// Our network: the other side must be in the same.
+    pub network: NetworkId,
+    /// The only peer we want to talk to, where it is known.
+    pub expected_peer: Option<PeerId>,
+}
+
+/// What a received record can bring.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ConnectionEvent {
+    /// The other side has proved who it is; messages may flow.
+    Established {
+        /// Who it is.
+        peer: PeerId,
+        /// A name for this one connection that both sides share (the handshake hash): sign it to
+        /// bind something to the connection.
+        binding: [u8; KEY_BYTES],
+    },
+    /// A whole, validated message.
+    Message(Message),
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectionError {
+    /// A record that cannot be a handshake message, by its length alone.
+    #[error("a handshake record of {length} bytes instead of {HANDSHAKE_MESSAGE_BYTES}")]
+    HandshakeLength {
+        /// Its length.
+        length: usize,
+    },
+    /// The other side does not speak this protocol at all.
+    #[error("the other side is no SwarmLLM node")]
+    NotSwarmLlm,
+    /// It speaks another version.
+    #[error(
+        "the other node speaks protocol {theirs}, this one {PROTOCOL_VERSION}; update the older"
+    )]
+    Version {
+        /// Its version.
+        theirs: u16,
+    },
+    /// The handshake itself failed.
+    #[error("handshake failed ({0}): another network, or bytes were altered on the way")]
+    Handshake(NoiseError),
+    /// A handshake message with something else than zeros behind its content.
+    #[error("a handshake message with unknown content")]
+    Padding,
+    /// The signature over the session key does not hold.
+    #[error("the other side could not prove who it is: {0}")]
+    Identity(#[from] IdentityError),
+    /// Someone else answered than was called.
+    #[error("expected {expected} and reached {got}")]
+    WrongPeer {
+        /// Who was wanted.
+        expected: PeerId,
+        /// Who answered.
+        got: PeerId,
+    },
+    /// This node has reached itself.
+    #[error("this node has connected to itself")]
+    SelfConnection,
+    /// The handshake took too long.
+    #[error("no handshake within {HANDSHAKE_TIMEOUT_MS} ms")]
+    HandshakeTimeout,
+    /// A sealed record that does not open.
+    #[error("a record could not be opened: {0}")]
+    Record(NoiseError),
+    /// A fragment that breaks the rules of the lanes.
+    #[error(transparent)]
+    Lane(#[from] LaneError),
+    /// A message that breaks its own rules.
+    #[error("a message was refused: {0}")]
+    Message(#[from] WireError),
+    /// A message on a lane where it has no business.
+    #[error("a message on the {lane:?} lane that does not belong there")]
+    WrongLane {
+        /// The lane it came by.
+        lane: Lane,
+    },
+    /// The connection ended before.
+    #[error("the connection is closed")]
+    Closed,
+}
+
+/// Why a message was not queued.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// Nobody has proved anything yet.
+    #[error("the handshake is not finished")]
+    NotEstablished,
+    /// The connection ended.
+    #[error("the connection is closed")]
+    Closed,
+    /// Too much waits already: send again when some of it is gone, or give up.
+    #[error("the {lane:?} lane is full: {queued_bytes} bytes wait to be sent")]
+    Full {
+        /// Which lane.
+        lane: Lane,
+        /// Bytes waiting in it.
+        queued_bytes: usize,
+    },
+    /// The message breaks its own rules; a peer would end the connection over it.
+    #[error("the message is not valid: {0}")]
+    Invalid(#[from] WireError),
+    /// The message is longer than its lane carries.
+    #[error(transparent)]
+    TooLong(LaneError),
+}
+
+enum State {
+    Handshaking { handshake: Box<IdentityHandshake>, deadline_ms: u64 },
+    Established(Box<Established>),
+    Closed,
+}
+
+struct Established {
+    peer: PeerId,
+    transport: Transport,
+    sender: Sender,
+    receiver: Receiver,
+}
+
+/// One connection; see the front page of this file.
+pub struct Connection {
+    state: State,
+    /// A handshake message of ours that is not yet sent.
+    handshake_out: Option<BytesMut>,
+}
+
+impl Connection {
+    /// The side that dials. `entropy` must be fresh randomness, for this connection only.
+    #[must_use]
+    pub fn initiator(config: ConnectionConfig, entropy: [u8; 64], now_ms: u64) -> Self {
+        let mut handshake = IdentityHandshake::new(config, Role::Initiator, entropy);
+        let opening = handshake.opening_message();
+        Self::new(handshake, Some(opening), now_ms)
+    }
+
+    /// The side that was dialled. `entropy` must be fresh randomness, for this connection only.
+    #[must_use]
+    pub fn responder(config: ConnectionConfig, entropy: [u8; 64], now_ms: u64) -> Self {
+        Self::new(IdentityHandshake::new(config, Role::Responder, entropy), None, now_ms)
+    }
+
+    fn new(handshake: IdentityHandshake, handshake_out: Option<BytesMut>, now_ms: u64) -> Self {
+        let deadline_ms = now_ms.saturating_add(HANDSHAKE_TIMEOUT_MS);
+        let state = State::Handshaking { handshake: Box::new(handshake), deadline_ms };
+        Self { state, handshake_out }
+    }
+
+    /// Until when the handshake must be through; `None` once it is, or after an error.
+    #[must_use]
+    pub fn handshake_deadline_ms(&self) -> Option<u64> {
+        match self.state {
+            State::Handshaking { deadline_ms, .. } => Some(deadline_ms),
+            _ => None,
+        }
+    }
+
+    /// The other side, once it has proved who it is.
+    #[must_use]
+    pub fn peer(&self) -> Option<PeerId> {
+        match &self.state {
+            State::Established(established) => Some(established.peer),
+            _ => None,
+        }
+    }
+
+    /// The longest record that makes sense now, without its prefix: for `frame::take_record`.
+    #[must_use]
+    pub fn record_limit(&self) -> usize {
+        match self.state {
+            State::Established(_) => SEALED_RECORD_MAX_BYTES,
+            _ => HANDSHAKE_MESSAGE_BYTES,
+        }
+    }
+
+    /// Bytes of a lane that wait to be sent.
+    #[must_use]
+    pub fn queued_bytes(&self, lane: Lane) -> usize {
+        match &self.state {
+            State::Established(established) => established.sender.queued_bytes(lane),
+            _ => 0,
+        }
+    }
+
+    /// Takes one record, without its length prefix. It is opened where it lies, and a message's
+    /// payload is a view into it.
+    pub fn receive_record(
+        &mut self,
+        record: BytesMut,
+        now_ms: u64,
+    ) -> Result<Option<ConnectionEvent>, ConnectionError> {
+        let result = match &mut self.state {
+            State::Closed => return Err(ConnectionError::Closed),
+            State::Established(established) => established.receive(record),
+            State::Handshaking { deadline_ms, .. } if now_ms > *deadline_ms => {
+                Err(ConnectionError::HandshakeTimeout)
+            }
+            State::Handshaking { handshake, .. } => match handshake.receive(&record) {
+                Ok(step) => self.advance(step),
+                Err(error) => Err(error),
+            },
+        };
+        if result.is_err() {
+            self.close();
+        }
+        result
+    }
+
+    /// Keeps what the handshake wants to say, and moves on when it is through.
+    fn advance(&mut self, step: Step) -> Result<Option<ConnectionEvent>, ConnectionError> {
+        let Step { reply, proved } = step;
+        self.handshake_out = reply;
+        let Some(peer) = proved else {
+            return Ok(None);
+        };
+        // The state is replaced in any case: on an error the caller closes.
+        let State::Handshaking { handshake, .. } =
+            std::mem::replace(&mut self.state, State::Closed)
+        else {
+            return Err(ConnectionError::Closed);
+        };
+        let (transport, binding) = handshake.finish()?;
+        let (sender, receiver) = (Sender::default(), Receiver::default());
+        self.state =
+            State::Established(Box::new(Established { peer, transport, sender, receiver }));
+        Ok(Some(ConnectionEvent::Established { peer, binding }))
+    }
+
+    /// Ends the connection: keys are cleared, nothing more is sent or accepted.
+    pub fn close(&mut self) {
+        self.state = State::Closed;
+        self.handshake_out = None;
+    }
+
+    /// Queues a message by its lane.
+    pub fn send(&mut self, message: Message) -> Result<(), SendError> {
+        let established = match &mut self.state {
+            State::Handshaking { .. } => return Err(SendError::NotEstablished),
+            State::Closed => return Err(SendError::Closed),
+            State::Established(established) => established,
+        };
+        message.validate()?;
+        let header = Bytes::from(message.encode_header()?);
+        let request = match &message.body {
+            Body::Rows(rows) => Some(rows.request),
+            _ => None,
+        };
+        let lane = message.lane();
+        established.sender.push(lane, request, header, message.payload).map_err(|error| match error
+        {
+            LaneError::Full { lane, queued_bytes } => SendError::Full { lane, queued_bytes },
+            other => SendError::TooLong(other),
+        })
+    }
+
+    /// Appends at most one record with its length prefix to `out`; false when nothing is to be
+    /// sent now.
+    pub fn poll_transmit(&mut self, out: &mut BytesMut) -> bool {
+        if let Some(message) = self.handshake_out.take() {
+            frame::put_length(out, message.len());
+            out.extend_from_slice(&message);
+            return true;
+        }
+        let State::Established(established) = &mut self.state else {
+            return false;
+        };
+        match established.transmit(out) {
+            Ok(sent) => sent,
+            Err(_) => {
+                // Only a used-up key can fail here, and there is no way on with it.
+                self.close();
+                false
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    /// Shows how far it is, never a key.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let phase = match &self.state {
+            State::Handshaking { .. } => "handshaking",
+            State::Established(_) => "established",
+            State::Closed => "closed",
+        };
+        let peer = self.peer();
+        formatter.debug_struct("Connection").field("phase", &phase).field("peer", &peer).finish()
+    }
+}
+
+impl Established {
+    fn receive(
+        &mut self,
+        mut record: BytesMut,
+    ) -> Result<Option<ConnectionEvent>, ConnectionError> {
+        self.transport.receiving.open(&[], &mut record).map_err(ConnectionError::Record)?;
+        let Some((lane, bytes)) = self.receiver.take(record)? else {
+            return Ok(None);
+        };
+        let message = Message::decode(bytes)?;
+        // Small rows may travel in the bulk lane, to keep their order.
+        if (lane == Lane::Control) != (message.lane() == Lane::Control) {
+            return Err(ConnectionError::WrongLane { lane });
+        }
+        Ok(Some(ConnectionEvent::Message(message)))
+    }
+
+    fn transmit(&mut self, out: &mut BytesMut) -> Result<bool, NoiseError> {
+        if Lane::ALL.into_iter().all(|lane| self.sender.is_empty(lane)) {
+            return Ok(false);
+        }
+        let start = out.len();
+        let waiting: usize = Lane::ALL.map(|lane| self.sender.queued_bytes(lane)).iter().sum();
+        out.reserve(RECORD_LENGTH_BYTES + SEALED_RECORD_MAX_BYTES.min(waiting + RECORD_SLACK));
+        // The length is known once the record is sealed: its place is kept.
+        out.extend_from_slice(&[0; RECORD_LENGTH_BYTES]);
+        let text = out.len();
+        self.sender.next_fragment(out);
+        self.transport.sending.seal_tail(&[], out, text).inspect_err(|_| out.truncate(start))?;
+        let length = out.len() - text;
+        frame::write_length(&mut out[start..text], length);
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,46 @@
+//! What travels between SwarmLLM nodes, and who may say what, as plain state machines.
+//!
+//! Called by `actors/` (which own sockets, clocks and threads) and by the doors for names and
+//! codes. Nothing here reads a clock, a file, a socket or randomness: bytes, milliseconds and
+//! entropy are arguments, so the same code runs in a service, in a simulation and in a fuzzer.
+//!
+//! From the outside in, and the reading order:
+//! 1. [`frame`]: a byte stream is records of at most 64 KiB, refused by their length alone.
+//! 2. [`noise`] and [`connection`]: three records establish keys and prove both [`identity`]s;
+//!    every later record is sealed.
+//! 3. [`lanes`]: records carry fragments of messages; control goes before tensors before bulk.
+//! 4. [`wire`]: the closed set of messages, each checked before it is used; [`tensor_frame`]: the
+//!    rows behind them; [`codec`]: how a body becomes bytes.
+//! 5. [`route`], [`placement`], [`session`]: who computes which layers, and one generation from its
+//!    prompt to its last token, as pure decisions.
+//! 6. [`ids`], [`invite`], [`limits`]: names, codes, bounds.
+//!
+//! Who may say what: the handshake first; then `Hello` from both sides; a requester says
+//! `OpenStage`, `Rows` of tokens and `CloseStage`; a stage says `StageOpened`, `StageRefused`,
+//! `StageFailed`, `Rows` of activations to the next stage, and the last one `TokenSampled` to the
+//! requester. `Inventory`, `PeerExchange`, `Ping` and `Pong` anyone may say at any time.
+//!
+//! Version policy: one number ([`limits::PROTOCOL_VERSION`]) stands for everything on the wire and
+//! is part of the handshake; nodes of different numbers refuse each other in words. Within a number
+//! nothing changes its meaning, and nothing unknown is skipped.
+//!
+//! Shapes: rows are `[n_rows, hidden]`, little endian. Units are in the names. Errors: one enum per
+//! module; input from a peer never panics. Absent on purpose: I/O, time, tensors' meaning.
+
+#![forbid(unsafe_code)]
+
+pub mod codec;
+pub mod connection;
+pub mod frame;
+pub mod identity;
+pub mod ids;
+pub mod invite;
+pub mod lanes;
+pub mod limits;
+pub mod noise;
+pub mod placement;
+pub mod route;
+pub mod session;
+pub mod tensor_frame;
+pub mod testing;
+pub mod wire;

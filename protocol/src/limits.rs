@@ -1,0 +1,138 @@
+//! Every bound of the protocol, with its unit and its reason, checked against each other.
+//!
+//! Used by every module here and by the actors for their mailboxes and timers.
+//! Units are the last word of each name: bytes, milliseconds, layers, rows, tokens.
+//! Rule: what a peer declares is compared with one of these before anything is allocated for it.
+//! Absent on purpose: settings. A bound that two nodes could disagree about is no bound.
+
+/// Version of everything on the wire. It is part of the handshake's prologue.
+pub const PROTOCOL_VERSION: u16 = 1;
+
+/// Bytes of a record's length prefix, little endian.
+pub const RECORD_LENGTH_BYTES: usize = 2;
+
+/// Most bytes of a record behind its prefix: what the prefix can say, and Noise's own limit.
+pub const RECORD_MAX_BYTES: usize = 65_535;
+
+/// Bytes of the authentication tag at the end of every sealed record.
+pub const TAG_BYTES: usize = 16;
+
+/// Bytes of every handshake message: fixed, so that lengths tell an observer nothing and nothing
+/// is allocated by a stranger's word. Message 2 needs 32 + 48 + 96 + 16.
+pub const HANDSHAKE_MESSAGE_BYTES: usize = 256;
+
+/// How long a handshake may take, milliseconds: its three messages pass a satellite link that loses
+/// some of them, and a stalling stranger holds a socket no longer than this.
+pub const HANDSHAKE_TIMEOUT_MS: u64 = 5_000;
+
+/// Records sealed under one key before the connection must be made anew. Noise allows 2^64 - 1;
+/// this is far from wrapping, and more than any connection sends in a year.
+pub const RECORDS_PER_KEY_MAX: u64 = 1 << 48;
+
+/// Bytes of a fragment's header: lane and flags, and on a first fragment the total length.
+pub const FRAGMENT_HEADER_MAX_BYTES: usize = 5;
+
+/// Message bytes in one fragment: a 16 KiB activation with its header fits one, and at 10 Mbit/s a
+/// fragment keeps the line busy for 14 ms, which is the longest a control message waits.
+pub const FRAGMENT_DATA_MAX_BYTES: usize = 17 * 1024;
+
+/// Most bytes of a sealed record that this version sends or accepts.
+pub const SEALED_RECORD_MAX_BYTES: usize =
+    FRAGMENT_HEADER_MAX_BYTES + FRAGMENT_DATA_MAX_BYTES + TAG_BYTES;
+
+/// Most bytes of one control message: lists of 64 peers or offers fit, nothing larger is control.
+pub const CONTROL_MESSAGE_MAX_BYTES: usize = 16 * 1024;
+
+/// Most bytes of one message on the tensor lane: 8 fragments, so that one widest row in f32 fits.
+pub const TENSOR_MESSAGE_MAX_BYTES: usize = 8 * FRAGMENT_DATA_MAX_BYTES;
+
+/// Most bytes of one message on the bulk lane: the largest payload and its header.
+pub const BULK_MESSAGE_MAX_BYTES: usize = ROWS_PAYLOAD_MAX_BYTES + MESSAGE_HEADER_MAX_BYTES;
+
+/// Most bytes of a message before its payload (version, length, body).
+pub const MESSAGE_HEADER_MAX_BYTES: usize = CONTROL_MESSAGE_MAX_BYTES;
+
+/// Messages waiting in one lane before `send` answers full.
+pub const LANE_QUEUE_MAX_MESSAGES: usize = 1_024;
+
+/// Bytes waiting in the control lane before `send` answers full.
+pub const CONTROL_QUEUE_MAX_BYTES: usize = 256 * 1024;
+
+/// Bytes waiting in the tensor lane before `send` answers full.
+pub const TENSOR_QUEUE_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes waiting in the bulk lane before `send` answers full: two largest messages.
+pub const BULK_QUEUE_MAX_BYTES: usize = 2 * BULK_MESSAGE_MAX_BYTES;
+
+/// Most layers of a model. The deepest known models have a little over a hundred.
+pub const LAYERS_MAX: u32 = 1_024;
+
+/// Most stages of a route. Each adds a hop to every token.
+pub const STAGES_MAX: u16 = 64;
+
+/// Most positions of one generation, prompt included.
+pub const POSITIONS_MAX: u32 = 1 << 20;
+
+/// Widest hidden state, elements.
+pub const HIDDEN_MAX: u32 = 32_768;
+
+/// Most rows in one message: a prefill chunk is far smaller.
+pub const ROWS_MAX: u32 = 8_192;
+
+/// Most bytes of rows in one message: 512 rows of 8192 in f32.
+pub const ROWS_PAYLOAD_MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// Most bytes before the payload of a message of rows: a trace of every stage included.
+pub const ROWS_HEADER_MAX_BYTES: usize = 2 * 1024;
+
+/// Longest network name, bytes.
+pub const NETWORK_ID_MAX_BYTES: usize = 32;
+
+/// Longest name of a program in `Hello`, bytes.
+pub const AGENT_MAX_BYTES: usize = 64;
+
+/// Longest name of a model, bytes.
+pub const MODEL_NAME_MAX_BYTES: usize = 128;
+
+/// Longest explanation of a refusal or failure, bytes.
+pub const DETAIL_MAX_BYTES: usize = 512;
+
+/// Most addresses of one peer: a host has a few interfaces and two families.
+pub const ADDRESSES_MAX: usize = 8;
+
+/// Most peers in one exchange.
+pub const PEERS_MAX: usize = 64;
+
+/// Most offers in one inventory.
+pub const OFFERS_MAX: usize = 64;
+
+/// Longest text of an invite code, characters: all addresses, the longest network, base32.
+pub const INVITE_MAX_CHARS: usize = 640;
+
+/// Highest temperature that still means something.
+pub const TEMPERATURE_MAX: f32 = 100.0;
+
+const _: () = {
+    assert!(SEALED_RECORD_MAX_BYTES <= RECORD_MAX_BYTES);
+    assert!(HANDSHAKE_MESSAGE_BYTES <= SEALED_RECORD_MAX_BYTES);
+    // A 16 KiB activation, its header and a trace of 40 stages fit one fragment.
+    assert!(16 * 1024 + 1_000 <= FRAGMENT_DATA_MAX_BYTES);
+    assert!(CONTROL_MESSAGE_MAX_BYTES <= FRAGMENT_DATA_MAX_BYTES);
+    // The widest row fits the tensor lane, so that decoding never waits in the bulk lane.
+    assert!(HIDDEN_MAX as usize * 4 + ROWS_HEADER_MAX_BYTES <= TENSOR_MESSAGE_MAX_BYTES);
+    // Per trace entry 3 bytes of stage and 4 times 5 of numbers, before them under 64.
+    assert!(64 + STAGES_MAX as usize * 23 <= ROWS_HEADER_MAX_BYTES);
+    assert!(ROWS_HEADER_MAX_BYTES <= MESSAGE_HEADER_MAX_BYTES);
+    assert!(TENSOR_MESSAGE_MAX_BYTES < BULK_MESSAGE_MAX_BYTES);
+    // A message's length must fit the four bytes a first fragment has for it.
+    assert!(BULK_MESSAGE_MAX_BYTES <= u32::MAX as usize);
+    // A body's length must fit the two bytes a message has for it.
+    assert!(MESSAGE_HEADER_MAX_BYTES <= u16::MAX as usize);
+    // Every queue takes at least one message of its lane.
+    assert!(CONTROL_QUEUE_MAX_BYTES >= CONTROL_MESSAGE_MAX_BYTES);
+    assert!(TENSOR_QUEUE_MAX_BYTES >= TENSOR_MESSAGE_MAX_BYTES);
+    assert!(BULK_QUEUE_MAX_BYTES >= BULK_MESSAGE_MAX_BYTES);
+    // The largest lists fit a control message: per peer 32 + 1 + 8 addresses of 20 bytes.
+    assert!(PEERS_MAX * (33 + ADDRESSES_MAX * 20) <= CONTROL_MESSAGE_MAX_BYTES);
+    assert!(OFFERS_MAX * (32 + MODEL_NAME_MAX_BYTES + 12) <= CONTROL_MESSAGE_MAX_BYTES);
+};

@@ -1,0 +1,486 @@
+//! The closed set of messages between two connected nodes, and what makes one acceptable.
+//!
+//! Built and read by the actors; carried by `connection.rs`.
+//! Layout of a message: version `u8`, body length `u16` little endian, body (`codec.rs`), payload.
+//! Only [`Rows`] has a payload (`tensor_frame.rs`); it goes around the codec, never through it.
+//! Units: positions and rows count tokens, times are microseconds, layers are half-open ranges.
+//! Errors: [`WireError`], and nothing is used before [`Message::validate`] has accepted it; both
+//! the sending and the receiving side of a connection call it.
+//! Absent on purpose: unknown messages. A new one raises [`WIRE_VERSION`] or comes at the end of
+//! [`Body`]; a peer never skips what it does not understand.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::{Buf, Bytes};
+
+use crate::{
+    codec::{self, CodecError, Decode, Encode},
+    ids::{LayerRange, ModelId, PeerId, RequestId},
+    lanes::Lane,
+    limits::{
+        ADDRESSES_MAX, AGENT_MAX_BYTES, DETAIL_MAX_BYTES, LAYERS_MAX, MODEL_NAME_MAX_BYTES,
+        OFFERS_MAX, PEERS_MAX, POSITIONS_MAX, ROWS_HEADER_MAX_BYTES, STAGES_MAX, TEMPERATURE_MAX,
+        TENSOR_MESSAGE_MAX_BYTES,
+    },
+};
+
+pub use crate::tensor_frame::{RowEncoding, Rows, StageTrace};
+
+/// Most payload bytes of rows that still go by the tensor lane.
+const TENSOR_PAYLOAD_MAX_BYTES: usize = TENSOR_MESSAGE_MAX_BYTES - ROWS_HEADER_MAX_BYTES;
+
+/// Version of the message layout, the first byte of every message.
+pub const WIRE_VERSION: u8 = 1;
+
+/// Bytes before the body: version and body length.
+pub const MESSAGE_PREFIX_BYTES: usize = 3;
+
+/// Why a message is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// Fewer bytes than the prefix or the body says.
+    #[error("a message of {length} bytes ends before its body does")]
+    Truncated {
+        /// Bytes there are.
+        length: usize,
+    },
+    /// Another layout than ours.
+    #[error("message version {theirs}, this program speaks {WIRE_VERSION}; update the older node")]
+    Version {
+        /// The version of the message.
+        theirs: u8,
+    },
+    /// The body is no known message.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// A count or a length over its bound.
+    #[error("{what}: {got} is over the limit of {limit}")]
+    TooMany {
+        /// What is counted.
+        what: &'static str,
+        /// The count.
+        got: u64,
+        /// Its bound.
+        limit: u64,
+    },
+    /// A value that cannot be meant.
+    #[error("{what}: {reason}")]
+    Invalid {
+        /// Which field.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A payload that does not have the length its header says.
+    #[error("a payload of {got} bytes where the header says {expected}")]
+    PayloadLength {
+        /// Bytes there are.
+        got: u64,
+        /// Bytes the header says.
+        expected: u64,
+    },
+}
+
+/// One message: a body, and the rows behind it where the body is [`Body::Rows`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    /// What is said.
+    pub body: Body,
+    /// Raw rows, empty for every other body.
+    pub payload: Bytes,
+}
+
+/// What can be said. The order is the tag on the wire: new bodies come at the end.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub enum Body {
+    /// First message of both sides: who this is.
+    Hello {
+        /// `PROTOCOL_VERSION` of the sender.
+        version: u16,
+        /// Program and version, for people.
+        agent: String,
+        /// Where the sender listens. An unspecified address stands for "where you see me".
+        listen: Vec<SocketAddr>,
+    },
+    /// Everything the sender holds and would compute; replaces what it said before.
+    Inventory {
+        /// The shards.
+        offers: Vec<ShardOffer>,
+    },
+    /// Other peers the sender knows.
+    PeerExchange {
+        /// Who and where.
+        peers: Vec<PeerAddress>,
+    },
+    /// Asks for a [`Body::Pong`]: measures the round trip and shows liveness.
+    Ping {
+        /// Comes back unchanged.
+        nonce: u64,
+    },
+    /// Answers a [`Body::Ping`].
+    Pong {
+        /// The nonce of the ping.
+        nonce: u64,
+    },
+    /// Requester to stage: prepare to compute these layers for this request.
+    OpenStage(OpenStage),
+    /// Stage to requester: ready for rows.
+    StageOpened {
+        /// Which generation.
+        request: RequestId,
+    },
+    /// Stage to requester: will not take part.
+    StageRefused {
+        /// Which generation.
+        request: RequestId,
+        /// The kind of reason.
+        reason: RefusalReason,
+        /// The reason in words.
+        detail: String,
+    },
+    /// Requester to stage: done or cancelled; the pages are free again.
+    CloseStage {
+        /// Which generation.
+        request: RequestId,
+    },
+    /// Stage to requester: this generation cannot go on here.
+    StageFailed {
+        /// Which generation.
+        request: RequestId,
+        /// Which stage of the route failed.
+        stage: u16,
+        /// What happened, in words.
+        detail: String,
+    },
+    /// Rows for a stage: tokens from the requester, activations from the stage before.
+    Rows(Rows),
+    /// Last stage to requester: the next token.
+    TokenSampled(TokenSampled),
+}
+
+/// A contiguous part of a model that a node holds.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct ShardOffer {
+    /// Which model.
+    pub model: ModelId,
+    /// Its name, for people: the id decides.
+    pub model_name: String,
+    /// Layers of the whole model.
+    pub n_layers: u32,
+    /// Layers held.
+    pub layers: LayerRange,
+}
+
+/// A peer and where it may be reached.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct PeerAddress {
+    /// Who.
+    pub peer: PeerId,
+    /// Where, best first; may be empty when both sides are connected already.
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// Everything a stage must know about one generation.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct OpenStage {
+    /// Which generation.
+    pub request: RequestId,
+    /// Which model.
+    pub model: ModelId,
+    /// Which layers to compute.
+    pub layers: LayerRange,
+    /// Place in the route, from 0.
+    pub stage: u16,
+    /// How values are rounded at layer borders; part of the one answer.
+    pub profile: Profile,
+    /// Where the result goes.
+    pub next: NextHop,
+    /// How the token is chosen: present exactly on the last stage.
+    pub sampling: Option<Sampling>,
+    /// Positions to reserve, prompt and answer.
+    pub max_positions: u32,
+}
+
+/// Rounding at layer borders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
+pub enum Profile {
+    /// Nothing is rounded.
+    F32,
+    /// Rounded to half precision.
+    F16,
+}
+
+/// Where a stage sends what it computed.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum NextHop {
+    /// Rows to the next stage.
+    Stage(PeerAddress),
+    /// The sampled token to the requester: this is the last stage.
+    Requester,
+}
+
+/// How the next token is chosen from the logits.
+#[derive(Debug, Clone, Copy, PartialEq, Encode, Decode)]
+pub struct Sampling {
+    /// 0 is greedy.
+    pub temperature: f32,
+    /// Keep so many of the likeliest tokens; 0 keeps all.
+    pub top_k: u32,
+    /// Keep the likeliest tokens up to this share of probability.
+    pub top_p: f32,
+    /// Keep tokens at least this likely relative to the likeliest.
+    pub min_p: f32,
+    /// With the position, decides every draw.
+    pub seed: u64,
+}
+
+/// Why a stage will not take part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
+pub enum RefusalReason {
+    /// No such model here.
+    UnknownModel,
+    /// The model is here, these layers are not.
+    LayersNotHeld,
+    /// This node cannot compute in that profile.
+    ProfileUnsupported,
+    /// Not enough free pages for the positions asked for.
+    OutOfPages,
+    /// Too many generations already.
+    Busy,
+    /// The next stage could not be reached from here.
+    NextUnreachable,
+    /// This node is stopping.
+    Stopping,
+    /// The request itself is wrong.
+    Invalid,
+}
+
+/// The next token of a generation, with what each stage spent on it.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct TokenSampled {
+    /// Which generation.
+    pub request: RequestId,
+    /// The position the token will take.
+    pub position: u32,
+    /// The token.
+    pub token: u32,
+    /// One entry per stage, in the order of the route.
+    pub trace: Vec<StageTrace>,
+}
+
+impl Message {
+    /// A message without payload.
+    #[must_use]
+    pub fn new(body: Body) -> Self {
+        Self { body, payload: Bytes::new() }
+    }
+
+    /// Rows and their payload.
+    #[must_use]
+    pub fn rows(rows: Rows, payload: Bytes) -> Self {
+        Self { body: Body::Rows(rows), payload }
+    }
+
+    /// The lane this message wants: rows go by size, everything else is control.
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        match &self.body {
+            Body::Rows(_) if self.payload.len() <= TENSOR_PAYLOAD_MAX_BYTES => Lane::Tensor,
+            Body::Rows(_) => Lane::Bulk,
+            _ => Lane::Control,
+        }
+    }
+
+    /// Version, body length and body: what precedes the payload on the wire.
+    pub fn encode_header(&self) -> Result<Vec<u8>, WireError> {
+        let body = codec::encode(&self.body)?;
+        let length =
+            u16::try_from(body.len()).map_err(|_| CodecError::TooLong { length: body.len() })?;
+        let mut header = Vec::with_capacity(MESSAGE_PREFIX_BYTES + body.len());
+        header.push(WIRE_VERSION);
+        header.extend_from_slice(&length.to_le_bytes());
+        header.extend_from_slice(&body);
+        Ok(header)
+    }
+
+    /// Reads and validates one whole message; the payload is a view into `bytes`, not a copy.
+    pub fn decode(mut bytes: Bytes) -> Result<Self, WireError> {
+        let length = bytes.len();
+        let Some(prefix) = bytes.first_chunk::<MESSAGE_PREFIX_BYTES>() else {
+            return Err(WireError::Truncated { length });
+        };
+        if prefix[0] != WIRE_VERSION {
+            return Err(WireError::Version { theirs: prefix[0] });
+        }
+        let body_length = usize::from(u16::from_le_bytes([prefix[1], prefix[2]]));
+        bytes.advance(MESSAGE_PREFIX_BYTES);
+        if bytes.len() < body_length {
+            return Err(WireError::Truncated { length });
+        }
+        let body = codec::decode(&bytes[..body_length])?;
+        bytes.advance(body_length);
+        let message = Self { body, payload: bytes };
+        message.validate()?;
+        Ok(message)
+    }
+
+    /// Checks every count, range and number. Whoever sends calls it as well as whoever receives.
+    pub fn validate(&self) -> Result<(), WireError> {
+        match &self.body {
+            Body::Rows(rows) => rows.validate(&self.payload),
+            _ if !self.payload.is_empty() => {
+                Err(WireError::PayloadLength { got: self.payload.len() as u64, expected: 0 })
+            }
+            body => body.validate(),
+        }
+    }
+}
+
+impl Body {
+    fn validate(&self) -> Result<(), WireError> {
+        match self {
+            Self::Hello { agent, listen, .. } => {
+                text("agent", agent, AGENT_MAX_BYTES)?;
+                at_most("listen addresses", listen.len(), ADDRESSES_MAX)?;
+                listen.iter().try_for_each(|listen| address(listen, true))
+            }
+            Self::Inventory { offers } => {
+                at_most("offers", offers.len(), OFFERS_MAX)?;
+                offers.iter().try_for_each(ShardOffer::validate)
+            }
+            Self::PeerExchange { peers } => {
+                at_most("peers", peers.len(), PEERS_MAX)?;
+                peers.iter().try_for_each(PeerAddress::validate)
+            }
+            Self::Ping { .. } | Self::Pong { .. } => Ok(()),
+            Self::OpenStage(open) => open.validate(),
+            Self::StageOpened { .. } | Self::CloseStage { .. } => Ok(()),
+            Self::StageRefused { detail, .. } => text("detail", detail, DETAIL_MAX_BYTES),
+            Self::StageFailed { stage, detail, .. } => {
+                below("stage", (*stage).into(), STAGES_MAX.into())?;
+                text("detail", detail, DETAIL_MAX_BYTES)
+            }
+            // Reached only through a message, which gives its payload as well.
+            Self::Rows(_) => Ok(()),
+            Self::TokenSampled(sampled) => {
+                below("position", sampled.position, POSITIONS_MAX)?;
+                StageTrace::validate_all(&sampled.trace)
+            }
+        }
+    }
+}
+
+impl ShardOffer {
+    fn validate(&self) -> Result<(), WireError> {
+        text("model name", &self.model_name, MODEL_NAME_MAX_BYTES)?;
+        at_most("layers of a model", self.n_layers as usize, LAYERS_MAX as usize)?;
+        layers(&self.layers)?;
+        at_most("end of the layers", self.layers.end as usize, self.n_layers as usize)
+    }
+}
+
+impl PeerAddress {
+    fn validate(&self) -> Result<(), WireError> {
+        at_most("addresses of a peer", self.addresses.len(), ADDRESSES_MAX)?;
+        self.addresses.iter().try_for_each(|known| address(known, false))
+    }
+}
+
+impl OpenStage {
+    fn validate(&self) -> Result<(), WireError> {
+        layers(&self.layers)?;
+        below("stage", self.stage.into(), STAGES_MAX.into())?;
+        if self.max_positions == 0 {
+            return Err(WireError::Invalid { what: "max_positions", reason: "must not be 0" });
+        }
+        at_most("max_positions", self.max_positions as usize, POSITIONS_MAX as usize)?;
+        match (&self.next, &self.sampling) {
+            (NextHop::Stage(peer), None) => peer.validate(),
+            (NextHop::Requester, Some(sampling)) => sampling.validate(),
+            _ => Err(WireError::Invalid {
+                what: "sampling",
+                reason: "must be given to the last stage and to no other",
+            }),
+        }
+    }
+}
+
+impl Sampling {
+    /// Finite numbers in the ranges where they mean something.
+    pub fn validate(&self) -> Result<(), WireError> {
+        let within = |what, value: f32, highest: f32| {
+            // A comparison with a NaN is false, so NaNs are refused here too.
+            if (0.0..=highest).contains(&value) {
+                Ok(())
+            } else {
+                Err(WireError::Invalid { what, reason: "must be a number in its range" })
+            }
+        };
+        within("temperature", self.temperature, TEMPERATURE_MAX)?;
+        within("top_p", self.top_p, 1.0)?;
+        within("min_p", self.min_p, 1.0)
+    }
+}
+
+/// Refuses more than `limit` of something.
+pub(crate) fn at_most(what: &'static str, got: usize, limit: usize) -> Result<(), WireError> {
+    if got <= limit {
+        return Ok(());
+    }
+    Err(WireError::TooMany { what, got: got as u64, limit: limit as u64 })
+}
+
+/// Refuses an index that is not below `limit`.
+pub(crate) fn below(what: &'static str, got: u32, limit: u32) -> Result<(), WireError> {
+    if got < limit {
+        return Ok(());
+    }
+    Err(WireError::TooMany { what, got: got.into(), limit: u64::from(limit) - 1 })
+}
+
+fn layers(range: &LayerRange) -> Result<(), WireError> {
+    if range.is_empty() {
+        return Err(WireError::Invalid { what: "layers", reason: "the range is empty" });
+    }
+    at_most("end of the layers", range.end as usize, LAYERS_MAX as usize)
+}
+
+/// Text from a peer ends on terminals and in logs: no control characters.
+fn text(what: &'static str, text: &str, limit: usize) -> Result<(), WireError> {
+    at_most(what, text.len(), limit)?;
+    if text.chars().any(char::is_control) {
+        return Err(WireError::Invalid { what, reason: "holds control characters" });
+    }
+    Ok(())
+}
+
+fn address(address: &SocketAddr, unspecified_allowed: bool) -> Result<(), WireError> {
+    let refuse = |reason| Err(WireError::Invalid { what: "address", reason });
+    let ip = address.ip();
+    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
+    match () {
+        () if address.port() == 0 => refuse("the port is 0"),
+        () if ip.is_multicast() || broadcast => refuse("goes to many hosts"),
+        () if ip.is_unspecified() && !unspecified_allowed => refuse("is unspecified"),
+        () => Ok(()),
+    }
+}
+
+/// Cuts an explanation to what a message may carry, at a character border, without control
+/// characters.
+#[must_use]
+pub fn detail(text: &str) -> String {
+    let mut kept = String::new();
+    for character in text.chars() {
+        let character = if character.is_control() { ' ' } else { character };
+        if kept.len() + character.len_utf8() > DETAIL_MAX_BYTES {
+            break;
+        }
+        kept.push(character);
+    }
+    kept
+}
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;

@@ -1,0 +1,305 @@
+//! Tests of `wire.rs`: pinned bytes, every rule, and arbitrary input.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::limits::{HIDDEN_MAX, ROWS_MAX};
+
+const REQUEST: RequestId = RequestId([7; 16]);
+const PEER: PeerId = PeerId([1; 32]);
+const MODEL: ModelId = ModelId([2; 32]);
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
+fn offer() -> ShardOffer {
+    let layers = LayerRange { start: 0, end: 2 };
+    ShardOffer { model: MODEL, model_name: "demo".into(), n_layers: 6, layers }
+}
+
+fn known(text: &str) -> PeerAddress {
+    PeerAddress { peer: PEER, addresses: vec![address(text)] }
+}
+
+fn sampling() -> Sampling {
+    Sampling { temperature: 0.7, top_k: 40, top_p: 0.95, min_p: 0.05, seed: u64::MAX }
+}
+
+fn open_stage() -> OpenStage {
+    OpenStage {
+        request: REQUEST,
+        model: MODEL,
+        layers: LayerRange { start: 4, end: 6 },
+        stage: 2,
+        profile: Profile::F16,
+        next: NextHop::Requester,
+        sampling: Some(sampling()),
+        max_positions: 512,
+    }
+}
+
+fn rows() -> Rows {
+    Rows {
+        request: REQUEST,
+        first_position: 3,
+        n_rows: 2,
+        hidden: 4,
+        encoding: RowEncoding::F16,
+        sample: true,
+        trace: vec![StageTrace { stage: 1, compute_us: 300, ..StageTrace::default() }],
+    }
+}
+
+/// One valid message of every kind, in the order of their tags.
+fn every_message() -> Vec<Message> {
+    let listen = vec![address("0.0.0.0:4001"), address("[2001:db8::1]:4001")];
+    let agent = "swarmllm/0.1.0".to_owned();
+    let detail = "caf\u{e9}: no free pages".to_owned();
+    let trace = rows().trace;
+    let bodies = vec![
+        Body::Hello { version: 1, agent, listen },
+        Body::Inventory { offers: vec![offer()] },
+        Body::PeerExchange { peers: vec![known("192.0.2.1:1")] },
+        Body::Ping { nonce: 1 },
+        Body::Pong { nonce: u64::MAX },
+        Body::OpenStage(open_stage()),
+        Body::StageOpened { request: REQUEST },
+        Body::StageRefused {
+            request: REQUEST,
+            reason: RefusalReason::Busy,
+            detail: detail.clone(),
+        },
+        Body::CloseStage { request: REQUEST },
+        Body::StageFailed { request: REQUEST, stage: 1, detail },
+        Body::Rows(rows()),
+        Body::TokenSampled(TokenSampled { request: REQUEST, position: 9, token: 70_000, trace }),
+    ];
+    let with_payload = |body| match body {
+        Body::Rows(rows) => Message::rows(rows, vec![5; 16].into()),
+        body => Message::new(body),
+    };
+    bodies.into_iter().map(with_payload).collect()
+}
+
+fn bytes_of(message: &Message) -> Bytes {
+    let mut bytes = message.encode_header().expect("encodes");
+    bytes.extend_from_slice(&message.payload);
+    bytes.into()
+}
+
+#[test]
+fn every_message_keeps_its_tag_and_reads_back() {
+    for (tag, message) in every_message().into_iter().enumerate() {
+        let bytes = bytes_of(&message);
+        assert_eq!(bytes[0], WIRE_VERSION);
+        assert_eq!(usize::from(bytes[MESSAGE_PREFIX_BYTES]), tag, "{message:?}");
+        assert_eq!(Message::decode(bytes), Ok(message));
+    }
+}
+
+#[test]
+fn the_bytes_of_a_message_are_pinned() {
+    let bytes = bytes_of(&Message::new(Body::TokenSampled(TokenSampled {
+        request: REQUEST,
+        position: 9,
+        token: 70_000,
+        trace: vec![StageTrace { stage: 1, compute_us: 300, ..StageTrace::default() }],
+    })));
+    // Version, body length, tag, request, position, token (marker 252: u32), one entry.
+    let mut expected = vec![1, 32, 0, 11];
+    expected.extend_from_slice(&[7; 16]);
+    expected.extend_from_slice(&[9, 252, 0x70, 0x11, 1, 0, 1, 1, 251, 0x2c, 1, 0, 0, 0]);
+    expected[1] = (expected.len() - 3) as u8;
+    assert_eq!(bytes, expected);
+}
+
+#[test]
+fn only_rows_have_a_payload_and_small_ones_are_urgent() {
+    for mut message in every_message() {
+        let is_rows = matches!(message.body, Body::Rows(_));
+        assert_eq!(message.lane() == Lane::Control, !is_rows);
+        message.payload = vec![0; 15].into();
+        assert!(matches!(message.validate(), Err(WireError::PayloadLength { got: 15, .. })));
+    }
+    let wide = |n_rows: u32, hidden| {
+        let header = Rows { n_rows, hidden, encoding: RowEncoding::F32, ..rows() };
+        let payload = vec![0; header.row_bytes() * n_rows as usize];
+        let message = Message::rows(header, payload.into());
+        message.validate().expect("valid");
+        message.lane()
+    };
+    assert_eq!(wide(1, HIDDEN_MAX), Lane::Tensor);
+    assert_eq!(wide(2, HIDDEN_MAX), Lane::Bulk);
+    assert_eq!(wide(ROWS_MAX, 512), Lane::Bulk);
+}
+
+#[test]
+fn a_row_of_8192_halves_is_one_fragment() {
+    let trace = (0..32).map(|stage| StageTrace {
+        stage,
+        compute_us: u32::MAX,
+        residence_us: u32::MAX,
+        bytes_out: u32::MAX,
+        link_rtt_us: u32::MAX,
+    });
+    let header = Rows { n_rows: 1, hidden: 8_192, trace: trace.collect(), ..rows() };
+    let message = Message::rows(header, vec![0; 16_384].into());
+    assert!(bytes_of(&message).len() <= crate::limits::FRAGMENT_DATA_MAX_BYTES);
+}
+
+/// Every message here breaks exactly one rule.
+fn refused_bodies() -> Vec<Body> {
+    let hello = |agent: &str, listen| Body::Hello { version: 1, agent: agent.into(), listen };
+    let offer = |change: fn(&mut ShardOffer)| {
+        let mut offer = offer();
+        change(&mut offer);
+        Body::Inventory { offers: vec![offer] }
+    };
+    let open = |change: fn(&mut OpenStage)| {
+        let mut open = open_stage();
+        change(&mut open);
+        Body::OpenStage(open)
+    };
+    let sampled = |change: fn(&mut Sampling)| {
+        let mut sampling = sampling();
+        change(&mut sampling);
+        Body::OpenStage(OpenStage { sampling: Some(sampling), ..open_stage() })
+    };
+    let peers = |text| Body::PeerExchange { peers: vec![known(text)] };
+    let failed = |stage, detail: String| Body::StageFailed { request: REQUEST, stage, detail };
+    let token = |position, trace| {
+        Body::TokenSampled(TokenSampled { request: REQUEST, position, token: 0, trace })
+    };
+    vec![
+        hello(&"x".repeat(AGENT_MAX_BYTES + 1), Vec::new()),
+        hello("two\nlines", Vec::new()),
+        hello("x", vec![address("192.0.2.1:1"); ADDRESSES_MAX + 1]),
+        hello("x", vec![address("192.0.2.1:0")]),
+        Body::Inventory { offers: vec![self::offer(); OFFERS_MAX + 1] },
+        offer(|offer| offer.model_name = "\u{7}".into()),
+        offer(|offer| offer.model_name = "x".repeat(MODEL_NAME_MAX_BYTES + 1)),
+        offer(|offer| offer.n_layers = LAYERS_MAX + 1),
+        offer(|offer| offer.layers.end = 7),
+        offer(|offer| offer.layers.end = 0),
+        offer(|offer| offer.layers.start = u32::MAX),
+        Body::PeerExchange { peers: vec![known("192.0.2.1:1"); PEERS_MAX + 1] },
+        peers("0.0.0.0:1"),
+        peers("224.0.0.1:1"),
+        peers("255.255.255.255:1"),
+        peers("[ff02::1]:1"),
+        open(|open| open.layers.start = 6),
+        open(|open| open.layers.end = LAYERS_MAX + 1),
+        open(|open| open.stage = STAGES_MAX),
+        open(|open| open.max_positions = 0),
+        open(|open| open.max_positions = POSITIONS_MAX + 1),
+        open(|open| open.sampling = None),
+        open(|open| open.next = NextHop::Stage(known("192.0.2.1:1"))),
+        sampled(|sampling| sampling.temperature = f32::NAN),
+        sampled(|sampling| sampling.temperature = f32::INFINITY),
+        sampled(|sampling| sampling.temperature = -0.1),
+        sampled(|sampling| sampling.top_p = 1.1),
+        sampled(|sampling| sampling.min_p = f32::NEG_INFINITY),
+        failed(STAGES_MAX, String::new()),
+        failed(0, "x".repeat(DETAIL_MAX_BYTES + 1)),
+        token(POSITIONS_MAX, Vec::new()),
+        token(0, vec![StageTrace::default(); usize::from(STAGES_MAX) + 1]),
+        token(0, vec![StageTrace { stage: STAGES_MAX, ..StageTrace::default() }]),
+    ]
+}
+
+#[test]
+fn messages_that_break_a_rule_are_refused_on_both_sides() {
+    for body in refused_bodies() {
+        let message = Message::new(body);
+        let refused = message.validate().expect_err(&format!("{message:?}"));
+        if let Ok(header) = message.encode_header() {
+            assert_eq!(Message::decode(header.into()), Err(refused));
+        }
+    }
+}
+
+#[test]
+fn the_largest_lists_are_control_messages() {
+    let peer = PeerAddress { peer: PEER, addresses: vec![address("[2001:db8::1]:65535"); 8] };
+    let name = "x".repeat(MODEL_NAME_MAX_BYTES);
+    let layers = LayerRange { start: LAYERS_MAX - 1, end: LAYERS_MAX };
+    let offer = ShardOffer { model: MODEL, model_name: name, n_layers: LAYERS_MAX, layers };
+    for body in [
+        Body::PeerExchange { peers: vec![peer; PEERS_MAX] },
+        Body::Inventory { offers: vec![offer; OFFERS_MAX] },
+    ] {
+        let message = Message::new(body);
+        message.validate().expect("within every bound");
+        let bytes = bytes_of(&message);
+        assert!(bytes.len() <= Lane::Control.message_limit(), "{}", bytes.len());
+        assert_eq!(Message::decode(bytes), Ok(message));
+    }
+}
+
+#[test]
+fn other_versions_and_short_messages_are_told() {
+    let bytes = bytes_of(&Message::new(Body::Ping { nonce: 3 }));
+    let mut other = bytes.to_vec();
+    other[0] = 9;
+    assert_eq!(Message::decode(other.into()), Err(WireError::Version { theirs: 9 }));
+    for length in 0..bytes.len() {
+        assert!(Message::decode(bytes.slice(..length)).is_err());
+    }
+    let mut longer = bytes.to_vec();
+    longer[1] += 1;
+    longer.push(0);
+    let trailing = Message::decode(longer.into());
+    assert_eq!(trailing, Err(CodecError::Trailing { trailing: 1 }.into()));
+}
+
+#[test]
+fn details_are_cut_to_what_a_message_carries() {
+    assert_eq!(detail("one\ntwo"), "one two");
+    let cut = detail(&"\u{20ac}".repeat(400));
+    assert!(cut.len() <= DETAIL_MAX_BYTES && cut.len() > DETAIL_MAX_BYTES - 3);
+    let body = Body::StageFailed { request: REQUEST, stage: 0, detail: cut };
+    assert_eq!(Message::new(body).validate(), Ok(()));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_give_an_answer(
+        mut bytes in proptest::collection::vec(any::<u8>(), 0..400), known_version: bool,
+    ) {
+        if known_version && bytes.len() > 3 {
+            // Past the prefix, so that the decoder behind it is reached.
+            let length = (bytes.len() - 3) as u16;
+            bytes[0] = WIRE_VERSION;
+            bytes[1..3].copy_from_slice(&length.to_le_bytes());
+            bytes[3] %= 14;
+        }
+        if let Ok(message) = Message::decode(bytes.into()) {
+            prop_assert_eq!(message.validate(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn altered_messages_are_refused_or_valid(which in 0_usize..12, bit: u16, cut: u16) {
+        let bytes = bytes_of(&every_message()[which]);
+        let mut flipped = bytes.to_vec();
+        let bit = usize::from(bit) % (8 * flipped.len());
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        if let Ok(message) = Message::decode(flipped.into()) {
+            prop_assert_eq!(message.validate(), Ok(()));
+        }
+        let cut = usize::from(cut) % bytes.len();
+        prop_assert!(Message::decode(bytes.slice(..cut)).is_err());
+    }
+
+    #[test]
+    fn sampling_values_are_finite_and_in_range(
+        temperature: f32, top_p: f32, min_p: f32, top_k: u32, seed: u64,
+    ) {
+        let sampling = Sampling { temperature, top_k, top_p, min_p, seed };
+        if sampling.validate().is_ok() {
+            prop_assert!([temperature, top_p, min_p].iter().all(|value| value.is_finite()));
+            prop_assert!(top_p <= 1.0 && min_p <= 1.0 && temperature >= 0.0);
+        }
+    }
+}

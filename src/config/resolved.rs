@@ -1,0 +1,419 @@
+//! The settings a node starts with: each value, and where it comes from.
+//!
+//! Called by `cli/`. Pure: files, environment and flags are arguments. Order, the later wins:
+//! default, files in the given order, environment, flags. A list replaces a list.
+//! Units last in names. Errors: [`ConfigError::BadValue`] with the place and what belongs there.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+};
+
+use swarmllm_models::DeviceChoice;
+use swarmllm_protocol::ids::{LayerRange, NetworkId};
+
+use super::{
+    ConfigError, Environment, keys,
+    raw::{RawConfig, RawValue},
+};
+
+/// Port of the HTTP server unless told otherwise.
+const HTTP_PORT: u16 = 8800;
+/// Port for peers unless told otherwise.
+const PEERS_PORT: u16 = 8810;
+/// Seconds that running answers get at shutdown: below systemd's TimeoutStopSec of the unit.
+const DRAIN_S: u32 = 10;
+/// More threads than any machine has are a typing error.
+const MAX_THREADS: u32 = 4096;
+
+/// Where a value was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Nowhere: built in.
+    Default,
+    /// In a file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Its line, from 1.
+        line: usize,
+    },
+    /// In this variable.
+    Environment(String),
+    /// In this flag.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Default => f.write_str("default"),
+            Origin::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Origin::Environment(name) => write!(f, "environment {name}"),
+            Origin::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+/// A value that remembers where it comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Setting<T> {
+    /// The value.
+    pub value: T,
+    /// Where it was written.
+    pub origin: Origin,
+}
+
+/// Values given as flags.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--data-dir`.
+    pub data_dir: Option<PathBuf>,
+    /// `--network`.
+    pub network: Option<String>,
+    /// `--http`.
+    pub http: Option<String>,
+    /// `--listen`.
+    pub listen: Option<String>,
+    /// `--join`, as often as given.
+    pub join: Vec<String>,
+    /// `--no-mdns`.
+    pub no_mdns: bool,
+    /// `--offline`.
+    pub offline: bool,
+    /// `--threads`.
+    pub threads: Option<u32>,
+    /// `--device`.
+    pub device: Option<String>,
+    /// `--model`, as often as given.
+    pub models: Vec<String>,
+    /// `--layers`.
+    pub layers: Option<String>,
+}
+
+/// Every setting of a node.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Data folder.
+    pub data_dir: Setting<PathBuf>,
+    /// Name of the swarm.
+    pub network: Setting<NetworkId>,
+    /// Address of the HTTP server.
+    pub http: Setting<SocketAddr>,
+    /// Seconds that running answers get at shutdown.
+    pub drain_s: Setting<u32>,
+    /// Address for peers.
+    pub listen: Setting<SocketAddr>,
+    /// Invite codes and addresses to start from.
+    pub join: Setting<Vec<String>>,
+    /// Announce and look for peers on the local network.
+    pub mdns: Setting<bool>,
+    /// Stay inside private address ranges.
+    pub offline: Setting<bool>,
+    /// Compute threads; 0: as many as the machine has.
+    pub threads: Setting<u32>,
+    /// Compute device.
+    pub device: Setting<DeviceChoice>,
+    /// Models to serve.
+    pub models: Setting<Vec<String>>,
+    /// Layers to hold of each; all of them when absent.
+    pub layers: Setting<Option<LayerRange>>,
+}
+
+/// Decides every setting.
+pub fn resolve(
+    files: &[RawConfig],
+    environment: &Environment,
+    flags: &Flags,
+) -> Result<Settings, ConfigError> {
+    let sources = Sources { files, environment };
+    let any_http = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HTTP_PORT);
+    let any_peers = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), PEERS_PORT);
+    let no_mdns = flags.no_mdns.then(|| ("--no-mdns", RawValue::Boolean(false)));
+    let offline = flags.offline.then(|| ("--offline", RawValue::Boolean(true)));
+    let threads = flags.threads.map(|n| ("--threads", RawValue::Integer(n.into())));
+    let data_dir = match sources.pick(keys::DATA_DIR, flag_path(flags), folder)? {
+        Some(setting) => setting,
+        None => Setting {
+            value: environment.data_dir().ok_or(ConfigError::NoHome)?,
+            origin: Origin::Default,
+        },
+    };
+    let or = |found: Option<Setting<SocketAddr>>, value| found.unwrap_or_else(|| default(value));
+    Ok(Settings {
+        data_dir,
+        network: sources
+            .pick(keys::NETWORK, flag("--network", &flags.network), network)?
+            .unwrap_or_else(|| default(NetworkId::default())),
+        http: or(sources.pick(keys::HTTP_LISTEN, flag("--http", &flags.http), address)?, any_http),
+        drain_s: sources.pick(keys::HTTP_DRAIN_S, None, seconds)?.unwrap_or(default(DRAIN_S)),
+        listen: or(
+            sources.pick(keys::PEERS_LISTEN, flag("--listen", &flags.listen), address)?,
+            any_peers,
+        ),
+        join: sources
+            .pick(keys::PEERS_JOIN, flag_list("--join", &flags.join), texts)?
+            .unwrap_or_else(|| default(Vec::new())),
+        mdns: sources.pick(keys::PEERS_MDNS, no_mdns, boolean)?.unwrap_or(default(true)),
+        offline: sources.pick(keys::PEERS_OFFLINE, offline, boolean)?.unwrap_or(default(false)),
+        threads: sources.pick(keys::COMPUTE_THREADS, threads, count)?.unwrap_or(default(0)),
+        device: sources
+            .pick(keys::COMPUTE_DEVICE, flag("--device", &flags.device), device)?
+            .unwrap_or_else(|| default(DeviceChoice::Cpu)),
+        models: sources
+            .pick(keys::MODELS_SERVE, flag_list("--model", &flags.models), texts)?
+            .unwrap_or_else(|| default(vec!["demo".to_owned()])),
+        layers: sources
+            .pick(keys::MODELS_LAYERS, flag("--layers", &flags.layers), layers)?
+            .unwrap_or_else(|| default(None)),
+    })
+}
+
+/// Variables that look like settings of ours and are none: `(name, nearest known)`.
+pub fn unknown_variables(environment: &Environment) -> Vec<(String, Option<String>)> {
+    let known: Vec<String> = keys::ALL.into_iter().map(keys::environment_name).collect();
+    let others = ["SWARMLLM_HOME", "SWARMLLM_LOG", "SWARMLLM_LOG_FORMAT", "SWARMLLM_CONFORMANCE"];
+    environment
+        .names()
+        .filter(|name| name.starts_with("SWARMLLM_") && !others.contains(name))
+        .filter(|name| !known.iter().any(|known| known == name))
+        .map(|name| {
+            let near = keys::nearest(name, known.iter().map(String::as_str));
+            (name.to_owned(), near.map(str::to_owned))
+        })
+        .collect()
+}
+
+type FlagValue = Option<(&'static str, RawValue)>;
+/// What a value was found to be instead, and what belongs there.
+type Mismatch = (String, String);
+
+struct Sources<'a> {
+    files: &'a [RawConfig],
+    environment: &'a Environment,
+}
+
+impl Sources<'_> {
+    fn pick<T>(
+        &self,
+        key: &'static str,
+        flag: FlagValue,
+        read: impl Fn(&RawValue) -> Result<T, Mismatch>,
+    ) -> Result<Option<Setting<T>>, ConfigError> {
+        let Some((raw, origin)) = self.last(key, flag) else { return Ok(None) };
+        match read(&raw) {
+            Ok(value) => Ok(Some(Setting { value, origin })),
+            Err((found, expected)) => {
+                Err(ConfigError::BadValue { origin, key: key.to_owned(), found, expected })
+            }
+        }
+    }
+
+    fn last(&self, key: &'static str, flag: FlagValue) -> Option<(RawValue, Origin)> {
+        if let Some((name, value)) = flag {
+            return Some((value, Origin::Flag(name)));
+        }
+        let name = keys::environment_name(key);
+        if let Some(text) = self.environment.get(&name) {
+            return Some((RawValue::Text(text.to_owned()), Origin::Environment(name)));
+        }
+        self.files.iter().rev().find_map(|file| {
+            let (value, line) = file.values.get(key)?;
+            Some((value.clone(), Origin::File { path: file.path.clone(), line: *line }))
+        })
+    }
+}
+
+fn default<T>(value: T) -> Setting<T> {
+    Setting { value, origin: Origin::Default }
+}
+
+fn flag(name: &'static str, value: &Option<String>) -> FlagValue {
+    value.clone().map(|text| (name, RawValue::Text(text)))
+}
+
+fn flag_list(name: &'static str, values: &[String]) -> FlagValue {
+    (!values.is_empty()).then(|| (name, RawValue::Texts(values.to_vec())))
+}
+
+fn flag_path(flags: &Flags) -> FlagValue {
+    let text = flags.data_dir.as_ref().map(|path| path.to_string_lossy().into_owned());
+    flag("--data-dir", &text)
+}
+
+fn describe(value: &RawValue) -> String {
+    match value {
+        RawValue::Text(text) => format!("{text:?}"),
+        RawValue::Integer(integer) => integer.to_string(),
+        RawValue::Boolean(boolean) => boolean.to_string(),
+        RawValue::Texts(texts) => format!("{texts:?}"),
+        RawValue::Other(kind) => format!("a value of kind {kind}"),
+    }
+}
+
+fn mismatch(value: &RawValue, expected: &str) -> Mismatch {
+    (describe(value), expected.to_owned())
+}
+
+fn parsed<T: FromStr>(value: &RawValue, expected: &str) -> Result<T, Mismatch> {
+    match value {
+        RawValue::Text(text) => text.parse().map_err(|_| mismatch(value, expected)),
+        _ => Err(mismatch(value, expected)),
+    }
+}
+
+fn folder(value: &RawValue) -> Result<PathBuf, Mismatch> {
+    match value {
+        RawValue::Text(text) if !text.is_empty() => Ok(PathBuf::from(text)),
+        _ => Err(mismatch(value, "a folder such as \"/var/lib/swarmllm\"")),
+    }
+}
+
+fn address(value: &RawValue) -> Result<SocketAddr, Mismatch> {
+    parsed(value, "ADDRESS:PORT such as \"127.0.0.1:8800\" (port 0: any free one)")
+}
+
+fn network(value: &RawValue) -> Result<NetworkId, Mismatch> {
+    parsed(value, "a name of 1 to 32 ASCII characters such as \"main\"")
+}
+
+fn layers(value: &RawValue) -> Result<Option<LayerRange>, Mismatch> {
+    parsed(value, "FIRST-END, half open, such as \"0-4\" for layers 0, 1, 2 and 3").map(Some)
+}
+
+fn device(value: &RawValue) -> Result<DeviceChoice, Mismatch> {
+    parsed(value, "\"cpu\", \"cuda\", \"cuda:1\", \"wgpu\" or \"vulkan\"")
+}
+
+fn boolean(value: &RawValue) -> Result<bool, Mismatch> {
+    match value {
+        RawValue::Boolean(boolean) => Ok(*boolean),
+        _ => parsed(value, "true or false"),
+    }
+}
+
+fn number(value: &RawValue, max: u32, expected: &str) -> Result<u32, Mismatch> {
+    let number = match value {
+        RawValue::Integer(integer) => u32::try_from(*integer).ok(),
+        RawValue::Text(text) => text.parse().ok(),
+        _ => None,
+    };
+    number.filter(|number| *number <= max).ok_or_else(|| mismatch(value, expected))
+}
+
+fn seconds(value: &RawValue) -> Result<u32, Mismatch> {
+    number(value, 3600, "seconds from 0 to 3600")
+}
+
+fn count(value: &RawValue) -> Result<u32, Mismatch> {
+    number(value, MAX_THREADS, "a count from 0 (all) to 4096")
+}
+
+fn texts(value: &RawValue) -> Result<Vec<String>, Mismatch> {
+    match value {
+        RawValue::Texts(texts) => Ok(texts.clone()),
+        // The environment has no arrays; commas separate there.
+        RawValue::Text(text) => {
+            let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+            Ok(parts.map(str::to_owned).collect())
+        }
+        _ => Err(mismatch(value, "an array of texts such as [\"demo\"]")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::raw::parse;
+
+    fn file(name: &str, text: &str) -> RawConfig {
+        parse(Path::new(name), text).expect("valid file")
+    }
+
+    fn home() -> Environment {
+        Environment::of([("HOME", "/home/a")])
+    }
+
+    #[test]
+    fn nothing_given_means_defaults() {
+        let settings = resolve(&[], &home(), &Flags::default()).expect("defaults");
+        assert_eq!(settings.http.value.to_string(), "127.0.0.1:8800");
+        assert_eq!(settings.models.value, ["demo"]);
+        assert_eq!(settings.mdns, Setting { value: true, origin: Origin::Default });
+        assert_eq!(settings.layers.value, None);
+    }
+
+    #[test]
+    fn the_example_file_says_the_defaults() {
+        let example = include_str!("../../scripts/packaging/swarmllm.toml");
+        let files = [file("example", example)];
+        let written = resolve(&files, &home(), &Flags::default()).expect("valid");
+        let defaults = resolve(&[], &home(), &Flags::default()).expect("defaults");
+        let network = |settings: &Settings| {
+            let s = settings;
+            (s.network.value.clone(), s.http.value, s.listen.value, s.join.value.clone())
+        };
+        let rest = |settings: &Settings| {
+            let s = settings;
+            (s.drain_s.value, s.mdns.value, s.offline.value, s.threads.value, s.device.value)
+        };
+        assert_eq!(network(&written), network(&defaults));
+        assert_eq!(rest(&written), rest(&defaults));
+        assert_eq!(written.models.value, defaults.models.value);
+        let uncommented = example.replace("# data_dir", "data_dir").replace("# layers", "layers");
+        assert_eq!(file("all", &uncommented).values.len(), keys::ALL.len());
+    }
+
+    #[test]
+    fn flag_beats_environment_beats_later_file_beats_earlier() {
+        let files = [
+            file("system", "[http]\nlisten = \"127.0.0.1:1\"\n[peers]\nmdns = false\n"),
+            file("user", "[http]\nlisten = \"127.0.0.1:2\"\n"),
+        ];
+        let with = Environment::of([("HOME", "/h"), ("SWARMLLM_HTTP__LISTEN", "127.0.0.1:3")]);
+        let flags = Flags { http: Some("127.0.0.1:4".into()), ..Flags::default() };
+        let port = |environment: &Environment, flags: &Flags| {
+            let settings = resolve(&files, environment, flags).expect("valid");
+            (settings.http.value.port(), settings.http.origin.to_string())
+        };
+        assert_eq!(port(&with, &flags), (4, "--http".into()));
+        assert_eq!(port(&with, &Flags::default()), (3, "environment SWARMLLM_HTTP__LISTEN".into()));
+        assert_eq!(port(&home(), &Flags::default()), (2, "user:2".into()));
+        let mdns = resolve(&files, &home(), &Flags::default()).expect("valid").mdns;
+        assert_eq!((mdns.value, mdns.origin.to_string()), (false, "system:4".into()));
+    }
+
+    #[test]
+    fn a_bad_value_names_its_place_and_what_belongs_there() {
+        let files = [file("f.toml", "[compute]\nthreads = -1\n")];
+        let error = resolve(&files, &home(), &Flags::default()).expect_err("negative");
+        assert_eq!(
+            error.to_string(),
+            "f.toml:2: `compute.threads` is -1, expected a count from 0 (all) to 4096"
+        );
+        let flags = Flags { layers: Some("4-2".into()), ..Flags::default() };
+        let error = resolve(&[], &home(), &flags).expect_err("reversed");
+        assert!(error.to_string().starts_with("--layers: `models.layers` is \"4-2\""), "{error}");
+    }
+
+    #[test]
+    fn lists_come_with_commas_from_the_environment() {
+        let with = Environment::of([("HOME", "/h"), ("SWARMLLM_PEERS__JOIN", "a:1, b:2")]);
+        let settings = resolve(&[], &with, &Flags::default()).expect("valid");
+        assert_eq!(settings.join.value, ["a:1", "b:2"]);
+    }
+
+    #[test]
+    fn misspelt_variables_are_found() {
+        let with = Environment::of([("SWARMLLM_HTTP__LISEN", "x"), ("SWARMLLM_HOME", "/s")]);
+        let found = unknown_variables(&with);
+        assert_eq!(
+            found,
+            [("SWARMLLM_HTTP__LISEN".into(), Some("SWARMLLM_HTTP__LISTEN".to_string()))]
+        );
+    }
+}

@@ -1,0 +1,160 @@
+//! Errors in the OpenAI form: `{"error":{"message","type","param","code"}}` with a fitting status.
+//!
+//! Used by every handler of this folder. A handler returns `Result<_, ApiError>`; a stream that
+//! has begun sends the same object as its last event. 503 and 429 carry `Retry-After` (seconds).
+//! Source: the OpenAI API reference (error codes), and what its Python client retries.
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    error::PayloadError,
+    http::{StatusCode, header},
+};
+use serde_json::{Value, json};
+
+use crate::generate::{ErrorKind, GenerateError};
+
+/// Seconds after which a caller may try again: a lost peer is usually back or replaced by then.
+const RETRY_AFTER_S: u32 = 5;
+
+/// An error as a client sees it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// What happened, why, what to do next.
+    pub message: String,
+    /// Name of the field that is wrong.
+    pub param: Option<String>,
+    /// Machine-readable kind.
+    pub code: Option<&'static str>,
+}
+
+impl ApiError {
+    /// 400 for a body or field that is wrong.
+    pub fn invalid(message: impl Into<String>, param: Option<&str>) -> ApiError {
+        ApiError {
+            status: StatusCode::BAD_REQUEST,
+            message: message.into(),
+            param: param.map(str::to_owned),
+            code: None,
+        }
+    }
+
+    /// 400 for a field that is right but asks for what this node cannot do.
+    pub fn unsupported(message: impl Into<String>, param: &str) -> ApiError {
+        ApiError { code: Some("unsupported_parameter"), ..ApiError::invalid(message, Some(param)) }
+    }
+
+    /// Any status with a kind.
+    pub fn with(status: StatusCode, code: &'static str, message: impl Into<String>) -> ApiError {
+        ApiError { status, message: message.into(), param: None, code: Some(code) }
+    }
+
+    /// 404 for a model nobody here knows.
+    pub fn model_not_found(message: impl Into<String>) -> ApiError {
+        let error = ApiError::with(StatusCode::NOT_FOUND, "model_not_found", message);
+        ApiError { param: Some("model".to_owned()), ..error }
+    }
+
+    /// The error object.
+    pub fn body(&self) -> Value {
+        let kind = match self.status.as_u16() {
+            429 => "rate_limit_error",
+            403 => "permission_error",
+            400..=499 => "invalid_request_error",
+            _ => "server_error",
+        };
+        json!({"error": {
+            "message": self.message, "type": kind, "param": self.param, "code": self.code,
+        }})
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        if [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&self.status) {
+            response.insert_header((header::RETRY_AFTER, RETRY_AFTER_S));
+        }
+        response.json(self.body())
+    }
+}
+
+impl From<GenerateError> for ApiError {
+    fn from(error: GenerateError) -> ApiError {
+        let (status, code) = match error.kind {
+            ErrorKind::ModelNotFound => return ApiError::model_not_found(error.message),
+            ErrorKind::ContextLength => (StatusCode::BAD_REQUEST, "context_length_exceeded"),
+            ErrorKind::Invalid => return ApiError::invalid(error.message, None),
+            ErrorKind::NoRoute => (StatusCode::SERVICE_UNAVAILABLE, "no_route"),
+            ErrorKind::Busy => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded"),
+            ErrorKind::StageLost => (StatusCode::SERVICE_UNAVAILABLE, "stage_lost"),
+            ErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
+        };
+        let param = (error.kind == ErrorKind::ContextLength).then(|| "messages".to_owned());
+        ApiError { param, ..ApiError::with(status, code, error.message) }
+    }
+}
+
+/// The error of a body that could not be read whole.
+pub fn body_error(error: &actix_web::Error) -> ApiError {
+    if let Some(PayloadError::Overflow) = error.as_error::<PayloadError>() {
+        let message = format!("the body is larger than {} bytes", super::server::BODY_MAX_BYTES);
+        return ApiError::with(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message);
+    }
+    if error.as_response_error().status_code() == StatusCode::PAYLOAD_TOO_LARGE {
+        return ApiError::with(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "request_too_large",
+            error.to_string(),
+        );
+    }
+    ApiError::invalid(format!("the body could not be read: {error}"), None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mapped(kind: ErrorKind) -> ApiError {
+        GenerateError { kind, message: "m".to_owned() }.into()
+    }
+
+    #[test]
+    fn every_kind_has_its_status_and_code() {
+        let cases = [
+            (ErrorKind::ModelNotFound, 404, Some("model_not_found")),
+            (ErrorKind::ContextLength, 400, Some("context_length_exceeded")),
+            (ErrorKind::Invalid, 400, None),
+            (ErrorKind::NoRoute, 503, Some("no_route")),
+            (ErrorKind::Busy, 429, Some("rate_limit_exceeded")),
+            (ErrorKind::StageLost, 503, Some("stage_lost")),
+            (ErrorKind::Internal, 500, Some("internal_error")),
+        ];
+        for (kind, status, code) in cases {
+            let error = mapped(kind);
+            assert_eq!((error.status.as_u16(), error.code), (status, code), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_caller_is_told_when_to_try_again() {
+        let response = mapped(ErrorKind::NoRoute).error_response();
+        assert_eq!(response.headers().get(header::RETRY_AFTER).expect("present"), "5");
+        assert!(!mapped(ErrorKind::Invalid).error_response().headers().contains_key("retry-after"));
+    }
+
+    #[test]
+    fn the_object_has_the_four_fields() {
+        let body = ApiError::invalid("m", Some("stop")).body();
+        let expected = json!({"error": {
+            "message": "m", "type": "invalid_request_error", "param": "stop", "code": null,
+        }});
+        assert_eq!(body, expected);
+    }
+}

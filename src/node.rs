@@ -1,0 +1,297 @@
+//! The composition root: the only place that knows every actor. Doors hold a [`NodeHandle`].
+//!
+//! `node/tree.rs` starts the actors, `node/answer.rs` turns sampled tokens into an answer's text,
+//! `node/identity.rs` keeps the key, `node/types.rs` is the data that doors show.
+
+mod answer;
+mod identity;
+mod tree;
+mod types;
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use actix::{Actor, Addr};
+use swarmllm_actors::batch_scheduler::GetOpenSequences;
+use swarmllm_actors::clock::Clock;
+use swarmllm_actors::event_log::Subscribe;
+use swarmllm_actors::kv_cache_store::{GetPageUsage, PageUsage};
+use swarmllm_actors::model_store::{GetModels, OpenModel};
+use swarmllm_actors::node_supervisor::{Build, NodeSupervisor, StopTree};
+use swarmllm_actors::peer_directory::{FindCandidates, GetPeers, PeerRecord, PeerState};
+use swarmllm_protocol::identity::Identity;
+use swarmllm_protocol::ids::{NetworkId, PeerId};
+use swarmllm_protocol::invite::InviteCode;
+use swarmllm_protocol::route;
+use tokio::sync::{mpsc, watch};
+
+use crate::generate::{GenerateError, GenerateRequest, GenerationStream};
+use tree::NodeTree;
+pub use types::{ModelStatus, NodeError, NodeOptions, NodeStatus, OfferStatus, PeerStatus};
+
+/// How long running answers may go on after a stop was asked for.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// A running node; cheap to clone.
+#[derive(Clone)]
+pub struct NodeHandle {
+    shared: Arc<Shared>,
+    trees: watch::Receiver<Option<NodeTree>>,
+    supervisor: Addr<NodeSupervisor<NodeTree>>,
+}
+
+struct Shared {
+    identity: Arc<Identity>,
+    network: NetworkId,
+    listen: SocketAddr,
+    clock: Clock,
+    n_active: Arc<AtomicUsize>,
+    n_finished: Arc<AtomicU64>,
+    is_stopping: watch::Sender<bool>,
+}
+
+impl std::fmt::Debug for NodeHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NodeHandle").field("peer_id", &self.peer_id()).finish_non_exhaustive()
+    }
+}
+
+impl NodeHandle {
+    /// Starts every actor on the running actix system; ready when this returns.
+    ///
+    /// # Errors
+    /// When the identity, the listening address, a model or a place to join is unusable.
+    pub async fn start(options: NodeOptions) -> Result<NodeHandle, NodeError> {
+        let identity = Arc::new(identity::load_or_create(&options.data_dir)?);
+        let clock = Clock::start();
+        let joins = tree::parse_joins(&options, SystemTime::now())?;
+        let socket = tree::bind(options.listen)?;
+        let listen = socket
+            .local_addr()
+            .map_err(|error| NodeError::Listen { address: options.listen, error })?;
+        let network = options.network.clone();
+        let plan = Rc::new(tree::TreePlan {
+            options: NodeOptions { listen, ..options },
+            identity: Arc::clone(&identity),
+            joins,
+            clock,
+        });
+        let first = tree::build(&plan, socket)?;
+        let (sender, trees) = watch::channel(Some(first));
+        let build: Build<NodeTree> = Rc::new(move || {
+            let plan = Rc::clone(&plan);
+            Box::pin(async move {
+                let socket = tree::bind(plan.options.listen).map_err(|error| error.to_string())?;
+                tree::build(&plan, socket).map_err(|error| error.to_string())
+            })
+        });
+        let supervisor = NodeSupervisor::new(build, sender, clock).start();
+        let shared = Arc::new(Shared {
+            identity,
+            network,
+            listen,
+            clock,
+            n_active: Arc::new(AtomicUsize::new(0)),
+            n_finished: Arc::new(AtomicU64::new(0)),
+            is_stopping: watch::Sender::new(false),
+        });
+        Ok(NodeHandle { shared, trees, supervisor })
+    }
+
+    /// This node's id.
+    pub fn peer_id(&self) -> PeerId {
+        self.shared.identity.peer_id()
+    }
+
+    /// Where peers reach it.
+    pub fn listen(&self) -> SocketAddr {
+        self.shared.listen
+    }
+
+    fn tree(&self) -> Result<NodeTree, NodeError> {
+        let tree = self.trees.borrow().clone();
+        tree.ok_or_else(|| NodeError::Unavailable("no tree runs now".into()))
+    }
+
+    /// Starts an answer.
+    ///
+    /// # Errors
+    /// When the request can't be served: its kind says how a door answers.
+    pub async fn generate(
+        &self,
+        request: GenerateRequest,
+    ) -> Result<GenerationStream, GenerateError> {
+        if *self.shared.is_stopping.borrow() {
+            return Err(answer::unavailable("the node is stopping; ask another one"));
+        }
+        let tree = self.tree().map_err(|error| answer::unavailable(error.to_string()))?;
+        let counters = answer::Counters::admit(&self.shared.n_active, &self.shared.n_finished)?;
+        answer::start(&tree, self.peer_id(), request, counters).await
+    }
+
+    /// State of the node.
+    ///
+    /// # Errors
+    /// While the tree is being restarted.
+    pub async fn status(&self) -> Result<NodeStatus, NodeError> {
+        let tree = self.tree()?;
+        let peers = ask(&tree.directory, GetPeers).await?;
+        let PageUsage { used, total } = ask(&tree.kv_cache_store, GetPageUsage).await?;
+        let models = self.models().await?;
+        let state = if *self.shared.is_stopping.borrow() {
+            "stopping"
+        } else if models.iter().all(|model| model.servable) {
+            "ready"
+        } else {
+            "degraded"
+        };
+        Ok(NodeStatus {
+            peer_id: self.peer_id().to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            state: state.to_owned(),
+            network: self.shared.network.as_str().to_owned(),
+            listen: self.shared.listen,
+            uptime_s: Duration::from_millis(self.shared.clock.now_ms()).as_secs_f64(),
+            n_peers: peers.iter().filter(|peer| peer.state == PeerState::Connected).count(),
+            n_active: self.shared.n_active.load(Ordering::Relaxed),
+            n_finished: self.shared.n_finished.load(Ordering::Relaxed),
+            kv_pages: [used, total],
+            rss_bytes: crate::service::resident_bytes(),
+            models,
+        })
+    }
+
+    /// Known peers.
+    ///
+    /// # Errors
+    /// While the tree is being restarted.
+    pub async fn peers(&self) -> Result<Vec<PeerStatus>, NodeError> {
+        let peers = ask(&self.tree()?.directory, GetPeers).await?;
+        Ok(peers.into_iter().map(peer_status).collect())
+    }
+
+    /// Models held.
+    ///
+    /// # Errors
+    /// While the tree is being restarted.
+    pub async fn models(&self) -> Result<Vec<ModelStatus>, NodeError> {
+        let tree = self.tree()?;
+        let mut statuses = Vec::new();
+        for model in ask(&tree.model_store, GetModels).await? {
+            let found = ask(&tree.directory, FindCandidates { model: model.id }).await?;
+            let n_layers = model.n_layers();
+            let route = route::plan_route(n_layers, self.peer_id(), &found.candidates);
+            statuses.push(model_status(&model, route.is_ok()));
+        }
+        Ok(statuses)
+    }
+
+    /// A signed invite code.
+    ///
+    /// # Errors
+    /// When the code can't be made, which says why.
+    pub async fn create_invite(&self, valid_for: Duration) -> Result<String, NodeError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let expires_at_unix_s = now.saturating_add(valid_for).as_secs();
+        let addresses = tree::announced_addresses(self.shared.listen);
+        let network = self.shared.network.clone();
+        InviteCode::new(network, self.peer_id(), addresses, expires_at_unix_s)
+            .sign(&self.shared.identity)
+            .map_err(|error| NodeError::Invite(error.to_string()))
+    }
+
+    /// Typed events as JSON values `{"seq","at_unix_ms","event",..}`, from now on.
+    ///
+    /// # Errors
+    /// While the tree is being restarted.
+    pub async fn subscribe(&self) -> Result<mpsc::Receiver<serde_json::Value>, NodeError> {
+        let mut entries = ask(&self.tree()?.event_log, Subscribe).await?;
+        let (sender, receiver) = mpsc::channel(64);
+        actix_web::rt::spawn(async move {
+            while let Some(entry) = entries.recv().await {
+                let Ok(value) = serde_json::to_value(&entry) else { continue };
+                if sender.send(value).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(receiver)
+    }
+
+    /// True when every part answers within the deadline (feeds the watchdog and `/health`).
+    pub async fn is_healthy(&self, deadline: Duration) -> bool {
+        let probe = async {
+            let tree = self.tree()?;
+            ask(&tree.directory, GetPeers).await?;
+            ask(&tree.model_store, GetModels).await?;
+            ask(&tree.kv_cache_store, GetPageUsage).await?;
+            ask(&tree.scheduler, GetOpenSequences).await?;
+            Ok::<bool, NodeError>(tree.has_all_members())
+        };
+        matches!(tokio::time::timeout(deadline, probe).await, Ok(Ok(true)))
+    }
+
+    /// Ends generations, closes sessions, stops actors.
+    pub async fn shutdown(&self) {
+        self.shared.is_stopping.send_replace(true);
+        let idle = async {
+            while self.shared.n_active.load(Ordering::Relaxed) > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(DRAIN_DEADLINE, idle).await.is_err() {
+            tracing::warn!("answers were still running at the end of the drain");
+        }
+        if let Err(error) = self.supervisor.send(StopTree).await {
+            tracing::debug!(%error, "the supervisor was gone already");
+        }
+    }
+}
+
+/// Asks an actor, with its absence as this crate's error.
+async fn ask<A, M>(actor: &Addr<A>, message: M) -> Result<M::Result, NodeError>
+where
+    A: actix::Handler<M>,
+    A::Context: actix::dev::ToEnvelope<A, M>,
+    M: actix::Message + Send + 'static,
+    M::Result: Send,
+{
+    actor.send(message).await.map_err(|error| NodeError::Unavailable(error.to_string()))
+}
+
+fn peer_status(record: PeerRecord) -> PeerStatus {
+    let state = match record.state {
+        PeerState::Connected => "connected",
+        PeerState::Connecting => "connecting",
+        PeerState::Known => "known",
+    };
+    let offers = record.offers.into_iter().map(|offer| OfferStatus {
+        model: offer.model_name,
+        model_id: offer.model.to_string(),
+        layers: [offer.layers.start, offer.layers.end],
+        n_layers: offer.n_layers,
+    });
+    PeerStatus {
+        peer_id: record.peer.to_string(),
+        state: state.to_owned(),
+        addresses: record.addresses,
+        via: record.via.word().to_owned(),
+        rtt_ms: record.rtt_us.map(|rtt_us| f64::from(rtt_us) / 1000.0),
+        offers: offers.collect(),
+    }
+}
+
+fn model_status(model: &OpenModel, servable: bool) -> ModelStatus {
+    ModelStatus {
+        name: model.name.clone(),
+        model_id: model.id.to_string(),
+        layers: [model.layers.start, model.layers.end],
+        n_layers: model.n_layers(),
+        servable,
+        context_length: model.model.config().context_length,
+        created_unix_s: model.created_unix_s,
+    }
+}

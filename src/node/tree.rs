@@ -1,0 +1,326 @@
+//! Starts the actor tree of a node and holds its addresses.
+//!
+//! Called by `node.rs` at the start and by the supervisor after a failure. Order matters: whoever
+//! is spoken to is started before whoever speaks. Everything a token touches runs on one Arbiter
+//! (`net`); arithmetic runs on the shard workers' own threads.
+
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use actix::{Actor, Addr, Arbiter, ArbiterHandle, Recipient};
+use swarmllm_actors::batch_scheduler::{BatchScheduler, SchedulerLinks, ShardFacts};
+use swarmllm_actors::clock::Clock;
+use swarmllm_actors::dialer::{Dialer, SessionSettings};
+use swarmllm_actors::event_log::{Event, EventLog, Record};
+use swarmllm_actors::generation::GenerationLinks;
+use swarmllm_actors::kv_cache_store::KvCacheStore;
+use swarmllm_actors::lan_beacon::LanBeacon;
+use swarmllm_actors::listener::Listener;
+use swarmllm_actors::mailbox::offer_to;
+use swarmllm_actors::model_store::{ModelStore, OpenModel};
+use swarmllm_actors::node_supervisor::Tree;
+use swarmllm_actors::peer_directory::{AttachDialer, PeerDirectory, PeerSeen, SelfFacts, Via};
+use swarmllm_actors::peer_session::SessionLinks;
+use swarmllm_actors::shard_worker::ShardWorker;
+use swarmllm_models::{RunProfile, Shard};
+use swarmllm_protocol::identity::Identity;
+use swarmllm_protocol::ids::{LayerRange, ModelId};
+use swarmllm_protocol::invite::{INVITE_PREFIX, InviteCode};
+use swarmllm_protocol::wire::{Profile, ShardOffer};
+
+use super::{NodeError, NodeOptions};
+
+/// Name and version that peers see.
+const AGENT: &str = concat!("swarmllm/", env!("CARGO_PKG_VERSION"));
+/// Addresses in an invite or a greeting.
+const ADDRESSES_MAX: usize = 4;
+
+/// Everything needed to build the tree, as often as it takes.
+pub(super) struct TreePlan {
+    pub(super) options: NodeOptions,
+    pub(super) identity: Arc<Identity>,
+    pub(super) joins: Vec<PeerSeen>,
+    pub(super) clock: Clock,
+}
+
+/// The members of a running tree.
+#[derive(Clone)]
+pub(super) struct NodeTree {
+    pub(super) net: ArbiterHandle,
+    pub(super) event_log: Addr<EventLog>,
+    pub(super) model_store: Addr<ModelStore>,
+    pub(super) directory: Addr<PeerDirectory>,
+    pub(super) dialer: Addr<Dialer>,
+    pub(super) listener: Addr<Listener>,
+    pub(super) kv_cache_store: Addr<KvCacheStore>,
+    pub(super) scheduler: Addr<BatchScheduler>,
+    pub(super) shard_workers: Vec<Addr<ShardWorker>>,
+}
+
+impl NodeTree {
+    /// Whether every member is alive.
+    pub(super) fn has_all_members(&self) -> bool {
+        self.ended_member().is_none()
+    }
+
+    /// What a generation needs to know of the others.
+    pub(super) fn generation_links(&self) -> GenerationLinks {
+        GenerationLinks {
+            candidates: self.directory.clone().recipient(),
+            find_session: self.directory.clone().recipient(),
+            open: self.scheduler.clone().recipient(),
+            rows: self.scheduler.clone().recipient(),
+            cancel: self.scheduler.clone().recipient(),
+            events: self.event_log.clone().recipient(),
+        }
+    }
+}
+
+impl Tree for NodeTree {
+    fn ended_member(&self) -> Option<&'static str> {
+        let members = [
+            ("event_log", self.event_log.connected()),
+            ("model_store", self.model_store.connected()),
+            ("peer_directory", self.directory.connected()),
+            ("dialer", self.dialer.connected()),
+            ("listener", self.listener.connected()),
+            ("kv_cache_store", self.kv_cache_store.connected()),
+            ("batch_scheduler", self.scheduler.connected()),
+            ("shard_worker", self.shard_workers.iter().all(Addr::connected)),
+        ];
+        members.into_iter().find(|(_, is_alive)| !is_alive).map(|(member, _)| member)
+    }
+
+    fn events(&self) -> Recipient<Record> {
+        self.event_log.clone().recipient()
+    }
+
+    fn stop(&self) {
+        self.net.stop();
+    }
+}
+
+/// A listening socket, ready for any runtime.
+pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, NodeError> {
+    let listen = |error| NodeError::Listen { address, error };
+    let socket = TcpListener::bind(address).map_err(listen)?;
+    socket.set_nonblocking(true).map_err(listen)?;
+    Ok(socket)
+}
+
+/// Reads `--join` values: invite codes of this network that still hold, or addresses.
+pub(super) fn parse_joins(
+    options: &NodeOptions,
+    now: SystemTime,
+) -> Result<Vec<PeerSeen>, NodeError> {
+    let now_unix_s = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let parse = |text: &String| {
+        let bad = |reason: String| NodeError::Join { text: text.clone(), reason };
+        if text.starts_with(INVITE_PREFIX) {
+            let code = InviteCode::parse(text).map_err(|error| bad(error.to_string()))?;
+            code.check(&options.network, now_unix_s).map_err(|error| bad(error.to_string()))?;
+            let (peer, addresses) = (Some(code.inviter), code.addresses);
+            return Ok(PeerSeen { peer, addresses, via: Via::Invite });
+        }
+        let addresses: Vec<SocketAddr> = std::net::ToSocketAddrs::to_socket_addrs(text.as_str())
+            .map_err(|error| bad(format!("neither swarm://... nor HOST:PORT ({error})")))?
+            .collect();
+        Ok(PeerSeen { peer: None, addresses, via: Via::Join })
+    };
+    options.join.iter().map(parse).collect()
+}
+
+/// Addresses at which others may reach a listener: its own, or every interface's when it listens
+/// on all of them (loopback last, since it helps on this machine only).
+pub(super) fn announced_addresses(listen: SocketAddr) -> Vec<SocketAddr> {
+    if !listen.ip().is_unspecified() {
+        return vec![listen];
+    }
+    let mut ips: Vec<IpAddr> = if_addrs::get_if_addrs()
+        .unwrap_or_default()
+        .into_iter()
+        .map(|interface| interface.ip())
+        .filter(|ip| ip.is_ipv4() || listen.is_ipv6())
+        .filter(|ip| !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local()))
+        .collect();
+    ips.sort_by_key(IpAddr::is_loopback);
+    ips.truncate(ADDRESSES_MAX);
+    ips.into_iter().map(|ip| SocketAddr::new(ip, listen.port())).collect()
+}
+
+/// Loads the shards and starts every actor.
+///
+/// # Errors
+/// When a model's layers can't be loaded.
+pub(super) fn build(plan: &TreePlan, socket: TcpListener) -> Result<NodeTree, NodeError> {
+    let loaded = load_models(plan)?;
+    let listen = socket
+        .local_addr()
+        .map_err(|error| NodeError::Listen { address: plan.options.listen, error })?;
+    let net = Arbiter::new().handle();
+    let event_log = EventLog::start_in_arbiter(&net, |_| EventLog::default());
+    for model in &loaded.models {
+        let layers = [model.layers.start, model.layers.end];
+        let bytes = model.model.layer_bytes().into_iter().enumerate();
+        let held = bytes.filter(|(index, _)| model.layers.contains(*index as u32));
+        let bytes = held.map(|(_, bytes)| bytes).sum();
+        let event = Event::ShardLoaded { model: model.name.clone(), layers, bytes };
+        offer_to(&event_log, Record(event));
+    }
+    let offers: Vec<ShardOffer> = loaded.models.iter().map(offer_of).collect();
+    let models = loaded.models;
+    let model_store = ModelStore::start_in_arbiter(&net, move |_| ModelStore::new(models));
+    let directory = start_directory(plan, &net, &event_log, listen, offers);
+    let pages = plan.options.shard.kv_pages;
+    let pages = vec![pages; loaded.shards.len()];
+    let kv_cache_store = KvCacheStore::start_in_arbiter(&net, move |_| KvCacheStore::new(&pages));
+    let mut shard_workers = Vec::new();
+    let mut shards = Vec::new();
+    for (facts, worker) in loaded.shards {
+        let worker = ShardWorker::start_in_arbiter(&net, move |_| worker);
+        shards.push((facts, worker.clone().recipient()));
+        shard_workers.push(worker);
+    }
+    let links = SchedulerLinks {
+        reserve: kv_cache_store.clone().recipient(),
+        release: kv_cache_store.clone().recipient(),
+        find_session: directory.clone().recipient(),
+    };
+    let scheduler =
+        BatchScheduler::start_in_arbiter(&net, move |_| BatchScheduler::new(shards, links));
+    let settings = SessionSettings {
+        identity: Arc::clone(&plan.identity),
+        network: plan.options.network.clone(),
+        clock: plan.clock,
+        links: SessionLinks {
+            opened: directory.clone().recipient(),
+            closed: vec![directory.clone().recipient(), scheduler.clone().recipient()],
+            reported: directory.clone().recipient(),
+            open: scheduler.clone().recipient(),
+            rows: scheduler.clone().recipient(),
+            cancel: scheduler.clone().recipient(),
+            events: event_log.clone().recipient(),
+        },
+    };
+    let for_dialer = settings.clone();
+    let failed = directory.clone().recipient();
+    let dialer = Dialer::start_in_arbiter(&net, move |_| Dialer::new(for_dialer, failed));
+    offer_to(&directory, AttachDialer(dialer.clone().recipient()));
+    let listener = Listener::start_in_arbiter(&net, move |_| Listener::new(socket, settings));
+    for seen in plan.joins.clone() {
+        offer_to(&directory, seen);
+    }
+    if plan.options.mdns && !listen.ip().is_loopback() {
+        start_beacon(plan, &net, listen, directory.clone().recipient());
+    }
+    Ok(NodeTree {
+        net,
+        event_log,
+        model_store,
+        directory,
+        dialer,
+        listener,
+        kv_cache_store,
+        scheduler,
+        shard_workers,
+    })
+}
+
+fn start_directory(
+    plan: &TreePlan,
+    net: &ArbiterHandle,
+    event_log: &Addr<EventLog>,
+    listen: SocketAddr,
+    offers: Vec<ShardOffer>,
+) -> Addr<PeerDirectory> {
+    let facts = SelfFacts {
+        peer: plan.identity.peer_id(),
+        listen: vec![listen],
+        offers,
+        offline: plan.options.offline,
+    };
+    let (events, clock) = (event_log.clone().recipient(), plan.clock);
+    PeerDirectory::start_in_arbiter(net, move |_| {
+        PeerDirectory::new(facts, AGENT.to_owned(), events, clock)
+    })
+}
+
+/// A network without multicast is no reason not to serve.
+fn start_beacon(
+    plan: &TreePlan,
+    net: &ArbiterHandle,
+    listen: SocketAddr,
+    seen: Recipient<PeerSeen>,
+) {
+    let (peer, network) = (plan.identity.peer_id(), plan.options.network.clone());
+    match LanBeacon::new(listen.port(), peer, network, seen) {
+        Ok(beacon) => {
+            LanBeacon::start_in_arbiter(net, move |_| beacon);
+        }
+        Err(error) => {
+            tracing::warn!(%error, "no mDNS: other nodes on this network won't find this one");
+        }
+    }
+}
+
+struct Loaded {
+    models: Vec<OpenModel>,
+    shards: Vec<(ShardFacts, ShardWorker)>,
+}
+
+fn load_models(plan: &TreePlan) -> Result<Loaded, NodeError> {
+    let mut loaded = Loaded { models: Vec::new(), shards: Vec::new() };
+    for (name, model, layers) in &plan.options.models {
+        let failed = |reason: String| NodeError::Model { name: name.clone(), reason };
+        if loaded.models.iter().any(|other| other.name == *name) {
+            return Err(failed("given twice; give each model once".into()));
+        }
+        let config = model.config();
+        let layers = layers.unwrap_or(LayerRange { start: 0, end: config.n_layers });
+        let options = &plan.options.shard;
+        let shard = Shard::load(model, layers.start..layers.end, options)
+            .map_err(|error| failed(error.to_string()))?;
+        let id = ModelId(model.content_id());
+        let profile = options.profile;
+        let facts = ShardFacts {
+            model: id,
+            layers,
+            n_layers: config.n_layers,
+            context: config.context_length,
+            profile: wire_profile(profile),
+        };
+        let worker = ShardWorker::new(shard).map_err(|error| failed(error.to_string()))?;
+        loaded.shards.push((facts, worker));
+        let tokenizer = model.tokenizer().map_err(|error| failed(error.to_string()))?;
+        let created = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        loaded.models.push(OpenModel {
+            name: name.clone(),
+            id,
+            layers,
+            model: model.clone(),
+            tokenizer: Arc::new(tokenizer),
+            template: model.chat_template().ok().map(Arc::new),
+            profile,
+            created_unix_s: created.as_secs(),
+        });
+    }
+    Ok(loaded)
+}
+
+fn offer_of(model: &OpenModel) -> ShardOffer {
+    ShardOffer {
+        model: model.id,
+        model_name: model.name.clone(),
+        n_layers: model.n_layers(),
+        layers: model.layers,
+    }
+}
+
+/// The engine's profile in the wire's words.
+pub(super) fn wire_profile(profile: RunProfile) -> Profile {
+    match profile {
+        RunProfile::F32 => Profile::F32,
+        RunProfile::F16 => Profile::F16,
+    }
+}

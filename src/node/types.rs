@@ -1,0 +1,164 @@
+//! What a node is started with and what it says of itself: plain data between doors and actors.
+//!
+//! Filled by `node.rs`; shown by `status`, `peers`, `models` and the HTTP doors as JSON.
+//! Units last in names; layer ranges are half-open.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use swarmllm_models::{Model, ShardOptions};
+use swarmllm_protocol::ids::{LayerRange, NetworkId};
+
+/// Everything a node needs to start, already resolved from file, environment and flags.
+#[derive(Debug, Clone)]
+pub struct NodeOptions {
+    /// Data folder: identity (0600), peers.
+    pub data_dir: PathBuf,
+    /// Where to listen for peers; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Which swarm this node belongs to.
+    pub network: NetworkId,
+    /// Models with the layers to hold (`None`: all of them).
+    pub models: Vec<(String, Model, Option<LayerRange>)>,
+    /// Invite codes or `HOST:PORT` addresses to start from.
+    pub join: Vec<String>,
+    /// Announce and look for peers on the local network.
+    pub mdns: bool,
+    /// Never leave private address ranges.
+    pub offline: bool,
+    /// How shards compute.
+    pub shard: ShardOptions,
+}
+
+/// One peer as `peers` shows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PeerStatus {
+    /// Its id.
+    pub peer_id: String,
+    /// `connected`, `connecting` or `known`.
+    pub state: String,
+    /// Where it listens.
+    pub addresses: Vec<SocketAddr>,
+    /// How it was found: `join`, `invite`, `mdns`, `peer_exchange`, `incoming`, `cache`.
+    pub via: String,
+    /// Round-trip time.
+    pub rtt_ms: Option<f64>,
+    /// Layers it offers, per model.
+    pub offers: Vec<OfferStatus>,
+}
+
+/// Layers of one model at one place.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OfferStatus {
+    /// Model name.
+    pub model: String,
+    /// Model id.
+    pub model_id: String,
+    /// Half-open layer range.
+    pub layers: [u32; 2],
+    /// Layers of the whole model.
+    pub n_layers: u32,
+}
+
+/// One model as `models` and `/v1/models` show it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ModelStatus {
+    /// Name to ask for.
+    pub name: String,
+    /// Content address.
+    pub model_id: String,
+    /// Layers held here, half-open.
+    pub layers: [u32; 2],
+    /// Layers of the whole model.
+    pub n_layers: u32,
+    /// Whether a route over all layers exists now.
+    pub servable: bool,
+    /// Context length in tokens.
+    pub context_length: u32,
+    /// When this node opened it.
+    pub created_unix_s: u64,
+}
+
+/// The node as `status` shows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NodeStatus {
+    /// This node.
+    pub peer_id: String,
+    /// Program version.
+    pub version: String,
+    /// `ready`, `degraded` (a model lacks layers) or `stopping`.
+    pub state: String,
+    /// Which swarm.
+    pub network: String,
+    /// Where peers reach it.
+    pub listen: SocketAddr,
+    /// Seconds since start.
+    pub uptime_s: f64,
+    /// Open peer sessions.
+    pub n_peers: usize,
+    /// Generations under way.
+    pub n_active: usize,
+    /// Generations finished since start.
+    pub n_finished: u64,
+    /// KV pages in use and in all.
+    pub kv_pages: [u32; 2],
+    /// Resident memory of the process.
+    pub rss_bytes: u64,
+    /// Models held.
+    pub models: Vec<ModelStatus>,
+}
+
+/// Why a node did not start, or did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// A file of the data folder.
+    #[error("{path}: {error}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// The identity file is not one.
+    #[error(
+        "{path} is not an identity ({reason}); move it away to get a new one, which changes this \
+         node's peer id"
+    )]
+    Identity {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The listening address.
+    #[error("can't listen on {address}: {error}; choose another with --listen")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// A model could not be loaded.
+    #[error("model {name}: {reason}")]
+    Model {
+        /// Which model.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A `--join` value is neither an invite code nor an address.
+    #[error("can't join {text:?}: {reason}")]
+    Join {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An invite code could not be made.
+    #[error("no invite code could be made: {0}")]
+    Invite(String),
+    /// Part of the node does not answer.
+    #[error("the node is starting a part of itself again ({0}); try again")]
+    Unavailable(String),
+}

@@ -1,0 +1,2 @@
+//! Real-process harness: measures whole nodes on one machine.
+fn main() {}
