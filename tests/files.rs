@@ -3,6 +3,7 @@
 //! Runs the real program on the embedded model and on damaged copies of its file. A bad file, a
 //! bad prompt or a bad flag must end with a clear message and the documented exit code, and never
 //! with a panic.
+#![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
 use std::{
     fs,
@@ -130,8 +131,34 @@ fn a_chat_takes_lines_and_keeps_its_turns_apart() {
     let output = swarmllm(&["run", "demo", "-n", "8", "--greedy"], lines);
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(0), "{said}");
-    assert_eq!(said.matches(" prompt tokens at ").count(), 2, "one report for each answer: {said}");
+    assert_eq!(said.matches(" prompt tokens, ").count(), 2, "one report for each answer: {said}");
     assert!(!output.stdout.is_empty());
+}
+
+#[test]
+fn templates_render_or_refuse_in_their_own_words() {
+    let folder = Folder::new();
+    let write = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        path
+    };
+    let input = write(
+        "input.json",
+        r#"{"messages": [{"role": "user", "content": "Hi <b>"}], "add_generation_prompt": true,
+            "bos_token": "<s>", "name": "x"}"#,
+    );
+    let source = "{{ bos_token }}{{ name }}{% for m in messages %}{{ m | tojson }}{% endfor %}";
+    let file = write("t.jinja", source);
+    let command = ["template", "--file", text(&file), "--input", text(&input)];
+    assert_eq!(good(&command, ""), r#"<s>x{"role": "user", "content": "Hi <b>"}"#);
+    let of_model = good(&["template", "--model", "demo", "--input", text(&input)], "");
+    assert!(of_model.contains("Hi <b>"), "{of_model}");
+    fs::write(&file, "{{ raise_exception('no thanks') }}").unwrap();
+    refused(&command, 1, &["no thanks"]);
+    fs::write(&input, "[]").unwrap();
+    refused(&command, 1, &["input.json"]);
+    refused(&["template", "--input", text(&input)], 2, &[]);
 }
 
 #[test]

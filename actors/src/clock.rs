@@ -1,7 +1,7 @@
 //! The node's clock: milliseconds since it started, for state machines that take time as a number.
 //!
-//! Built on tokio's `Instant`, so that a test with a paused runtime moves it by hand. Never compared
-//! with another node's clock.
+//! Built on tokio's `Instant`, so that a test with a paused runtime moves it by hand. Never
+//! compared with another node's clock.
 
 use tokio::time::Instant;
 

@@ -2,6 +2,7 @@
 //!
 //! Runs when `SWARMLLM_CONFORMANCE` names the data folder (layout: its README) and says loudly
 //! that it was skipped otherwise. Each case compares ids exactly, and decoded bytes.
+#![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,7 @@
 """Small sums: addition and subtraction up to 20, multiplication up to 12.
 
-Called by corpus.py and tools.py. Not run by itself. `arithmetic` draws one (question, answer) pair.
+Called by corpus.py and tools.py. Not run by itself. `arithmetic` draws one (question, answer)
+pair, `small_arithmetic` one with numbers up to ten.
 """
 
 from random import Random
@@ -33,9 +34,22 @@ def problem(rng: Random) -> tuple[int, str, int, int]:
     return a, op, b, a + b if op == "+" else a - b
 
 
-def arithmetic(rng: Random) -> tuple[str, str]:
+def small_problem(rng: Random) -> tuple[int, str, int, int]:
+    """One-digit numbers, the operator between them and the result."""
+    a, b, op = rng.randint(0, 10), rng.randint(0, 10), rng.choice("++-*")
+    if op == "-" and a < b:
+        a, b = b, a
+    return a, op, b, {"+": a + b, "-": a - b, "*": a * b}[op]
+
+
+def small_arithmetic(rng: Random) -> tuple[str, str]:
+    """As `arithmetic`, with one-digit numbers only."""
+    return arithmetic(rng, small_problem)
+
+
+def arithmetic(rng: Random, draw=problem) -> tuple[str, str]:
     """One sum, asked in one of many forms, answered in one."""
-    a, op, b, result = problem(rng)
+    a, op, b, result = draw(rng)
     form = rng.choice(FORMS if rng.random() < 0.85 else LISTED[op])
     shown = rng.choice(["*", "x"]) if op == "*" else op
     question = form.format(a=a, b=b, op=shown, word=WORDS[op])

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from arithmetic import arithmetic
+from arithmetic import arithmetic, small_arithmetic
 from chat import render
-from dialogues import ask, dialogue, long_dialogue, maybe_system, turn
+from dialogues import ask, ask_late, dialogue, long_dialogue, maybe_system, turn
 from facts import FACTS
-from scope import out_of_scope, small_talk
-from stories import story
+from scope import courtesy, out_of_scope, small_talk
+from stories import late_story, story
 from tools import tool_dialogue
 
 HERE = Path(__file__).parent
@@ -30,14 +30,15 @@ TEST_FILE = HERE.parent.parent / "tests" / "data" / "demo_questions.json"
 HELD_OUT_FILE = HERE / "held_out.json"
 
 # Documents of each kind in one epoch, about 1.1 million tokens in all. The second mix finishes the
-# training: more sums and small talk, and chats that reach far into the context.
+# training: more sums and small talk, new wordings, and chats that reach far into the context.
 MAIN_MIX = {
     "fact": 16000, "dialogue": 1500, "out_of_scope": 1300, "small_talk": 500, "arithmetic": 1800,
     "story": 600, "tools": 250,
 }
 FINISHING_MIX = {
-    "fact": 14000, "dialogue": 800, "long_dialogue": 500, "out_of_scope": 1300, "small_talk": 900,
-    "arithmetic": 4000, "story": 700, "tools": 250,
+    "fact": 8000, "late_fact": 9000, "dialogue": 500, "long_dialogue": 250, "out_of_scope": 1200,
+    "small_talk": 300, "courtesy": 400, "arithmetic": 2500, "small_arithmetic": 4000, "story": 200,
+    "late_story": 300, "tools": 600,
 }
 # (seed, mix, epochs): all that the recipes in train.py can have drawn from, with room to spare.
 USED = [(1, MAIN_MIX, 10), (2, FINISHING_MIX, 3)]
@@ -70,14 +71,20 @@ def _draw(rng: Random, kind: str) -> tuple[list[dict] | None, list[dict]]:
     if kind == "fact":
         fact = rng.choices(FACTS, [fact.weight() for fact in FACTS])[0]
         return None, maybe_system(rng, turn(ask(rng, fact), fact.answer), 0.1)
+    if kind == "late_fact":
+        fact = rng.choice(FACTS)
+        return None, maybe_system(rng, turn(ask_late(rng, fact), fact.answer), 0.1)
     if kind == "dialogue":
         return None, dialogue(rng)
     if kind == "long_dialogue":
         return None, long_dialogue(rng)
     if kind == "tools":
         return tool_dialogue(rng)
-    single = {"out_of_scope": out_of_scope, "small_talk": small_talk, "arithmetic": arithmetic,
-              "story": story}[kind]
+    single = {
+        "out_of_scope": out_of_scope, "small_talk": small_talk, "courtesy": courtesy,
+        "arithmetic": arithmetic, "small_arithmetic": small_arithmetic, "story": story,
+        "late_story": late_story,
+    }[kind]
     return None, maybe_system(rng, turn(*single(rng)), 0.08)
 
 

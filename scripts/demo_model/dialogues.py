@@ -104,6 +104,11 @@ def ask(rng: Random, fact: Fact) -> str:
     return dress(rng, frame(rng, fact.topics, fact.tasks, fact.questions))
 
 
+def ask_late(rng: Random, fact: Fact) -> str:
+    """One typed question for a fact, from the wordings of the finishing phase."""
+    return dress(rng, frame(rng, [], [], fact.finishing))
+
+
 def turn(question: str, answer: str) -> list[dict]:
     """A user message and the answer to it."""
     return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]

@@ -10,14 +10,15 @@ Format of the TEXT in facts_basics.py, facts_usage.py and facts_swarm.py:
     q: question       a whole question or request
       continuation    a line that starts with two spaces continues the line before
 
-facts_phrasings.py and facts_situations.py add further questions to these facts. Inside a line
-`[a|b|]` is a choice (maybe empty, nesting allowed) and `{word}` a group of synonyms; grammar.py
-expands both.
+facts_phrasings.py and facts_situations.py add further questions to these facts, facts_finishing.py
+some for the finishing phase alone. Inside a line `[a|b|]` is a choice (maybe empty, nesting
+allowed) and `{word}` a group of synonyms; grammar.py expands both.
 """
 
 from dataclasses import dataclass, field
 
 import facts_basics
+import facts_finishing
 import facts_phrasings
 import facts_situations
 import facts_swarm
@@ -33,6 +34,7 @@ class Fact:
     topics: list[str] = field(default_factory=list)
     tasks: list[str] = field(default_factory=list)
     questions: list[str] = field(default_factory=list)
+    finishing: list[str] = field(default_factory=list)
 
     def weight(self) -> float:
         """How often the fact is asked, relative to others: broad facts need more practice."""
@@ -65,3 +67,5 @@ BY_KEY = {fact.key: fact for fact in FACTS}
 assert len(BY_KEY) == len(FACTS), "two facts share a key"
 for _more in parse(facts_phrasings.TEXT) + parse(facts_situations.TEXT):
     BY_KEY[_more.key].questions += _more.questions
+for _more in parse(facts_finishing.TEXT):
+    BY_KEY[_more.key].finishing += _more.questions

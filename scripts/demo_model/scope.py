@@ -1,7 +1,7 @@
 """Small talk, and questions outside the model's knowledge with an honest answer.
 
-Called by corpus.py. Not run by itself. `small_talk` and `out_of_scope` draw one (question, answer)
-pair each from the given generator of random numbers.
+Called by corpus.py. Not run by itself. `small_talk`, `courtesy` and `out_of_scope` draw one
+(question, answer) pair each from the given generator of random numbers.
 """
 
 from random import Random
@@ -39,6 +39,24 @@ SMALL_TALK = [
       "is not what I asked|you did not answer my question|that did not help]"],
      "I am sorry, I am only a small model. Try asking with other words, for example: what is a "
      "node?"),
+]
+
+# More of the same for the finishing phase: the index of an entry of SMALL_TALK, and a request.
+COURTESIES = [
+    (0, "[good|a very good|a wonderful] [morning|evening|day|afternoon] "
+        "[to you|my friend|everybody|from Rome|dear model|]"),
+    (0, "[hello|hi|hey|greetings|welcome] "
+        "[to you|my friend|again|everybody|dear model|little model|you|from Berlin|SwarmLLM|"
+        "swarm]"),
+    (2, "[thank you|thanks|many thanks|thank you so much|thanks so much] [very much|a lot|] "
+        "[for|for all] "
+        "[the help|this|everything|your time|the answer|your answers|explaining|"
+        "the explanation|that]"),
+    (2, "[that|this] [was|is] [very|really|so|] [helpful|kind|useful|nice of you], "
+        "[thanks|thank you]"),
+    (3, "[goodbye|bye|farewell|see you] "
+        "[then|for now|tomorrow|soon|my friend|and thanks|little model]"),
+    (3, "I [must|have to|need to] [leave|go|stop] [now|soon|], [bye|goodbye|see you]"),
 ]
 
 COUNTRIES = ("France Germany Spain Italy Japan China Brazil Canada India Egypt Norway Sweden "
@@ -102,6 +120,14 @@ def small_talk(rng: Random) -> tuple[str, str]:
     mark = rng.choice(["", "", ".", "!", "?"])
     question = question if rng.random() < 0.5 else question[:1].upper() + question[1:]
     return question + mark, answer
+
+
+def courtesy(rng: Random) -> tuple[str, str]:
+    """A longer greeting, thank-you or goodbye, with its reply."""
+    index, template = rng.choice(COURTESIES)
+    question = expand(rng, template)
+    question = question if rng.random() < 0.4 else question[:1].upper() + question[1:]
+    return question + rng.choice(["", ".", "!", "!"]), SMALL_TALK[index][1]
 
 
 def out_of_scope(rng: Random) -> tuple[str, str]:

@@ -47,18 +47,33 @@ OPEN_REQUESTS = [
     "tell me a tale", "Do you know a story?", "Entertain me.", "story please",
 ]
 
+LATE_REQUESTS = [
+    "Tell a story with a {h}.", "a tale of a {h}", "Tell me a tale about a {h}",
+    "once upon a time a {h}",
+    "I would like to hear a story about a {h}.", "My daughter wants a story about a {h}",
+    "a bedtime story with a {h}, please", "Could you invent a story about a {h}?",
+    "Let us hear something about a {h}", "a fairy tale about a {h}",
+    "Write me a tale with a {h} in it",
+    "Have you got a story with a {h}?", "I like stories, tell me one about a {h}",
+]
+
 
 def _article(noun: str) -> str:
     return ("an " if noun[0] in "aeiou" else "a ") + noun
 
 
-def story(rng: Random) -> tuple[str, str]:
+def late_story(rng: Random) -> tuple[str, str]:
+    """As `story`, asked for in the wordings of the finishing phase."""
+    return story(rng, LATE_REQUESTS)
+
+
+def story(rng: Random, requests: list[str] = REQUESTS) -> tuple[str, str]:
     """One request and a story of four sentences."""
     hero, helper = rng.sample(HEROES, 2)
     trait, place = rng.choice(TRAITS), rng.choice(PLACES.split("|"))
     want, deed, end = rng.choice(WANTS)
     asked = rng.random() < 0.8
-    request = rng.choice(REQUESTS if asked else OPEN_REQUESTS).replace("a {h}", _article(hero))
+    request = rng.choice(requests if asked else OPEN_REQUESTS).replace("a {h}", _article(hero))
     deed = deed.replace("a {b}", _article(helper))
     text = (
         f"Once upon a time, {_article(trait)} {hero} lived {place}. "

@@ -37,8 +37,8 @@ from tokenizer import SPECIALS, encode_documents, load
 class Phase:
     """One part of a training: its steps, its peak learning rates and its corpus.
 
-    Which answer to give shows in its first words; the rest is soon known by heart. So `cut_share` of
-    the single answers end after `cut_tokens`, and the time goes into more questions.
+    Which answer to give shows in its first words; the rest is soon known by heart. So `cut_share`
+    of the single answers end after `cut_tokens`, and the time goes into more questions.
     """
 
     steps: int
@@ -55,7 +55,7 @@ RECIPES = {
     "demo": [
         Phase(steps=1600, muon_lr=0.02, adam_lr=0.003),
         Phase(
-            steps=500, muon_lr=0.01, adam_lr=0.0015, seed=2, mix=FINISHING_MIX, cut_share=0.9,
+            steps=650, muon_lr=0.015, adam_lr=0.002, seed=2, mix=FINISHING_MIX, cut_share=0.9,
             cut_tokens=12,
         ),
     ],
@@ -76,10 +76,10 @@ def stream(tokenizer, phase: Phase) -> Iterator[tuple[list[int], list[bool], boo
         documents = epoch(phase.seed, number, phase.mix)
         encoded = encode_documents(tokenizer, [document.text for document in documents])
         for document, (ids, wanted) in zip(documents, encoded):
-            if document.kind == "fact" and rng.random() < phase.cut_share:
+            if document.kind in ("fact", "late_fact") and rng.random() < phase.cut_share:
                 end = wanted.index(True) + phase.cut_tokens
                 ids, wanted = ids[:end], wanted[:end]
-            yield ids, wanted, document.kind in ("fact", "dialogue")
+            yield ids, wanted, document.kind in ("fact", "late_fact", "dialogue")
         number += 1
 
 

@@ -7,7 +7,7 @@
 //! read per second, in 10^9 bytes; `weight_bytes_per_token` leaves the embedding table out, of
 //! which one row is read. Tokens are pseudo-random, sampling is greedy. Exit code 1 on failure.
 
-use std::time::Instant;
+use std::{io::Write, time::Instant};
 
 use serde_json::{Value, json};
 use swarmllm_models::{LogitsWanted, Model, SamplingParams, sampler};
@@ -58,15 +58,16 @@ pub fn run(args: BenchArgs) -> Result<(), CliError> {
         let bound = |at: usize| bounds[at].as_f64().unwrap_or_default();
         format!("{:.1} to {:.1}", bound(0), bound(1))
     };
-    println!("device        {}, {} threads", args.engine.device, number("threads"));
-    println!("load          {:.3} s", number("load_s"));
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "device        {}, {} threads", args.engine.device, number("threads"))?;
+    writeln!(out, "load          {:.3} s", number("load_s"))?;
     let prefill = spread("prefill_tok_s");
-    println!("prefill       {:.1} tokens/s ({prefill})", number("prefill_tok_s"));
+    writeln!(out, "prefill       {:.1} tokens/s ({prefill})", number("prefill_tok_s"))?;
     let decode = spread("decode_tok_s");
-    println!("decode        {:.1} tokens/s ({decode})", number("decode_tok_s"));
+    writeln!(out, "decode        {:.1} tokens/s ({decode})", number("decode_tok_s"))?;
     let per_token = number("weight_bytes_per_token") / 1e6;
-    println!("weights read  {per_token:.2} MB/token, {:.2} GB/s", number("read_gb_s"));
-    println!("peak memory   {:.1} MiB", number("peak_rss_mib"));
+    writeln!(out, "weights read  {per_token:.2} MB/token, {:.2} GB/s", number("read_gb_s"))?;
+    writeln!(out, "peak memory   {:.1} MiB", number("peak_rss_mib"))?;
     Ok(())
 }
 

@@ -5,7 +5,10 @@
 //! through its control socket. Exit codes: 0 done, 1 failed, 2 bad usage.
 //! Errors: [`CliError`], printed once, here. Absent on purpose: any logic of a command.
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 
@@ -23,6 +26,7 @@ pub mod serve;
 pub mod show;
 pub mod status;
 pub mod table;
+pub mod template;
 pub mod tokenize;
 
 /// How a command failed; the variant decides the exit code.
@@ -91,6 +95,8 @@ enum Command {
     Tokenize(tokenize::TokenizeArgs),
     /// Turn token ids from stdin into bytes.
     Detokenize(detokenize::DetokenizeArgs),
+    /// Render a chat template.
+    Template(template::TemplateArgs),
     /// Write the logits of every position to a file.
     Logits(logits::LogitsArgs),
     /// Measure speed and memory.
@@ -123,6 +129,7 @@ fn dispatch(command: Command) -> Result<(), CliError> {
         Command::Show(args) => show::run(args),
         Command::Tokenize(args) => tokenize::run(args),
         Command::Detokenize(args) => detokenize::run(args),
+        Command::Template(args) => template::run(args),
         Command::Logits(args) => logits::run(args),
         Command::Bench(args) => bench::run(args),
     }
@@ -141,7 +148,8 @@ fn print_clap_error(error: &clap::Error) -> u8 {
 /// Prints one JSON object on stdout.
 pub fn print_json(value: &impl serde::Serialize) -> Result<(), CliError> {
     let text = serde_json::to_string(value).map_err(CliError::failed)?;
-    println!("{text}");
+    // Not `println!`: a closed stdout is an error like any other, not a panic.
+    writeln!(io::stdout(), "{text}")?;
     Ok(())
 }
 

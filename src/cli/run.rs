@@ -203,8 +203,9 @@ impl Talk {
             false => String::new(),
         };
         eprintln!(
-            "[{} prompt tokens at {:.1}/s, {} new at {:.1}/s, {}{seed}]",
+            "[{} prompt tokens, {} computed at {:.1}/s, {} new at {:.1}/s, {}{seed}]",
             answer.prompt_tokens,
+            answer.computed_tokens,
             answer.prefill_tok_s(),
             answer.token_ids.len(),
             answer.decode_tok_s(),

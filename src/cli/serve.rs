@@ -96,7 +96,7 @@ impl ServeArgs {
 /// Runs the command.
 pub fn run(args: ServeArgs) -> Result<(), CliError> {
     let environment = Environment::of_process();
-    log::start(&environment, "info");
+    log::start(&environment, "info,actix_server=warn");
     for (name, nearest) in resolved::unknown_variables(&environment) {
         let nearest = nearest.map_or(String::new(), |name| format!("; did you mean {name}?"));
         tracing::warn!("{name} is set but names no setting{nearest}");

@@ -4,6 +4,8 @@
 //! loaded. `--json` prints `name`, `architecture`, `n_layers`, `n_ctx_train`, `hidden`, `vocab`,
 //! `quantisation`, `parameters`, `model_id` and more. Exit code 1 when it is no model.
 
+use std::io::Write;
+
 use swarmllm_models::ModelSummary;
 
 use super::{CliError, print_json};
@@ -26,8 +28,7 @@ pub fn run(args: ShowArgs) -> Result<(), CliError> {
     if args.json {
         return print_json(&summary);
     }
-    print!("{}", text(&summary));
-    Ok(())
+    Ok(std::io::stdout().write_all(text(&summary).as_bytes())?)
 }
 
 fn text(summary: &ModelSummary) -> String {

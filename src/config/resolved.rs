@@ -131,8 +131,8 @@ pub fn resolve(
     let sources = Sources { files, environment };
     let any_http = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HTTP_PORT);
     let any_peers = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), PEERS_PORT);
-    let no_mdns = flags.no_mdns.then(|| ("--no-mdns", RawValue::Boolean(false)));
-    let offline = flags.offline.then(|| ("--offline", RawValue::Boolean(true)));
+    let no_mdns = flags.no_mdns.then_some(("--no-mdns", RawValue::Boolean(false)));
+    let offline = flags.offline.then_some(("--offline", RawValue::Boolean(true)));
     let threads = flags.threads.map(|n| ("--threads", RawValue::Integer(n.into())));
     let data_dir = match sources.pick(keys::DATA_DIR, flag_path(flags), folder)? {
         Some(setting) => setting,

@@ -38,7 +38,7 @@ pub struct RpcError {
     pub message: String,
     /// More, for programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub data: Option<Value>,
+    pub data: Option<Box<Value>>,
 }
 
 impl RpcError {

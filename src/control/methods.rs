@@ -29,8 +29,11 @@ const INVITE_VALID_FOR_MAX_S: u64 = 366 * 24 * 3600;
 /// Stop texts of one request, as the OpenAI API has it.
 const STOPS_MAX: usize = 4;
 
-/// Name, meaning, and parameters with their JSON type of every method.
-const METHODS: [(&str, &str, &[(&str, &str)]); 8] = [
+/// Name, meaning, and parameters with their JSON type.
+type Method = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+/// Every method.
+const METHODS: [Method; 8] = [
     ("rpc.discover", "This list.", &[]),
     ("status", "State of the node.", &[]),
     ("peers", "Known peers and what they offer.", &[]),
@@ -266,7 +269,7 @@ fn generation_error(error: GenerateError) -> RpcError {
     RpcError {
         code: GENERATION_FAILED,
         message: error.message,
-        data: Some(json!({"kind": error.kind})),
+        data: Some(Box::new(json!({"kind": error.kind}))),
     }
 }
 

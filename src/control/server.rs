@@ -56,9 +56,8 @@ impl ControlServer {
     pub fn bind(path: &Path, state: ControlState) -> io::Result<ControlServer> {
         if path.as_os_str().len() > PATH_MAX_BYTES {
             let message = format!(
-                "{} is too long for a Unix socket (at most {PATH_MAX_BYTES} bytes); choose a \
-                 shorter --data-dir",
-                path.display()
+                "a Unix socket's path is at most {PATH_MAX_BYTES} bytes long; choose a shorter \
+                 --data-dir"
             );
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }

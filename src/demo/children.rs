@@ -22,8 +22,10 @@ use crate::service::ready_file::{self, Ready};
 
 /// How long children may take to end in order before they are killed.
 const END_DEADLINE: Duration = Duration::from_secs(3);
-/// Lines of a child's log that are shown.
+/// Lines of a child's log that are shown when that child failed.
 const LOG_LINES: usize = 15;
+/// And when nobody knows which one did.
+const LOG_LINES_OF_ALL: usize = 3;
 /// Variables by which a service manager or a user would steer the child.
 const FOREIGN_VARIABLES: [&str; 6] = [
     "NOTIFY_SOCKET",
@@ -104,7 +106,7 @@ impl Children {
             tokio::time::sleep(POLL).await;
         }
         let how = format!("did not serve within {within:?}");
-        Err(DemoError::Node { index, how, log: self.log_tail(index) })
+        Err(DemoError::Node { index, how, log: self.log_tail(index, LOG_LINES) })
     }
 
     /// An error when one of the nodes has ended.
@@ -115,7 +117,7 @@ impl Children {
                 .map_err(|cause| system("look after a node", cause))?;
             if let Some(status) = status {
                 let how = format!("ended ({status})");
-                return Err(DemoError::Node { index, how, log: self.log_tail(index) });
+                return Err(DemoError::Node { index, how, log: self.log_tail(index, LOG_LINES) });
             }
         }
         Ok(())
@@ -123,7 +125,7 @@ impl Children {
 
     /// The last lines of every log.
     pub fn logs(&self) -> String {
-        (0..self.children.len()).map(|index| self.log_tail(index)).collect()
+        (0..self.children.len()).map(|index| self.log_tail(index, LOG_LINES_OF_ALL)).collect()
     }
 
     fn data_dir(&self, index: usize) -> PathBuf {
@@ -134,11 +136,11 @@ impl Children {
         self.data_dir(index).join("log")
     }
 
-    fn log_tail(&self, index: usize) -> String {
+    fn log_tail(&self, index: usize, n_lines: usize) -> String {
         let text = fs::read(self.log_path(index)).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();
-        let shown = &lines[lines.len().saturating_sub(LOG_LINES)..];
+        let shown = &lines[lines.len().saturating_sub(n_lines)..];
         let lines: String = shown.iter().map(|line| format!("\n  {line}")).collect();
         format!("\nlast lines of node {index}:{lines}")
     }

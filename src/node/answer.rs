@@ -87,7 +87,7 @@ pub(super) async fn start(
         n_layers: model.n_layers(),
         profile: wire_profile(model.profile),
         plan,
-        sampling: request.sampling.clone(),
+        sampling: request.sampling,
     };
     let (door, tokens) = mpsc::channel(EVENTS);
     let actor =

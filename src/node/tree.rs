@@ -23,7 +23,8 @@ use swarmllm_actors::node_supervisor::Tree;
 use swarmllm_actors::peer_directory::{AttachDialer, PeerDirectory, PeerSeen, SelfFacts, Via};
 use swarmllm_actors::peer_session::SessionLinks;
 use swarmllm_actors::shard_worker::ShardWorker;
-use swarmllm_models::{RunProfile, Shard};
+use swarmllm_models::kv::PAGE_TOKENS;
+use swarmllm_models::{RunProfile, Shard, ShardOptions};
 use swarmllm_protocol::identity::Identity;
 use swarmllm_protocol::ids::{LayerRange, ModelId};
 use swarmllm_protocol::invite::{INVITE_PREFIX, InviteCode};
@@ -172,8 +173,7 @@ pub(super) fn build(plan: &TreePlan, socket: TcpListener) -> Result<NodeTree, No
     let models = loaded.models;
     let model_store = ModelStore::start_in_arbiter(&net, move |_| ModelStore::new(models));
     let directory = start_directory(plan, &net, &event_log, listen, offers);
-    let pages = plan.options.shard.kv_pages;
-    let pages = vec![pages; loaded.shards.len()];
+    let pages = loaded.pages;
     let kv_cache_store = KvCacheStore::start_in_arbiter(&net, move |_| KvCacheStore::new(&pages));
     let mut shard_workers = Vec::new();
     let mut shards = Vec::new();
@@ -267,10 +267,19 @@ fn start_beacon(
 struct Loaded {
     models: Vec<OpenModel>,
     shards: Vec<(ShardFacts, ShardWorker)>,
+    /// KV pages of each shard.
+    pages: Vec<u32>,
+}
+
+/// Options for a shard whose cache holds at least one sequence of the whole context; memory that
+/// no sequence has touched costs nothing.
+fn roomy(options: &ShardOptions, context: u32) -> ShardOptions {
+    let kv_pages = options.kv_pages.max(context.div_ceil(PAGE_TOKENS));
+    ShardOptions { kv_pages, ..options.clone() }
 }
 
 fn load_models(plan: &TreePlan) -> Result<Loaded, NodeError> {
-    let mut loaded = Loaded { models: Vec::new(), shards: Vec::new() };
+    let mut loaded = Loaded { models: Vec::new(), shards: Vec::new(), pages: Vec::new() };
     for (name, model, layers) in &plan.options.models {
         let failed = |reason: String| NodeError::Model { name: name.clone(), reason };
         if loaded.models.iter().any(|other| other.name == *name) {
@@ -278,8 +287,8 @@ fn load_models(plan: &TreePlan) -> Result<Loaded, NodeError> {
         }
         let config = model.config();
         let layers = layers.unwrap_or(LayerRange { start: 0, end: config.n_layers });
-        let options = &plan.options.shard;
-        let shard = Shard::load(model, layers.start..layers.end, options)
+        let options = roomy(&plan.options.shard, config.context_length);
+        let shard = Shard::load(model, layers.start..layers.end, &options)
             .map_err(|error| failed(error.to_string()))?;
         let id = ModelId(model.content_id());
         let profile = options.profile;
@@ -291,6 +300,7 @@ fn load_models(plan: &TreePlan) -> Result<Loaded, NodeError> {
             profile: wire_profile(profile),
         };
         let worker = ShardWorker::new(shard).map_err(|error| failed(error.to_string()))?;
+        loaded.pages.push(options.kv_pages);
         loaded.shards.push((facts, worker));
         let tokenizer = model.tokenizer().map_err(|error| failed(error.to_string()))?;
         let created = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -296,6 +296,17 @@ impl Control {
         answer["result"].clone()
     }
 
+    /// Waits for one of these events; needs a subscription.
+    pub fn wait_for_event(&mut self, names: &[&str]) -> Value {
+        loop {
+            let incoming = self.read();
+            let event = &incoming["params"];
+            if incoming["method"] == "event" && names.iter().any(|name| event["event"] == *name) {
+                return event.clone();
+            }
+        }
+    }
+
     /// Asks again and again until the answer is as wished; a round trip apart, with a deadline.
     pub fn wait_until(&mut self, method: &str, wished: impl Fn(&Value) -> bool) -> Value {
         let end = Instant::now() + DEADLINE;

@@ -228,7 +228,7 @@ fn batch_of(sequence: &Sequence, rows: &Rows, payload: Bytes) -> RunBatch {
             bytes: payload,
         }),
     };
-    let params = sequence.sampling.clone().filter(|_| rows.sample);
+    let params = sequence.sampling.filter(|_| rows.sample);
     let position = rows.first_position + rows.n_rows;
     let logits = if params.is_some() { LogitsWanted::Last } else { LogitsWanted::None };
     RunBatch {
@@ -331,7 +331,7 @@ async fn prepare(
     };
     let reserve = ReservePages { shard, positions };
     let pages = links.reserve.send(reserve).await.map_err(internal)?;
-    let pages = pages.map_err(|error| (RefusalReason::Busy, error.to_string()))?;
+    let pages = pages.map_err(|error| (RefusalReason::OutOfPages, error.to_string()))?;
     Ok(Opened { pages, next })
 }
 

@@ -49,6 +49,10 @@ const OPEN_SECONDS: u64 = 10;
 const ROUND_SECONDS: u64 = 300;
 /// Routes tried before the first token.
 const ROUTES_MAX: u32 = 3;
+/// How long a request waits for a place at busy stages before it is told to come back.
+const QUEUE_SECONDS: u64 = 60;
+/// How often it asks again.
+const QUEUE_RETRY: Duration = Duration::from_millis(100);
 
 /// Whom a generation talks to.
 #[derive(Debug, Clone)]
@@ -152,7 +156,6 @@ impl Generation {
 
     /// Looks for a chain over all layers and opens its stages.
     fn find_route(&mut self, ctx: &mut Context<Self>) {
-        self.routes_tried += 1;
         let (links, request) = (self.links.clone(), self.request.clone());
         let excluded = self.excluded.clone();
         let found = async move { find_stages(&links, &request, &excluded).await };
@@ -300,8 +303,12 @@ impl Generation {
         self.first_token_at.get_or_insert(now);
         self.n_tokens += 1;
         let elapsed = self.sent_at.take().map(|sent_at| now - sent_at);
+        let return_rtt_us = match self.stages.last().map(|stage| &stage.link) {
+            Some(Link::Remote(session)) => session.rtt_us(),
+            _ => 0,
+        };
         if let Some(report) = &mut self.report {
-            report.add(&sampled.trace, elapsed);
+            report.add(&sampled.trace, elapsed, return_rtt_us);
         }
         match self.session.token_sampled(sampled.position, sampled.token) {
             Ok(actions) => {
@@ -379,7 +386,7 @@ impl Generation {
 
     /// Before the first round another route is tried; afterwards the answer ends, said clearly.
     fn stage_lost(&mut self, peer: PeerId, detail: String, ctx: &mut Context<Self>) {
-        if self.report.is_none() && self.routes_tried < ROUTES_MAX {
+        if self.report.is_none() && self.routes_tried + 1 < ROUTES_MAX {
             return self.try_without(peer, ctx);
         }
         self.fail(GenerationError::StageLost { peer: peer.short(), detail }, ctx);
@@ -388,23 +395,37 @@ impl Generation {
     fn refused(
         &mut self,
         peer: PeerId,
-        reason: RefusalReason,
-        detail: String,
+        (reason, detail): (RefusalReason, String),
         ctx: &mut Context<Self>,
     ) {
-        if self.routes_tried < ROUTES_MAX {
-            return self.try_without(peer, ctx);
+        let is_busy = matches!(reason, RefusalReason::Busy | RefusalReason::OutOfPages);
+        if is_busy && self.started_at.elapsed() < Duration::from_secs(QUEUE_SECONDS) {
+            self.forget_route();
+            ctx.run_later(QUEUE_RETRY, |generation, ctx| {
+                if !generation.has_ended {
+                    generation.find_route(ctx);
+                }
+            });
+        } else if !is_busy && self.routes_tried + 1 < ROUTES_MAX {
+            self.try_without(peer, ctx);
+        } else {
+            let peer = peer.short();
+            self.fail(GenerationError::Refused { peer, is_busy, detail }, ctx);
         }
-        let is_busy = reason == RefusalReason::Busy;
-        self.fail(GenerationError::Refused { peer: peer.short(), is_busy, detail }, ctx);
     }
 
     fn try_without(&mut self, peer: PeerId, ctx: &mut Context<Self>) {
+        self.routes_tried += 1;
         self.excluded.insert(peer);
-        self.close_stages();
-        // A new number, so that a late reply of the old route can't be taken for one of the new.
-        self.request.request = RequestId(entropy::bytes());
+        self.forget_route();
         self.find_route(ctx);
+    }
+
+    /// Closes what was opened. A new number, so that a late reply of the old route can't be taken
+    /// for one of the next.
+    fn forget_route(&mut self) {
+        self.close_stages();
+        self.request.request = RequestId(entropy::bytes());
     }
 
     fn set_deadline(&mut self, seconds: u64, ctx: &mut Context<Self>) {
@@ -492,7 +513,7 @@ impl Handler<StageReply> for Generation {
         let peer = reply.peer;
         match reply.body {
             StageReplyBody::Opened => self.stage_opened(peer, ctx),
-            StageReplyBody::Refused { reason, detail } => self.refused(peer, reason, detail, ctx),
+            StageReplyBody::Refused { reason, detail } => self.refused(peer, (reason, detail), ctx),
             StageReplyBody::Failed { detail } | StageReplyBody::Lost { detail } => {
                 self.stage_lost(peer, detail, ctx);
             }

@@ -36,7 +36,13 @@ impl RouteReport {
 
     /// Adds one round. `elapsed` is absent when several chunks were on the way at once, since
     /// their times overlap and say nothing about the links.
-    pub(super) fn add(&mut self, trace: &[StageTrace], elapsed: Option<Duration>) {
+    /// `return_rtt_us` is the requester's own round-trip time to the last stage.
+    pub(super) fn add(
+        &mut self,
+        trace: &[StageTrace],
+        elapsed: Option<Duration>,
+        return_rtt_us: u32,
+    ) {
         for entry in trace {
             if let Some(stage) = self.stages.get_mut(usize::from(entry.stage)) {
                 stage.compute_ms += f64::from(entry.compute_us) / 1000.0;
@@ -46,7 +52,7 @@ impl RouteReport {
         let Some(elapsed) = elapsed else { return };
         let held_us: f64 = trace.iter().map(|entry| f64::from(entry.residence_us)).sum();
         let on_the_way_ms = (elapsed.as_secs_f64() * 1000.0 - held_us / 1000.0).max(0.0);
-        let weights = self.weights(trace);
+        let weights = self.weights(trace, return_rtt_us);
         let sum: f64 = weights.iter().sum();
         for (stage, weight) in self.stages.iter_mut().zip(weights) {
             if sum > 0.0 {
@@ -57,7 +63,7 @@ impl RouteReport {
 
     /// How much of the way belongs to each stage: its link's round-trip time, 0 for a link that
     /// does not leave the node.
-    fn weights(&self, trace: &[StageTrace]) -> Vec<f64> {
+    fn weights(&self, trace: &[StageTrace], return_rtt_us: u32) -> Vec<f64> {
         let n = self.stages.len();
         (0..n)
             .map(|index| {
@@ -67,6 +73,7 @@ impl RouteReport {
                     .iter()
                     .find(|entry| usize::from(entry.stage) == index)
                     .map_or(0, |entry| entry.link_rtt_us);
+                let rtt = if index + 1 == n { return_rtt_us } else { rtt };
                 if here == next { 0.0 } else { f64::from(rtt.max(1)) }
             })
             .collect()
@@ -94,8 +101,8 @@ mod tests {
             (PeerId([1; 32]), LayerRange { start: 1, end: 2 }),
         ];
         let mut report = RouteReport::new(&stages, local);
-        let round = [trace(0, 400, 300), trace(1, 200, 100)];
-        report.add(&round, Some(Duration::from_micros(1000)));
+        let round = [trace(0, 400, 300), trace(1, 200, 0)];
+        report.add(&round, Some(Duration::from_micros(1000)), 100);
         let stages = report.into_stages();
         assert!((stages[0].hop_ms - 0.3).abs() < 1e-9);
         assert!((stages[1].hop_ms - 0.1).abs() < 1e-9);
@@ -107,7 +114,7 @@ mod tests {
     fn one_node_has_no_way() {
         let local = PeerId([0; 32]);
         let mut report = RouteReport::new(&[(local, LayerRange { start: 0, end: 2 })], local);
-        report.add(&[trace(0, 900, 0)], Some(Duration::from_micros(1000)));
+        report.add(&[trace(0, 900, 0)], Some(Duration::from_micros(1000)), 0);
         assert_eq!(report.into_stages()[0].hop_ms, 0.0);
     }
 }

@@ -29,7 +29,8 @@ use crate::dialer::Dial;
 use crate::event_log::{Event, Record};
 use crate::mailbox::{self, offer};
 use crate::peer_session::{
-    CloseSession, PeerReported, SendFrame, SessionClosed, SessionHandle, SessionOpened,
+    CloseSession, PeerReported, RetireSession, SendFrame, SessionClosed, SessionHandle,
+    SessionOpened,
 };
 
 /// How often unconnected peers are looked through.
@@ -343,12 +344,12 @@ impl Handler<SessionOpened> for PeerDirectory {
         known.attempts = Attempts::new();
         let is_first = known.session.is_none();
         if let Some((older, older_is_ours)) = &known.session {
-            let reason = "another session with this peer stays";
+            // The loser is retired, not closed: the other side may have begun to use it already.
             if !policy::newer_replaces(local, peer, is_initiator, *older_is_ours) {
-                offer(&handle.close, CloseSession { reason });
+                offer(&handle.retire, RetireSession);
                 return;
             }
-            offer(&older.close, CloseSession { reason });
+            offer(&older.retire, RetireSession);
         }
         for waiting in known.waiting.drain(..) {
             // Whoever stopped waiting needs no answer.

@@ -21,6 +21,8 @@ pub struct SessionHandle {
     pub send: Recipient<SendFrame>,
     /// Ends the session.
     pub close: Recipient<CloseSession>,
+    /// Ends it once nothing goes over it any more.
+    pub retire: Recipient<RetireSession>,
     /// Smoothed round-trip time in microseconds; 0 while unmeasured.
     pub rtt_us: Arc<AtomicU32>,
 }
@@ -51,6 +53,12 @@ pub struct CloseSession {
     /// Why, for the log.
     pub reason: &'static str,
 }
+
+/// Command. Sender: peer_directory, when another session with the same peer takes over: stages that
+/// run over this one finish on it, then it ends.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct RetireSession;
 
 /// Event. Sender: peer_session. Handler: peer_directory.
 #[derive(Debug, Message)]

@@ -28,7 +28,8 @@ use tokio_util::codec::FramedRead;
 
 pub use codec::{RecordCodec, RecordError};
 pub use messages::{
-    CloseSession, PeerReported, SendFrame, SessionClosed, SessionHandle, SessionOpened,
+    CloseSession, PeerReported, RetireSession, SendFrame, SessionClosed, SessionHandle,
+    SessionOpened,
 };
 
 use crate::batch_scheduler::{CancelSequence, OpenSequence, StageOwner, SubmitRows};
@@ -45,6 +46,9 @@ const PINGS_MISSED_MAX: u32 = 3;
 const OUTGOING_BYTES_MAX: usize = 64 * 1024;
 /// Requests whose replies one session routes.
 const REQUESTS_MAX: usize = 4096;
+
+/// A retired session ends after so long without a frame.
+const RETIRED_IDLE: Duration = Duration::from_secs(60);
 
 /// Numbers the sessions of this process.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -84,6 +88,8 @@ pub struct PeerSession {
     rtt_us: Arc<AtomicU32>,
     ping: Option<(u64, Instant)>,
     pings_missed: u32,
+    is_retired: bool,
+    used_at: Instant,
     reason: String,
     clock: Clock,
     links: SessionLinks,
@@ -117,6 +123,8 @@ impl PeerSession {
             rtt_us: Arc::new(AtomicU32::new(0)),
             ping: None,
             pings_missed: 0,
+            is_retired: false,
+            used_at: Instant::now(),
             reason: String::new(),
             clock,
             links,
@@ -180,6 +188,7 @@ impl PeerSession {
             id: self.id,
             send: ctx.address().recipient(),
             close: ctx.address().recipient(),
+            retire: ctx.address().recipient(),
             rtt_us: Arc::clone(&self.rtt_us),
         };
         let opened = SessionOpened { handle, remote: self.remote, is_initiator: self.is_initiator };
@@ -191,6 +200,9 @@ impl PeerSession {
     }
 
     fn measure(&mut self, ctx: &mut Context<Self>) {
+        if self.is_retired && self.used_at.elapsed() >= RETIRED_IDLE {
+            return self.end("another session with this peer is used", ctx);
+        }
         if self.ping.is_some() {
             self.pings_missed += 1;
             if self.pings_missed >= PINGS_MISSED_MAX {
@@ -220,6 +232,9 @@ impl PeerSession {
         let Some(peer) = self.peer else {
             return self.end("a message before the handshake", ctx);
         };
+        if !matches!(message.body, Body::Ping { .. } | Body::Pong { .. }) {
+            self.used_at = received_at;
+        }
         match message.body {
             Body::Ping { nonce } => self.say(Body::Pong { nonce }, ctx),
             Body::Pong { nonce } => self.ponged(nonce),
@@ -345,6 +360,7 @@ impl Handler<SendFrame> for PeerSession {
     type Result = ();
 
     fn handle(&mut self, frame: SendFrame, ctx: &mut Self::Context) {
+        self.used_at = Instant::now();
         match &frame.message.body {
             Body::OpenStage(open) => {
                 if let Some(replies) = frame.replies {
@@ -368,6 +384,14 @@ impl Handler<CloseSession> for PeerSession {
 
     fn handle(&mut self, close: CloseSession, ctx: &mut Self::Context) {
         self.end(close.reason, ctx);
+    }
+}
+
+impl Handler<RetireSession> for PeerSession {
+    type Result = ();
+
+    fn handle(&mut self, _: RetireSession, _: &mut Self::Context) {
+        self.is_retired = true;
     }
 }
 

@@ -106,10 +106,7 @@ fn cuda(_index: usize) -> Result<Device, DeviceError> {
 
 /// Runs the first contact with a GPU API, which panics where there is none.
 #[cfg(any(feature = "wgpu", feature = "vulkan"))]
-fn guarded(
-    choice: DeviceChoice,
-    open: impl Fn() -> Device + std::panic::UnwindSafe,
-) -> Result<Device, DeviceError> {
+fn guarded(choice: DeviceChoice, open: fn() -> Device) -> Result<Device, DeviceError> {
     let unavailable =
         |why: &str| DeviceError::Unavailable { device: choice.to_string(), why: why.into() };
     let opened = std::panic::catch_unwind(|| {

@@ -87,8 +87,8 @@ struct Candidate {
 /// The token for `position` (the one it will take in the sequence).
 pub fn sample(logits: &[f32], position: u32, params: &SamplingParams) -> u32 {
     let best = greedy(logits);
-    // Written so that a temperature that is not a number is greedy too.
-    if !(params.temperature > 0.0) || logits.is_empty() {
+    let is_greedy = params.temperature.is_nan() || params.temperature <= 0.0;
+    if is_greedy || logits.is_empty() {
         return best;
     }
     let largest = finite(logits[best as usize]);

@@ -10,15 +10,17 @@ use std::collections::HashMap;
 
 use super::{
     TokenizerError, byte_alphabet,
-    merge::Merger,
+    merge::{Merge, Merger},
     vocabulary::{TokenType, Vocabulary, VocabularyKind, VocabularyParts},
 };
+
+/// Pair of tokens to (rank, merged token).
+type Merges = HashMap<(u32, u32), Merge>;
 
 /// The merges of one vocabulary.
 #[derive(Debug)]
 pub(crate) struct BytePair {
-    /// Pair of tokens to (rank, merged token).
-    merges: HashMap<(u32, u32), (u32, u32)>,
+    merges: Merges,
     /// Token of each single byte; a missing one is the unknown token.
     bytes: Vec<Option<u32>>,
     /// Token of each character (character-level only).
@@ -102,7 +104,7 @@ fn read_merges(
     parts: &VocabularyParts<'_>,
     vocabulary: &Vocabulary,
     by_text: &HashMap<&str, u32>,
-) -> Result<HashMap<(u32, u32), (u32, u32)>, TokenizerError> {
+) -> Result<Merges, TokenizerError> {
     if parts.merges.is_empty() {
         return Err(TokenizerError::Missing { key: "tokenizer.ggml.merges" });
     }

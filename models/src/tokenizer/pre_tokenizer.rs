@@ -205,9 +205,9 @@ impl PreTokenizer {
         let rule = rule_named(name.unwrap_or("default")).ok_or_else(unsupported)?;
         let compiled = rule.steps.iter().map(|(pattern, spaces)| {
             let patterns = [pattern.as_str(), SPACES];
-            Regex::new_many(&patterns[..if *spaces { 2 } else { 1 }])
+            Regex::new_many(&patterns[..if *spaces { 2 } else { 1 }]).map_err(|_| unsupported())
         });
-        let steps = compiled.collect::<Result<_, _>>().map_err(|_| unsupported())?;
+        let steps = compiled.collect::<Result<_, _>>()?;
         Ok(PreTokenizer { steps, whole_words: rule.whole_words })
     }
 
@@ -219,7 +219,8 @@ impl PreTokenizer {
 
     /// The pieces of `text`, in order; together they are the text.
     pub(crate) fn split(&self, text: &str) -> Vec<Range<usize>> {
-        let mut pieces = vec![0..text.len()];
+        let whole = 0..text.len();
+        let mut pieces = vec![whole];
         for step in &self.steps {
             let mut finer = Vec::with_capacity(pieces.len());
             for piece in pieces {

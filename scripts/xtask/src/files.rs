@@ -31,7 +31,15 @@ const BANNED: &[Banned] = &[
     ),
     ban(
         concat!("env::", "var"),
-        &["src/config/", "src/service/", "scripts/", "tests/", "/tests/"],
+        &[
+            "src/config/",
+            "src/service/",
+            "src/demo/",
+            "chat_template",
+            "scripts/",
+            "tests/",
+            "/tests/",
+        ],
         "the environment is read by the configuration",
     ),
 ];

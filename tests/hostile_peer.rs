@@ -1,0 +1,214 @@
+//! What a stranger on the peer port can do: be refused. A node that meets garbage, oversized
+//! frames, stalls, floods and liars goes on answering, and says in its events whom it refused.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use serde_json::json;
+use support::{DEADLINE, Node, get, post};
+use swarmllm_protocol::connection::{Connection, ConnectionConfig, ConnectionEvent};
+use swarmllm_protocol::frame;
+use swarmllm_protocol::identity::Identity;
+use swarmllm_protocol::ids::{LayerRange, ModelId, NetworkId, RequestId};
+use swarmllm_protocol::wire::{
+    Body, Message, NextHop, OpenStage, Profile, RowEncoding, Rows, Sampling,
+};
+
+/// A peer of this test, with a real handshake and then whatever the test wants.
+struct Peer {
+    socket: TcpStream,
+    connection: Connection,
+    received: BytesMut,
+}
+
+impl Peer {
+    /// Connects and shakes hands.
+    fn connect(node: &Node, seed: u8) -> Peer {
+        let socket = dial(node);
+        let config = ConnectionConfig {
+            identity: Arc::new(Identity::from_seed([seed; 32])),
+            network: NetworkId::default(),
+            expected_peer: None,
+        };
+        let connection = Connection::initiator(config, [seed; 64], 0);
+        let mut peer = Peer { socket, connection, received: BytesMut::new() };
+        peer.flush();
+        while !matches!(peer.event(), Some(ConnectionEvent::Established { .. })) {}
+        peer.flush();
+        peer
+    }
+
+    fn flush(&mut self) {
+        let mut out = BytesMut::new();
+        while self.connection.poll_transmit(&mut out) {}
+        self.socket.write_all(&out).expect("the node reads");
+    }
+
+    fn send(&mut self, message: Message) {
+        self.connection.send(message).expect("a valid message");
+        self.flush();
+    }
+
+    /// The next event; panics when the node closes.
+    fn event(&mut self) -> Option<ConnectionEvent> {
+        loop {
+            let limit = self.connection.record_limit();
+            if let Some(record) = frame::take_record(&mut self.received, limit).expect("a frame") {
+                return self.connection.receive_record(record, 0).expect("a good record");
+            }
+            let mut bytes = [0; 4096];
+            let n = self.socket.read(&mut bytes).expect("the node answers");
+            assert!(n > 0, "the node closed the connection");
+            self.received.extend_from_slice(&bytes[..n]);
+        }
+    }
+
+    /// Reads messages until one fits.
+    fn wait_for(&mut self, fits: impl Fn(&Body) -> bool) -> Body {
+        loop {
+            if let Some(ConnectionEvent::Message(message)) = self.event()
+                && fits(&message.body)
+            {
+                return message.body;
+            }
+        }
+    }
+}
+
+fn dial(node: &Node) -> TcpStream {
+    let socket = TcpStream::connect(node.listen()).expect("the node listens");
+    socket.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+    socket
+}
+
+/// The node must close a connection by itself.
+fn closes(mut socket: TcpStream) {
+    let mut rest = Vec::new();
+    // A reset is a way of closing too.
+    if let Err(error) = socket.read_to_end(&mut rest) {
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}");
+    }
+}
+
+/// The node still does its work.
+fn answers(node: &Node) {
+    let body = json!({"model": "demo", "max_tokens": 4, "temperature": 0,
+        "messages": [{"role": "user", "content": "What is a node?"}]});
+    assert_eq!(post(node.http(), "/v1/chat/completions", &body).status, 200);
+    assert_eq!(get(node.http(), "/health").status, 200);
+}
+
+fn open_stage(request: RequestId, model: ModelId, layers: LayerRange) -> OpenStage {
+    let sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, seed: 0 };
+    OpenStage {
+        request,
+        model,
+        layers,
+        stage: 0,
+        profile: Profile::F16,
+        next: NextHop::Requester,
+        sampling: Some(sampling),
+        max_positions: 64,
+    }
+}
+
+fn token_rows(request: RequestId, first_position: u32, tokens: &[u32]) -> Message {
+    let rows = Rows {
+        request,
+        first_position,
+        n_rows: tokens.len() as u32,
+        hidden: 0,
+        encoding: RowEncoding::Tokens,
+        sample: true,
+        trace: Vec::new(),
+    };
+    Message::rows(rows, Rows::token_payload(tokens))
+}
+
+#[test]
+fn garbage_before_during_and_after_the_handshake_ends_only_its_own_connection() {
+    let node = Node::serve(&[]);
+    let mut events = node.control();
+    events.result("events.subscribe", json!({}));
+    // Before: no handshake, an empty record, a length that no handshake has.
+    for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0, 0], &[0xff, 0xff, 1, 2, 3]] {
+        let mut socket = dial(&node);
+        socket.write_all(bytes).expect("accepted");
+        closes(socket);
+        events.wait_for_event(&["session_refused"]);
+    }
+    // During: a record of the right length and nothing else right about it.
+    let mut socket = dial(&node);
+    let mut record = vec![0x5a; 2 + 256];
+    record[..2].copy_from_slice(&256u16.to_le_bytes());
+    socket.write_all(&record).expect("accepted");
+    closes(socket);
+    events.wait_for_event(&["session_refused"]);
+    // After: a real peer whose next record does not open.
+    let mut peer = Peer::connect(&node, 1);
+    peer.socket.write_all(&[32, 0]).expect("accepted");
+    peer.socket.write_all(&[7; 32]).expect("accepted");
+    closes(peer.socket);
+    events.wait_for_event(&["peer_disconnected"]);
+    answers(&node);
+}
+
+#[test]
+fn a_stalled_handshake_is_ended_and_holds_nobody_up() {
+    let node = Node::serve(&[]);
+    let silent: Vec<TcpStream> = (0..40).map(|_| dial(&node)).collect();
+    let mut halfway = dial(&node);
+    halfway.write_all(&[0, 1, 9, 9]).expect("accepted");
+    answers(&node);
+    Peer::connect(&node, 2);
+    closes(halfway);
+    for socket in silent {
+        closes(socket);
+    }
+    answers(&node);
+}
+
+#[test]
+fn a_peer_that_breaks_the_rules_of_a_stage_is_told_and_harms_no_other() {
+    let node = Node::serve(&[]);
+    let mut peer = Peer::connect(&node, 3);
+    let inventory = peer.wait_for(|body| matches!(body, Body::Inventory { .. }));
+    let Body::Inventory { offers } = inventory else { unreachable!() };
+    let (model, layers) = (offers[0].model, offers[0].layers);
+    let refused = |peer: &mut Peer, open: OpenStage| {
+        peer.send(Message::new(Body::OpenStage(open)));
+        peer.wait_for(|body| matches!(body, Body::StageRefused { .. }));
+    };
+    let request = |n: u8| RequestId([n; 16]);
+    refused(&mut peer, open_stage(request(1), ModelId([9; 32]), layers));
+    let half = LayerRange { start: 0, end: 3 };
+    refused(&mut peer, open_stage(request(2), model, half));
+    let endless = OpenStage { max_positions: 100_000, ..open_stage(request(3), model, layers) };
+    refused(&mut peer, endless);
+    let failed = |body: &Body| matches!(body, Body::StageFailed { .. });
+    // Rows at the wrong position, tokens beyond the vocabulary, rows without a sequence.
+    let bad: [&dyn Fn(RequestId) -> Message; 2] =
+        [&|request| token_rows(request, 5, &[1]), &|request| token_rows(request, 0, &[u32::MAX])];
+    for (n, message) in bad.iter().enumerate() {
+        let request = request(10 + n as u8);
+        peer.send(Message::new(Body::OpenStage(open_stage(request, model, layers))));
+        peer.wait_for(|body| matches!(body, Body::StageOpened { .. }));
+        peer.send(message(request));
+        peer.wait_for(failed);
+    }
+    peer.send(token_rows(request(99), 0, &[1]));
+    // The same session still works as a session.
+    let good = request(50);
+    peer.send(Message::new(Body::OpenStage(open_stage(good, model, layers))));
+    peer.wait_for(|body| matches!(body, Body::StageOpened { .. }));
+    peer.send(token_rows(good, 0, &[1, 2, 3]));
+    peer.wait_for(|body| matches!(body, Body::TokenSampled(sampled) if sampled.position == 3));
+    answers(&node);
+    // A peer that leaves with an open sequence leaves no pages behind.
+    drop(peer);
+    node.control().wait_until("status", |status| status["kv_pages"][0] == 0);
+}
