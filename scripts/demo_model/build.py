@@ -1,6 +1,6 @@
 """Makes the shipped demo models from nothing: tokenizer, training, GGUF files, examination.
 
-Run by hand, from anywhere; takes about 70 minutes on one core:
+Run by hand, from anywhere; takes about 80 minutes on one core:
 
     python scripts/demo_model/build.py --work /tmp/demo_model
 

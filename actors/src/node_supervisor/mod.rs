@@ -206,12 +206,11 @@ mod tests {
         let first = build().await.unwrap();
         let (sender, mut trees) = watch::channel(Some(first.clone()));
         let supervisor = NodeSupervisor::new(build, sender, Clock::start()).start();
-        trees.mark_unchanged();
         first.fragile.send(Break).await.expect_err("the handler panics");
         let deadline = Duration::from_secs(20);
         let fresh = tokio::time::timeout(
             deadline,
-            trees.wait_for(|tree| tree.as_ref().is_some_and(|tree| tree.fragile.connected())),
+            trees.wait_for(|tree| tree.as_ref().is_some_and(|tree| tree.fragile != first.fragile)),
         );
         assert!(fresh.await.expect("in time").expect("published").is_some());
         assert_eq!(built.get(), 2);

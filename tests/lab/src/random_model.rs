@@ -9,8 +9,8 @@ use swarmllm_models::gguf::{GgufWriter, MetadataArray, MetadataValue, TensorType
 
 /// Values per Q8_0 block.
 const BLOCK: usize = 32;
-/// Tokens of the vocabulary: one per byte.
-const VOCAB: usize = 256;
+/// Tokens of the vocabulary: one per byte, and one pair, since a vocabulary needs a merge.
+const VOCAB: usize = 257;
 
 /// Widths of the model.
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +78,8 @@ fn blocks(n_values: usize, seed: &mut u64) -> Vec<u8> {
 fn metadata(writer: &mut GgufWriter, shape: Shape) {
     let number = |n: usize| MetadataValue::U32(u32::try_from(n).expect("a small shape"));
     let text = |text: &str| MetadataValue::String(text.to_owned());
+    let mut tokens = byte_letters();
+    tokens.push("ab".to_owned());
     writer
         .key("general.architecture", text("llama"))
         .key("general.name", text("random"))
@@ -93,8 +95,8 @@ fn metadata(writer: &mut GgufWriter, shape: Shape) {
         .key("llama.attention.layer_norm_rms_epsilon", MetadataValue::F32(1e-5))
         .key("tokenizer.ggml.model", text("gpt2"))
         .key("tokenizer.ggml.pre", text("gpt-2"))
-        .key("tokenizer.ggml.tokens", strings(byte_letters()))
-        .key("tokenizer.ggml.merges", strings(Vec::new()));
+        .key("tokenizer.ggml.tokens", strings(tokens))
+        .key("tokenizer.ggml.merges", strings(vec!["a b".to_owned()]));
 }
 
 fn strings(values: Vec<String>) -> MetadataValue {
