@@ -2,10 +2,11 @@
 
 mod support;
 
-use support::{Folder, Lines, program};
-
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::Stdio;
+
+use serde_json::json;
+use support::{Control, Folder, Lines, program};
 
 /// Whether this machine has a network that carries multicast; loopback alone has none.
 fn has_multicast() -> bool {
@@ -43,6 +44,17 @@ fn two_nodes_on_a_network_find_each_other_by_themselves() {
     for (_, log, _) in &mut nodes {
         log.wait_for("PeerConnected");
     }
+    // Each of them may ask: the one with the last layers is the next hop of the one with the first.
+    let question = json!({"temperature": 0, "max_tokens": 8,
+        "messages": [{"role": "user", "content": "What is a shard?"}]});
+    let answers = nodes.iter().map(|(_, _, folder)| {
+        let mut control = Control::connect(&folder.path().join("control.sock"));
+        control.wait_until("models", |answer| answer["models"][0]["servable"] == true);
+        control.result("generate", question.clone())["token_ids"].clone()
+    });
+    let answers: Vec<_> = answers.collect();
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(answers[0].as_array().map(Vec::len), Some(8));
     for (mut child, mut log, folder) in nodes {
         drop(child.stdin.take());
         log.wait_for_end();

@@ -237,6 +237,7 @@ fn start_directory(
     let facts = SelfFacts {
         peer: plan.identity.peer_id(),
         listen: vec![listen],
+        reachable: announced_addresses(listen),
         offers,
         offline: plan.options.offline,
     };

@@ -48,8 +48,10 @@ const ADDRESS_FAILURES_MAX: u32 = 8;
 pub struct SelfFacts {
     /// This node.
     pub peer: PeerId,
-    /// Where it listens.
+    /// Where it listens; an unspecified address means "where you see me".
     pub listen: Vec<SocketAddr>,
+    /// Where a third node can reach it; no unspecified address.
+    pub reachable: Vec<SocketAddr>,
     /// What it holds.
     pub offers: Vec<ShardOffer>,
     /// Never leave private ranges.
@@ -477,7 +479,7 @@ impl Handler<FindCandidates> for PeerDirectory {
                 addresses.insert(peer, at.to_vec());
             }
         };
-        add(self.facts.peer, 0, &self.facts.offers, &self.facts.listen);
+        add(self.facts.peer, 0, &self.facts.offers, &self.facts.reachable);
         for (peer, known) in &self.peers {
             if let Some((session, _)) = &known.session {
                 add(*peer, session.rtt_us(), &known.offers, &known.addresses);
