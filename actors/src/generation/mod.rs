@@ -42,8 +42,9 @@ use crate::mailbox::{self, offer};
 use crate::peer_directory::{FindCandidates, FindSession};
 use crate::peer_session::{SendFrame, SessionHandle};
 
-/// Stages open within this time or the route is given up.
-const OPEN_SECONDS: u64 = 10;
+/// Stages open within this time or another route is tried without those that did not: more than
+/// opening a connection takes (`peer_directory`), less than noticing a silent peer.
+const OPEN_SECONDS: u64 = 8;
 /// A round comes back within this time or the generation fails; sessions notice a dead peer
 /// sooner, so this only catches a stage that lives and does not answer.
 const ROUND_SECONDS: u64 = 300;
@@ -114,6 +115,8 @@ pub struct Generation {
     actions: VecDeque<Action>,
     stages: Vec<Stage>,
     excluded: HashSet<PeerId>,
+    /// Why the last peer was excluded: the reason to give when nobody else holds its layers.
+    exclusion: Option<GenerationError>,
     routes_tried: u32,
     report: Option<RouteReport>,
     started_at: Instant,
@@ -143,6 +146,7 @@ impl Generation {
             actions: VecDeque::new(),
             stages: Vec::new(),
             excluded: HashSet::new(),
+            exclusion: None,
             routes_tried: 0,
             report: None,
             started_at: Instant::now(),
@@ -161,9 +165,12 @@ impl Generation {
         let found = async move { find_stages(&links, &request, &excluded).await };
         ctx.spawn(found.into_actor(self).map(|found, generation, ctx| match found {
             Ok(stages) => generation.open_stages(stages, ctx),
-            Err(error) => generation.fail(error, ctx),
+            Err(error) => {
+                let error = generation.exclusion.take().unwrap_or(error);
+                generation.fail(error, ctx);
+            }
         }));
-        self.set_deadline(OPEN_SECONDS, ctx);
+        self.set_deadline(OPEN_SECONDS, Self::open_late, ctx);
     }
 
     fn open_stages(&mut self, stages: Vec<Stage>, ctx: &mut Context<Self>) {
@@ -247,7 +254,7 @@ impl Generation {
                         let peer = self.stages[0].peer;
                         return self.stage_lost(peer, "its queue is full".into(), ctx);
                     }
-                    self.set_deadline(ROUND_SECONDS, ctx);
+                    self.set_deadline(ROUND_SECONDS, Self::round_late, ctx);
                     continue;
                 }
                 Action::Emit { token } => GenerationEvent::Token(token),
@@ -386,10 +393,32 @@ impl Generation {
 
     /// Before the first round another route is tried; afterwards the answer ends, said clearly.
     fn stage_lost(&mut self, peer: PeerId, detail: String, ctx: &mut Context<Self>) {
-        if self.report.is_none() && self.routes_tried + 1 < ROUTES_MAX {
-            return self.try_without(peer, ctx);
+        let error = GenerationError::StageLost { peer: peer.short(), detail };
+        if self.report.is_none() && self.may_try_another() {
+            self.try_without(&[peer], error, ctx);
+        } else {
+            self.fail(error, ctx);
         }
-        self.fail(GenerationError::StageLost { peer: peer.short(), detail }, ctx);
+    }
+
+    /// Stages that live and say nothing are left out of the next route.
+    fn open_late(&mut self, ctx: &mut Context<Self>) {
+        let silent: Vec<PeerId> =
+            self.stages.iter().filter(|stage| !stage.is_open).map(|stage| stage.peer).collect();
+        let error = GenerationError::TimedOut { seconds: OPEN_SECONDS };
+        if !silent.is_empty() && self.may_try_another() {
+            self.try_without(&silent, error, ctx);
+        } else {
+            self.fail(error, ctx);
+        }
+    }
+
+    fn round_late(&mut self, ctx: &mut Context<Self>) {
+        self.fail(GenerationError::TimedOut { seconds: ROUND_SECONDS }, ctx);
+    }
+
+    fn may_try_another(&self) -> bool {
+        self.routes_tried + 1 < ROUTES_MAX
     }
 
     fn refused(
@@ -406,17 +435,20 @@ impl Generation {
                     generation.find_route(ctx);
                 }
             });
-        } else if !is_busy && self.routes_tried + 1 < ROUTES_MAX {
-            self.try_without(peer, ctx);
+            return;
+        }
+        let error = GenerationError::Refused { peer: peer.short(), is_busy, detail };
+        if !is_busy && self.may_try_another() {
+            self.try_without(&[peer], error, ctx);
         } else {
-            let peer = peer.short();
-            self.fail(GenerationError::Refused { peer, is_busy, detail }, ctx);
+            self.fail(error, ctx);
         }
     }
 
-    fn try_without(&mut self, peer: PeerId, ctx: &mut Context<Self>) {
+    fn try_without(&mut self, peers: &[PeerId], error: GenerationError, ctx: &mut Context<Self>) {
         self.routes_tried += 1;
-        self.excluded.insert(peer);
+        self.excluded.extend(peers);
+        self.exclusion = Some(error);
         self.forget_route();
         self.find_route(ctx);
     }
@@ -428,13 +460,15 @@ impl Generation {
         self.request.request = RequestId(entropy::bytes());
     }
 
-    fn set_deadline(&mut self, seconds: u64, ctx: &mut Context<Self>) {
+    fn set_deadline(
+        &mut self,
+        seconds: u64,
+        late: fn(&mut Self, &mut Context<Self>),
+        ctx: &mut Context<Self>,
+    ) {
         if let Some(old) = self.deadline.take() {
             ctx.cancel_future(old);
         }
-        let late = move |generation: &mut Self, ctx: &mut Context<Self>| {
-            generation.fail(GenerationError::TimedOut { seconds }, ctx);
-        };
         self.deadline = Some(ctx.run_later(Duration::from_secs(seconds), late));
     }
 }
