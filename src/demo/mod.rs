@@ -31,8 +31,6 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 const ROUTE_DEADLINE: Duration = Duration::from_secs(30);
 /// How long an answer of the small model may take, on the slowest machine.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(300);
-/// How often a question is asked before its error is shown.
-const ATTEMPTS: u32 = 5;
 /// How often something that has no event is looked at.
 pub(crate) const POLL: Duration = Duration::from_millis(10);
 
@@ -158,35 +156,7 @@ impl Swarm {
     }
 
     /// Asks the question greedily; hands every piece of the answer on as it comes.
-    ///
-    /// Nodes that have just met may still exchange one connection for another, which ends an
-    /// answer under way; as long as nothing was shown it is asked again.
     pub async fn ask(
-        &mut self,
-        prompt: &str,
-        mut piece: impl FnMut(&str),
-    ) -> Result<DemoAnswer, DemoError> {
-        let mut attempt = 1;
-        loop {
-            let mut is_shown = false;
-            let asked = self.ask_once(prompt, |text| {
-                is_shown = true;
-                piece(text);
-            });
-            match asked.await {
-                Err(DemoError::Ask(error @ ClientError::Refused(_), _))
-                    if attempt < ATTEMPTS && !is_shown =>
-                {
-                    tracing::info!(%error, attempt, "asking again");
-                    attempt += 1;
-                    self.wait_for_route().await?;
-                }
-                outcome => return outcome,
-            }
-        }
-    }
-
-    async fn ask_once(
         &mut self,
         prompt: &str,
         mut piece: impl FnMut(&str),
