@@ -1,9 +1,9 @@
 //! The beacon: announces this node on the local network by mDNS and hears of others.
 //!
-//! A hint only: whoever is found still has to pass the handshake. The announced instance name is
-//! random for each start, so that a network does not learn which node moved in; the peer id and
-//! the network id travel in the TXT record. The daemon runs on its own thread and is ended with
-//! the actor. Source: RFC 6762, RFC 6763.
+//! A hint only: whoever is found still has to pass the handshake. The instance name is random for
+//! each start; the TXT record carries the peer id and the network id, so a local network can tell
+//! which node this is. The daemon runs on its own thread and is ended with the actor.
+//! Source: RFC 6762, RFC 6763. Absent on purpose: an address without a peer to expect there.
 
 use std::net::{IpAddr, SocketAddr};
 
