@@ -7,6 +7,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails here says where")]
 
+mod reference;
+
 mod common;
 
 use std::path::{Path, PathBuf};
@@ -143,11 +145,8 @@ fn compare(folder: &Path, kind: &str, golden: &Value, prompt: &str) -> Option<Re
 
 #[test]
 fn conformance() {
-    let Some(root) = std::env::var_os("SWARMLLM_CONFORMANCE") else {
-        eprintln!("SKIPPED: set SWARMLLM_CONFORMANCE to the conformance folder to compare logits");
-        return;
-    };
-    let mut folders: Vec<PathBuf> = std::fs::read_dir(Path::new(&root).join("models"))
+    let Some(root) = reference::folder("no logits were compared") else { return };
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(root.join("models"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();

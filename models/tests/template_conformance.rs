@@ -4,7 +4,7 @@
 //! otherwise. Cases that must raise are compared by the fact and the words.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
-use std::path::PathBuf;
+mod reference;
 
 use serde_json::Value;
 use swarmllm_models::chat_template::{ChatInput, ChatTemplate, TemplateError};
@@ -14,10 +14,7 @@ const DATE_UNIX_S: i64 = 1_721_952_000;
 
 #[test]
 fn published_templates_give_the_reference_texts() {
-    let Some(data) = std::env::var_os("SWARMLLM_CONFORMANCE").map(PathBuf::from) else {
-        eprintln!("SKIPPED: SWARMLLM_CONFORMANCE is not set, no template was compared");
-        return;
-    };
+    let Some(data) = reference::folder("no template was compared") else { return };
     let folder = data.join("templates");
     let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
     let expected: Value = serde_json::from_str(&read("expected.json")).unwrap();

@@ -4,6 +4,8 @@
 //! that it was skipped otherwise. Each case compares ids exactly, and decoded bytes.
 #![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
+mod reference;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -17,11 +19,7 @@ const SPECIAL: EncodeOptions = EncodeOptions { add_special: true, parse_special:
 const PARSED: EncodeOptions = EncodeOptions { add_special: false, parse_special: true };
 
 fn data() -> Option<PathBuf> {
-    let folder = std::env::var_os("SWARMLLM_CONFORMANCE").map(PathBuf::from);
-    if folder.is_none() {
-        eprintln!("SKIPPED: SWARMLLM_CONFORMANCE is not set, the reference data was not compared");
-    }
-    folder
+    reference::folder("no vocabulary was compared")
 }
 
 fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
