@@ -178,12 +178,16 @@ impl Node {
 
     /// The same in a folder of the caller.
     pub fn serve_in(folder: Folder, more: &[&str]) -> Node {
+        Node::start(folder, &[&["--listen", "127.0.0.1:0", "--no-mdns"], more].concat())
+    }
+
+    /// The same with its network settings left to the caller.
+    pub fn start(folder: Folder, arguments: &[&str]) -> Node {
         let mut command = program();
         command
-            .args(["serve", "--http", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--no-mdns"])
-            .args(["--until-stdin-closes", "--data-dir"])
+            .args(["serve", "--http", "127.0.0.1:0", "--until-stdin-closes", "--data-dir"])
             .arg(folder.path())
-            .args(more)
+            .args(arguments)
             .env("SWARMLLM_LOG", "info")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

@@ -138,7 +138,15 @@ impl PeerSession {
         ctx.stop();
     }
 
+    /// Anything but a sign of life is use, in either direction: a retired session outlives it.
+    fn note_use(&mut self, body: &Body) {
+        if !matches!(body, Body::Ping { .. } | Body::Pong { .. }) {
+            self.used_at = Instant::now();
+        }
+    }
+
     fn send(&mut self, message: Message, ctx: &mut Context<Self>) {
+        self.note_use(&message.body);
         match self.connection.send(message) {
             Ok(()) => self.flush(ctx),
             Err(error) => self.end(format!("can't send: {error}"), ctx),
@@ -232,9 +240,7 @@ impl PeerSession {
         let Some(peer) = self.peer else {
             return self.end("a message before the handshake", ctx);
         };
-        if !matches!(message.body, Body::Ping { .. } | Body::Pong { .. }) {
-            self.used_at = received_at;
-        }
+        self.note_use(&message.body);
         match message.body {
             Body::Ping { nonce } => self.say(Body::Pong { nonce }, ctx),
             Body::Pong { nonce } => self.ponged(nonce),
@@ -360,7 +366,6 @@ impl Handler<SendFrame> for PeerSession {
     type Result = ();
 
     fn handle(&mut self, frame: SendFrame, ctx: &mut Self::Context) {
-        self.used_at = Instant::now();
         match &frame.message.body {
             Body::OpenStage(open) => {
                 if let Some(replies) = frame.replies {
