@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! node_supervisor            restarts the whole tree (one for all) when a member ends unasked
-//! |-- event_log              ring of typed events              <- everybody (notifications)
+//! |-- event_log              typed events, as streams          <- everybody (notifications)
 //! |-- model_store            opened models                     <- doors, generation
 //! |-- peer_directory         known peers, sessions, offers     <- sessions, beacon, generation
 //! |-- dialer, listener       sockets in both directions        -> peer_session

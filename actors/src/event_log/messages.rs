@@ -98,8 +98,3 @@ pub struct Record(pub Event);
 #[derive(Debug, Message)]
 #[rtype(result = "mpsc::Receiver<Entry>")]
 pub struct Subscribe;
-
-/// Question. Sender: doors. Reply: the newest entries, oldest first, at most the ring's size.
-#[derive(Debug, Message)]
-#[rtype(result = "Vec<Entry>")]
-pub struct GetRecent;

@@ -1,21 +1,18 @@
-//! The event log: a bounded ring of typed events and the streams that follow it.
+//! The event log: typed events, numbered and dated, and the streams that follow them.
 //!
 //! Everybody notifies it; doors read it. Losing an event never hurts a generation.
 
 mod messages;
 
-use std::collections::VecDeque;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix::{Actor, Context, Handler, MessageResult};
 use tokio::sync::mpsc;
 
-pub use messages::{Entry, Event, GetRecent, Record, Subscribe};
+pub use messages::{Entry, Event, Record, Subscribe};
 
 use crate::mailbox;
 
-/// Entries kept for late readers.
-const RING: usize = 1024;
 /// How far a subscriber may fall behind.
 const SUBSCRIBER_LAG: usize = 256;
 /// Subscriptions at once; more drop the oldest.
@@ -25,7 +22,6 @@ const SUBSCRIBERS_MAX: usize = 64;
 #[derive(Debug, Default)]
 pub struct EventLog {
     seq: u64,
-    ring: VecDeque<Entry>,
     subscribers: Vec<mpsc::Sender<Entry>>,
 }
 
@@ -48,10 +44,6 @@ impl Handler<Record> for EventLog {
             .map_or(0, |elapsed| u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
         let entry = Entry { seq: self.seq, at_unix_ms, event };
         self.subscribers.retain(|subscriber| subscriber.try_send(entry.clone()).is_ok());
-        if self.ring.len() == RING {
-            self.ring.pop_front();
-        }
-        self.ring.push_back(entry);
     }
 }
 
@@ -65,13 +57,5 @@ impl Handler<Subscribe> for EventLog {
         let (sender, receiver) = mpsc::channel(SUBSCRIBER_LAG);
         self.subscribers.push(sender);
         MessageResult(receiver)
-    }
-}
-
-impl Handler<GetRecent> for EventLog {
-    type Result = MessageResult<GetRecent>;
-
-    fn handle(&mut self, _: GetRecent, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.ring.iter().cloned().collect())
     }
 }
