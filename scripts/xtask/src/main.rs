@@ -1,24 +1,35 @@
-//! House checks: `cargo xtask tidy` fails when a file or a dependency breaks the manners of
-//! ARCHITECTURE.md. Called by `.ci/run`; prints every finding, one a line, and exits with 1.
+//! House work. `cargo xtask tidy` fails when a file or a dependency breaks the manners of
+//! ARCHITECTURE.md: called by `.ci/run`, it prints every finding, one a line, and exits with 1.
+//! `cargo xtask perf-model NAME OUT_DIR` writes a model file for speed measurements.
 
 mod arrows;
 mod files;
+mod perf_model;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
-    match std::env::args().nth(1).as_deref() {
-        Some("tidy") => tidy(&root),
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["tidy"] => tidy(&root),
+        ["perf-model", name, folder] => match perf_model::run(name, Path::new(folder)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        },
         _ => {
-            eprintln!("usage: cargo xtask tidy");
+            eprintln!("usage: cargo xtask tidy | perf-model NAME OUT_DIR");
             ExitCode::from(2)
         }
     }
 }
 
-fn tidy(root: &std::path::Path) -> ExitCode {
+fn tidy(root: &Path) -> ExitCode {
     let mut findings = Vec::new();
     for check in [files::check(root), arrows::check(root)] {
         match check {
