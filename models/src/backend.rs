@@ -1,15 +1,17 @@
-//! The layers' operations on burn tensors, per device.
+//! The blocks of a network on burn tensors, per device.
 //!
-//! Called by `layer`. Model code holds [`Tensor`]s and calls the functions below; each goes either
-//! to [`SwarmOps`], our extension of burn's CPU back end (the canonical arithmetic of
-//! `kernel::cpu`), or to `plain`, the same operation composed of burn's own tensor operations,
-//! which runs on every device burn has. The device of an [`Engine`] decides.
+//! Called by `layer`. Model code holds [`Tensor`]s of the residual stream and hands them to the
+//! blocks below; each goes either to [`SwarmOps`], our extension of burn's CPU back end (one
+//! operation per block, canonical arithmetic of `kernel::cpu`), or to `plain`, the same block
+//! composed of burn's own tensor operations, which runs on every device burn has. The device of an
+//! [`Engine`] decides.
 //!
-//! Weights and cache pages are ordinary shared arguments, only activations are tensors: so weights
-//! stay quantised, and on the CPU in the layout of their kernels.
+//! Weights and cache pages are ordinary shared arguments, only the residual stream is a tensor: so
+//! weights stay quantised, and on the CPU in the layout of their kernels.
 //!
-//! Shapes: activations `[rows, width]`, f32. Errors: building blocks return theirs; operations
-//! trust the shapes that `shard` checked. Absent on purpose: autodiff, fusion, our own GPU kernels.
+//! Shapes: the stream is `[rows, hidden]`, f32. Errors: loading a block gives [`BlockError`];
+//! operations trust the shapes that `shard` checked. Absent on purpose: autodiff, fusion, our own
+//! GPU kernels.
 
 mod device;
 mod flex;
@@ -23,53 +25,53 @@ use burn::{
 };
 
 pub use device::{DeviceChoice, DeviceError};
-pub use flex::{AttentionCall, CpuContext, EmbeddingRows};
+pub use flex::{AttentionCall, EmbeddingRows, FeedForwardCall, HeadCall};
 
 use crate::{
     gguf::{Gguf, TensorInfo},
     kernel::cpu::{
         attention::{AttentionShape, BatchPlan},
-        linear::{Weight, WeightError},
+        linear::WeightError,
+        network::{CpuAttention, CpuContext, CpuFeedForward, CpuHead, CpuLinear, CpuNorm},
     },
     kv::{KvPages, KvShape, KvType},
     quant,
 };
 
-/// The operations of the canonical CPU arithmetic.
+/// The operations of the canonical CPU arithmetic. The stream is changed in place when nobody else
+/// holds it.
 #[backend_extension(Flex)]
 pub trait SwarmOps: Backend {
-    /// Several weights times the same rows, results side by side: `[rows, k]` to `[rows, sum n]`.
-    fn q_linear(x: FloatTensor<Self>, weights: Arc<CpuLinear>) -> FloatTensor<Self>;
-    /// Root-mean-square norm of rows.
-    fn rms_norm(x: FloatTensor<Self>, norm: Arc<CpuNorm>) -> FloatTensor<Self>;
-    /// Rotates, appends to the pages and attends: `[rows, q + k + v]` to `[rows, q]`.
-    fn attention(qkv: FloatTensor<Self>, call: AttentionCall) -> FloatTensor<Self>;
-    /// `silu(gate) * up`: `[rows, 2 * width]` to `[rows, width]`.
-    fn swiglu(gate_up: FloatTensor<Self>, context: Arc<CpuContext>) -> FloatTensor<Self>;
-    /// `a + b`, rounded to f16 when `round` says so.
-    fn residual_add(
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        round: bool,
-        context: Arc<CpuContext>,
-    ) -> FloatTensor<Self>;
+    /// Adds attention to the residual stream.
+    fn attention(x: FloatTensor<Self>, call: AttentionCall) -> FloatTensor<Self>;
+    /// Adds the gated feed-forward to the residual stream.
+    fn feed_forward(x: FloatTensor<Self>, call: FeedForwardCall) -> FloatTensor<Self>;
+    /// The logits of the residual stream.
+    fn head(x: FloatTensor<Self>, call: HeadCall) -> FloatTensor<Self>;
     /// The embeddings of some tokens; `anchor` only says on which back end.
     fn embed_rows(anchor: FloatTensor<Self>, rows: EmbeddingRows) -> FloatTensor<Self>;
 }
 
-/// Weights of one fused linear operation on the CPU.
-#[derive(Debug)]
-pub struct CpuLinear {
-    pub(crate) weights: Vec<Weight>,
-    pub(crate) context: Arc<CpuContext>,
-}
-
-/// Gain and epsilon of a norm on the CPU.
-#[derive(Debug)]
-pub struct CpuNorm {
-    pub(crate) gain: Vec<f32>,
-    pub(crate) epsilon: f32,
-    pub(crate) context: Arc<CpuContext>,
+/// A part of a block cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BlockError {
+    /// A tensor's weights cannot be used.
+    #[error("the tensor {name:?}: {source}")]
+    Weight {
+        /// The tensor.
+        name: String,
+        /// Why.
+        source: WeightError,
+    },
+    /// The system has no room for the cache.
+    #[error("no memory for {pages} cache pages: {source}; ask for fewer")]
+    Cache {
+        /// Pages asked for.
+        pages: u32,
+        /// The system's answer.
+        source: std::io::Error,
+    },
 }
 
 /// Where operations run, and how.
@@ -107,25 +109,6 @@ impl Engine {
         }
         self.rows(rows.values(), table.width())
     }
-
-    /// `a + b`, the new residual stream, rounded to f16 at a layer border when `round` says so.
-    pub fn residual_add(&self, a: Tensor<2>, b: Tensor<2>, round: bool) -> Tensor<2> {
-        let Some(context) = &self.cpu else {
-            return plain::residual_add(a, b, round, &self.device);
-        };
-        Tensor::from_dispatch(Dispatch::residual_add(
-            a.into_dispatch(),
-            b.into_dispatch(),
-            round,
-            context.clone(),
-        ))
-    }
-
-    /// `silu(gate) * up`.
-    pub fn swiglu(&self, gate_up: Tensor<2>) -> Tensor<2> {
-        let Some(context) = &self.cpu else { return plain::swiglu(gate_up) };
-        Tensor::from_dispatch(Dispatch::swiglu(gate_up.into_dispatch(), context.clone()))
-    }
 }
 
 /// A table of embeddings in the file; rows are read when wanted.
@@ -137,8 +120,9 @@ pub struct EmbeddingTable {
 
 impl EmbeddingTable {
     /// The table in this tensor.
-    pub fn new(gguf: &Gguf, info: &TensorInfo) -> Result<Self, WeightError> {
-        quant::format(info.kind)?;
+    pub fn new(gguf: &Gguf, info: &TensorInfo) -> Result<Self, BlockError> {
+        let unsupported = |source| BlockError::Weight { name: info.name.clone(), source };
+        quant::format(info.kind).map_err(|error| unsupported(error.into()))?;
         Ok(Self { gguf: gguf.clone(), info: Arc::new(info.clone()) })
     }
 
@@ -156,120 +140,176 @@ impl EmbeddingTable {
     }
 }
 
-/// One or more weights that multiply the same rows.
+/// What a norm is made of.
 #[derive(Clone, Debug)]
-pub enum Linear {
-    /// In the layout of the CPU kernels.
-    Cpu(Arc<CpuLinear>),
-    /// Dequantised on the device, `[sum n, k]`.
-    Plain(Box<Tensor<2>>),
+pub struct NormParts {
+    /// One factor per value.
+    pub gain: Vec<f32>,
+    /// What is added to the mean of squares.
+    pub epsilon: f32,
 }
 
-impl Linear {
-    /// Prepares tensors of the same row length.
-    pub fn load(engine: &Engine, gguf: &Gguf, infos: &[&TensorInfo]) -> Result<Self, WeightError> {
-        if let Some(context) = &engine.cpu {
-            let weights: Result<_, _> = infos
-                .iter()
-                .map(|info| Weight::load(gguf, info, context.level, &context.pool))
-                .collect();
-            let context = context.clone();
-            return Ok(Self::Cpu(Arc::new(CpuLinear { weights: weights?, context })));
-        }
-        let tensors: Result<Vec<_>, WeightError> =
-            infos.iter().map(|info| plain::weight(gguf, info, &engine.device)).collect();
-        Ok(Self::Plain(Box::new(Tensor::cat(tensors?, 0))))
-    }
-
-    /// Multiplies rows.
-    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        match self {
-            Self::Cpu(weights) => {
-                Tensor::from_dispatch(Dispatch::q_linear(x.into_dispatch(), weights.clone()))
-            }
-            Self::Plain(weight) => x.matmul(Tensor::clone(weight).transpose()),
-        }
+impl From<NormParts> for CpuNorm {
+    fn from(NormParts { gain, epsilon }: NormParts) -> Self {
+        Self { gain, epsilon }
     }
 }
 
-/// A root-mean-square norm.
+fn cpu_linear(
+    context: &CpuContext,
+    gguf: &Gguf,
+    infos: &[&TensorInfo],
+) -> Result<CpuLinear, BlockError> {
+    let load = |info: &&TensorInfo| {
+        let failed = |source| BlockError::Weight { name: info.name.clone(), source };
+        context.weight(gguf, info).map_err(failed)
+    };
+    Ok(CpuLinear::new(infos.iter().map(load).collect::<Result<_, _>>()?))
+}
+
+/// Pre-norm attention with its residual addition.
 #[derive(Clone, Debug)]
-pub enum Norm {
+pub enum Attention {
     /// For the CPU kernels.
-    Cpu(Arc<CpuNorm>),
+    Cpu(Arc<CpuAttention>, Arc<CpuContext>),
     /// On the device.
-    Plain(Box<Tensor<1>>, f32),
+    Plain(Arc<Mutex<plain::PlainAttention>>),
 }
 
-impl Norm {
-    /// A norm with this gain.
-    pub fn new(engine: &Engine, gain: Vec<f32>, epsilon: f32) -> Self {
-        match &engine.cpu {
-            Some(context) => {
-                Self::Cpu(Arc::new(CpuNorm { gain, epsilon, context: context.clone() }))
+/// What attention is made of.
+#[derive(Debug)]
+pub struct AttentionParts<'a> {
+    /// The norm before it.
+    pub norm: NormParts,
+    /// Projections to queries, keys and values.
+    pub query_key_value: [&'a TensorInfo; 3],
+    /// Projection back.
+    pub output: &'a TensorInfo,
+    /// Sizes.
+    pub shape: AttentionShape,
+    /// Type of the cache.
+    pub kv: KvType,
+    /// Pages of the cache.
+    pub kv_pages: u32,
+}
+
+impl Attention {
+    /// Loads the weights and makes empty pages.
+    pub fn load(
+        engine: &Engine,
+        gguf: &Gguf,
+        parts: AttentionParts<'_>,
+    ) -> Result<Self, BlockError> {
+        let AttentionShape { n_kv_heads, head_dim, .. } = parts.shape;
+        let kv_shape = KvShape { n_pages: parts.kv_pages, n_kv_heads, head_dim };
+        let Some(context) = &engine.cpu else {
+            let block = plain::PlainAttention::load(gguf, parts, kv_shape, &engine.device)?;
+            return Ok(Self::Plain(Arc::new(Mutex::new(block))));
+        };
+        let pages = KvPages::new(parts.kv, kv_shape)
+            .map_err(|source| BlockError::Cache { pages: parts.kv_pages, source })?;
+        let block = CpuAttention {
+            norm: parts.norm.into(),
+            query_key_value: cpu_linear(context, gguf, &parts.query_key_value)?,
+            output: cpu_linear(context, gguf, &[parts.output])?,
+            shape: parts.shape,
+            pages: Mutex::new(pages),
+        };
+        Ok(Self::Cpu(Arc::new(block), context.clone()))
+    }
+
+    /// Adds what each row attends to.
+    pub fn forward(&self, x: Tensor<2>, plan: &Arc<BatchPlan>) -> Tensor<2> {
+        match self {
+            Self::Cpu(block, context) => {
+                let (block, plan, context) = (block.clone(), plan.clone(), context.clone());
+                let call = AttentionCall { block, plan, context };
+                Tensor::from_dispatch(Dispatch::attention(x.into_dispatch(), call))
             }
-            None => {
-                let gain = Tensor::from_floats(&gain[..], &engine.device);
-                Self::Plain(Box::new(gain), epsilon)
+            Self::Plain(block) => {
+                let mut block = block.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                block.forward(x, plan)
             }
         }
     }
+}
 
-    /// Normalises rows.
+/// Pre-norm gated feed-forward with its residual addition.
+#[derive(Clone, Debug)]
+pub enum FeedForward {
+    /// For the CPU kernels.
+    Cpu(Arc<CpuFeedForward>, Arc<CpuContext>),
+    /// On the device.
+    Plain(Arc<plain::PlainFeedForward>),
+}
+
+impl FeedForward {
+    /// Loads norm, gate and up, and down.
+    pub fn load(
+        engine: &Engine,
+        gguf: &Gguf,
+        norm: NormParts,
+        [gate, up, down]: [&TensorInfo; 3],
+    ) -> Result<Self, BlockError> {
+        let Some(context) = &engine.cpu else {
+            let tensors = [gate, up, down];
+            let block = plain::PlainFeedForward::load(gguf, norm, tensors, &engine.device)?;
+            return Ok(Self::Plain(Arc::new(block)));
+        };
+        let block = CpuFeedForward {
+            norm: norm.into(),
+            gate_up: cpu_linear(context, gguf, &[gate, up])?,
+            down: cpu_linear(context, gguf, &[down])?,
+        };
+        Ok(Self::Cpu(Arc::new(block), context.clone()))
+    }
+
+    /// Adds the transformed rows; the result is rounded to f16 when `round` says so.
+    pub fn forward(&self, x: Tensor<2>, round: bool) -> Tensor<2> {
+        match self {
+            Self::Cpu(block, context) => {
+                let (block, context) = (block.clone(), context.clone());
+                let call = FeedForwardCall { block, round, context };
+                Tensor::from_dispatch(Dispatch::feed_forward(x.into_dispatch(), call))
+            }
+            Self::Plain(block) => block.forward(x, round),
+        }
+    }
+}
+
+/// The final norm and the projection to logits.
+#[derive(Clone, Debug)]
+pub enum Head {
+    /// For the CPU kernels.
+    Cpu(Arc<CpuHead>, Arc<CpuContext>),
+    /// On the device.
+    Plain(Arc<plain::PlainHead>),
+}
+
+impl Head {
+    /// Loads norm and projection.
+    pub fn load(
+        engine: &Engine,
+        gguf: &Gguf,
+        norm: NormParts,
+        output: &TensorInfo,
+    ) -> Result<Self, BlockError> {
+        let Some(context) = &engine.cpu else {
+            let block = plain::PlainHead::load(gguf, norm, output, &engine.device)?;
+            return Ok(Self::Plain(Arc::new(block)));
+        };
+        let block = CpuHead { norm: norm.into(), output: cpu_linear(context, gguf, &[output])? };
+        Ok(Self::Cpu(Arc::new(block), context.clone()))
+    }
+
+    /// The logits of rows.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         match self {
-            Self::Cpu(norm) => {
-                Tensor::from_dispatch(Dispatch::rms_norm(x.into_dispatch(), norm.clone()))
+            Self::Cpu(block, context) => {
+                let call = HeadCall { block: block.clone(), context: context.clone() };
+                Tensor::from_dispatch(Dispatch::head(x.into_dispatch(), call))
             }
-            Self::Plain(gain, epsilon) => plain::rms_norm(x, gain, *epsilon),
-        }
-    }
-}
-
-/// The keys and values of one layer, wherever they live.
-#[derive(Clone, Debug)]
-pub enum KvCache {
-    /// Pages for the CPU kernels.
-    Cpu(Arc<Mutex<KvPages>>, Arc<CpuContext>),
-    /// Tensors on the device.
-    Plain(Arc<Mutex<plain::PlainPages>>),
-}
-
-impl KvCache {
-    /// Empty pages of one layer.
-    pub fn new(engine: &Engine, kind: KvType, shape: KvShape) -> std::io::Result<Self> {
-        Ok(match &engine.cpu {
-            Some(context) => {
-                Self::Cpu(Arc::new(Mutex::new(KvPages::new(kind, shape)?)), context.clone())
-            }
-            None => {
-                let pages = plain::PlainPages::new(kind, shape, &engine.device);
-                Self::Plain(Arc::new(Mutex::new(pages)))
-            }
-        })
-    }
-
-    /// Rotates, appends and attends.
-    pub fn attention(
-        &self,
-        shape: AttentionShape,
-        plan: &Arc<BatchPlan>,
-        qkv: Tensor<2>,
-    ) -> Tensor<2> {
-        match self {
-            Self::Cpu(pages, context) => {
-                let call = AttentionCall {
-                    shape,
-                    plan: plan.clone(),
-                    pages: pages.clone(),
-                    context: context.clone(),
-                };
-                Tensor::from_dispatch(Dispatch::attention(qkv.into_dispatch(), call))
-            }
-            Self::Plain(pages) => {
-                let mut pages = pages.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                pages.attention(&shape, plan, qkv)
-            }
+            Self::Plain(block) => block.forward(x),
         }
     }
 }

@@ -16,13 +16,15 @@ use bytes::Bytes;
 
 use crate::{
     arch::{self, Architecture, UnknownArchitecture},
-    backend::{CpuContext, DeviceChoice, DeviceError, Engine},
+    backend::{DeviceChoice, DeviceError, Engine},
     config::ModelConfig,
     kernel::cpu::{
         Level, Pool,
         attention::{BatchPlan, SequencePlan},
         half_float,
         level::{LevelUnavailable, SimdLevel},
+        linear::Repack,
+        network::CpuContext,
     },
     kv::{KvType, PAGE_TOKENS},
     layer::{LoadError, Loader, Pass, Rope},
@@ -52,6 +54,8 @@ pub struct ShardOptions {
     pub kv: KvType,
     /// Instruction set of the CPU kernels.
     pub simd: SimdLevel,
+    /// Whether weights are laid out anew in memory, or used as they lie in the file.
+    pub repack: Repack,
     /// Pages of the cache, of [`PAGE_TOKENS`] positions each; memory is taken when used.
     pub kv_pages: u32,
 }
@@ -64,6 +68,7 @@ impl Default for ShardOptions {
             profile: RunProfile::default(),
             kv: KvType::default(),
             simd: SimdLevel::default(),
+            repack: Repack::default(),
             kv_pages: 256,
         }
     }
@@ -212,7 +217,7 @@ impl Shard {
         let level = Level::resolve(options.simd)?;
         let pool = Pool::new(options.threads).map_err(ShardError::Threads)?;
         let engine = match options.device {
-            DeviceChoice::Cpu => Engine::cpu(CpuContext { level, pool }),
+            DeviceChoice::Cpu => Engine::cpu(CpuContext::new(level, pool, options.repack)),
             device => Engine::plain(device)?,
         };
         Self::load_on(model, layers, options, engine)

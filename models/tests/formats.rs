@@ -9,7 +9,13 @@ use common::{Random, weights};
 use half::f16;
 use swarmllm_models::{
     gguf::{Gguf, GgufWriter, Source, TensorType},
-    kernel::cpu::{Level, Pool, activation::Activations, linear::Weight},
+    kernel::cpu::{
+        Level, Pool,
+        activation::Activations,
+        linear::{self, Repack},
+        network::CpuContext,
+        schedule::Store,
+    },
     quant,
 };
 
@@ -121,18 +127,30 @@ fn one_tensor(kind: TensorType, k: usize, n: usize, random: &mut Random) -> Gguf
     Gguf::read(Source::from_vec(writer.finish())).unwrap()
 }
 
-fn multiply(gguf: &Gguf, x: &[f32], level: Level, threads: usize) -> Vec<f32> {
+fn multiply_as(gguf: &Gguf, x: &[f32], level: Level, threads: usize, repack: Repack) -> Vec<f32> {
     let info = gguf.tensor("w").unwrap();
-    let pool = Pool::new(threads).unwrap();
-    let weight = Weight::load(gguf, info, level, &pool).unwrap();
-    let rows = Activations::new(weight.activation(), x, weight.k(), level, &pool);
-    let stride = weight.n() + 3;
-    let mut out = vec![7.0; rows.n_rows() * stride];
-    weight.multiply(&rows, &mut out, (stride, 2), &pool);
+    let context = CpuContext::new(level, Pool::new(threads).unwrap(), repack);
+    let weights = [context.weight(gguf, info).unwrap()];
+    let (n, k) = (weights[0].n(), weights[0].k());
+    let mut rows = Activations::default();
+    rows.fill(&[weights[0].activation()], (x, k), (level, &context.pool));
+    let stride = n + 3;
+    let mut out = vec![7.0; rows.n_rows() * stride + 2];
+    linear::multiply(
+        &weights,
+        &rows,
+        (&mut out[2..][..rows.n_rows() * stride], stride),
+        Store::Set,
+        &context.pool,
+    );
     for row in out.chunks_exact(stride) {
         assert!(row[0] == 7.0 && row[1] == 7.0 && row[stride - 1] == 7.0, "wrote outside");
     }
     out.chunks_exact(stride).flat_map(|row| row[2..stride - 1].to_vec()).collect()
+}
+
+fn multiply(gguf: &Gguf, x: &[f32], level: Level, threads: usize) -> Vec<f32> {
+    multiply_as(gguf, x, level, threads, Repack::Always)
 }
 
 #[test]
@@ -140,17 +158,19 @@ fn every_level_has_the_bits_of_the_scalar_reference() {
     let mut random = Random(11);
     for format in quant::all() {
         let kind = format.tensor_type();
-        for (n, n_rows) in [(1, 1), (16, 2), (37, 7), (300, 9)] {
+        for (n, n_rows) in [(1, 1), (16, 2), (37, 7), (300, 15), (40, 137)] {
             let k = if kind.block_values() == 256 { 512 } else { 96 };
             let gguf = one_tensor(kind, k, n, &mut random);
             let x: Vec<f32> = (0..n_rows * k).map(|_| random.float() * 3.0).collect();
             let reference = multiply(&gguf, &x, Level::Scalar, 1);
             for level in Level::available() {
-                for threads in [1, 3] {
-                    let y = multiply(&gguf, &x, level, threads);
+                for (threads, repack) in
+                    [(1, Repack::Always), (3, Repack::Always), (1, Repack::Never)]
+                {
+                    let y = multiply_as(&gguf, &x, level, threads, repack);
                     assert!(
                         y.iter().zip(&reference).all(|(a, b)| a.to_bits() == b.to_bits()),
-                        "{kind} n {n} rows {n_rows} {level:?} {threads} threads"
+                        "{kind} n {n} rows {n_rows} {level:?} {threads} threads {repack:?}"
                     );
                 }
             }

@@ -14,10 +14,7 @@ use swarmllm_models::{
 };
 
 fn levels() -> Vec<SimdLevel> {
-    [SimdLevel::Scalar, SimdLevel::Avx2, SimdLevel::Avx512]
-        .into_iter()
-        .filter(|level| Level::resolve(*level).is_ok())
-        .collect()
+    SimdLevel::ALL.into_iter().filter(|level| Level::resolve(*level).is_ok()).collect()
 }
 
 fn options(simd: SimdLevel, threads: usize) -> ShardOptions {

@@ -15,9 +15,9 @@ use burn::tensor::Tensor;
 
 use super::Architecture;
 use crate::{
-    backend::{EmbeddingTable, Engine, Linear},
+    backend::{EmbeddingTable, Engine},
     gguf::Gguf,
-    layer::{Attention, FeedForward, LoadError, Loader, Pass, RmsNorm},
+    layer::{Attention, FeedForward, Head, LoadError, Loader, Pass},
 };
 
 struct Llama {
@@ -29,15 +29,8 @@ struct Llama {
 }
 
 struct Layer {
-    attention_norm: RmsNorm,
     attention: Attention,
-    feed_forward_norm: RmsNorm,
     feed_forward: FeedForward,
-}
-
-struct Head {
-    norm: RmsNorm,
-    output: Linear,
 }
 
 /// Refuses what shares the name but not the layers.
@@ -63,23 +56,8 @@ impl Layer {
     fn load(loader: &Loader<'_>, index: u32) -> Result<Self, LoadError> {
         let prefix = format!("blk.{index}");
         Ok(Self {
-            attention_norm: RmsNorm::load(loader, &format!("{prefix}.attn_norm"))?,
             attention: Attention::load(loader, &prefix)?,
-            feed_forward_norm: RmsNorm::load(loader, &format!("{prefix}.ffn_norm"))?,
             feed_forward: FeedForward::load(loader, &prefix)?,
-        })
-    }
-}
-
-impl Head {
-    /// The head's own matrix, or the embedding where the model ties them.
-    fn load(loader: &Loader<'_>) -> Result<Self, LoadError> {
-        let (hidden, vocab) = (loader.config.hidden as usize, loader.config.vocab as usize);
-        let own = "output.weight";
-        let name = if loader.gguf.tensor(own).is_some() { own } else { "token_embd.weight" };
-        Ok(Self {
-            norm: RmsNorm::load(loader, "output_norm")?,
-            output: loader.linear(hidden, &[(name.into(), vocab)])?,
         })
     }
 }
@@ -91,13 +69,10 @@ impl Architecture for Llama {
 
     fn layer(&self, index: u32, x: Tensor<2>, pass: &Pass, round: bool) -> Tensor<2> {
         let layer = &self.layers[(index - self.first) as usize];
-        let attended = layer.attention.forward(layer.attention_norm.forward(x.clone()), pass);
-        let x = self.engine.residual_add(x, attended, false);
-        let fed = layer.feed_forward.forward(layer.feed_forward_norm.forward(x.clone()));
-        self.engine.residual_add(x, fed, round)
+        layer.feed_forward.forward(layer.attention.forward(x, pass), round)
     }
 
     fn head(&self, x: Tensor<2>) -> Option<Tensor<2>> {
-        self.head.as_ref().map(|head| head.output.forward(head.norm.forward(x)))
+        self.head.as_ref().map(|head| head.forward(x))
     }
 }

@@ -1,4 +1,4 @@
-//! Every operation composed of burn's own tensor operations, for devices without kernels of ours.
+//! Every block composed of burn's own tensor operations, for devices without kernels of ours.
 //!
 //! Called by `backend` when the engine is not the canonical CPU. Weights are dequantised once and
 //! uploaded; sums run in the device's order, so results equal the canonical ones within a
@@ -7,24 +7,21 @@
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation};
 
+use super::{AttentionParts, BlockError, NormParts};
 use crate::{
     gguf::{Gguf, TensorInfo},
     kernel::cpu::{
         attention::{AttentionShape, BatchPlan, SequencePlan},
         half_float,
-        linear::WeightError,
     },
     kv::{KvShape, KvType, PAGE_TOKENS},
     quant,
 };
 
 /// A dequantised weight on the device, `[n, k]`.
-pub(super) fn weight(
-    gguf: &Gguf,
-    info: &TensorInfo,
-    device: &Device,
-) -> Result<Tensor<2>, WeightError> {
-    let format = quant::format(info.kind)?;
+fn weight(gguf: &Gguf, info: &TensorInfo, device: &Device) -> Result<Tensor<2>, BlockError> {
+    let unsupported = |source| BlockError::Weight { name: info.name.clone(), source };
+    let format = quant::format(info.kind).map_err(|error| unsupported(error.into()))?;
     let (n, k) = (info.n_rows() as usize, info.row_values() as usize);
     let mut values = vec![0f32; n * k];
     let bytes = gguf.tensor_bytes(info);
@@ -33,6 +30,16 @@ pub(super) fn weight(
     }
     gguf.source().forget(info.start, info.n_bytes);
     Ok(Tensor::from_data(TensorData::new(values, [n, k]), device))
+}
+
+/// Several weights side by side, `[sum n, k]`.
+fn weights(gguf: &Gguf, infos: &[&TensorInfo], device: &Device) -> Result<Tensor<2>, BlockError> {
+    let tensors: Result<Vec<_>, _> = infos.iter().map(|info| weight(gguf, info, device)).collect();
+    Ok(Tensor::cat(tensors?, 0))
+}
+
+fn linear(x: Tensor<2>, weight: &Tensor<2>) -> Tensor<2> {
+    x.matmul(weight.clone().transpose())
 }
 
 /// Rounds to f16 values: on the device where it has f16, else by way of the host.
@@ -46,29 +53,119 @@ fn round<const D: usize>(x: Tensor<D>, device: &Device) -> Tensor<D> {
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
-pub(super) fn residual_add(
-    a: Tensor<2>,
-    b: Tensor<2>,
-    rounded: bool,
-    device: &Device,
-) -> Tensor<2> {
-    if rounded { round(a + b, device) } else { a + b }
-}
-
-pub(super) fn swiglu(gate_up: Tensor<2>) -> Tensor<2> {
+fn swiglu(gate_up: Tensor<2>) -> Tensor<2> {
     let width = gate_up.dims()[1] / 2;
     let up = gate_up.clone().narrow(1, width, width);
     activation::silu(gate_up.narrow(1, 0, width)) * up
 }
 
-pub(super) fn rms_norm(x: Tensor<2>, gain: &Tensor<1>, epsilon: f32) -> Tensor<2> {
-    let mean = (x.clone() * x.clone()).mean_dim(1);
-    x / (mean + epsilon).sqrt() * gain.clone().unsqueeze()
+/// A root-mean-square norm.
+#[derive(Debug)]
+struct PlainNorm {
+    gain: Tensor<1>,
+    epsilon: f32,
+}
+
+impl PlainNorm {
+    fn new(parts: &NormParts, device: &Device) -> Self {
+        Self { gain: Tensor::from_floats(&parts.gain[..], device), epsilon: parts.epsilon }
+    }
+
+    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let mean = (x.clone() * x.clone()).mean_dim(1);
+        x / (mean + self.epsilon).sqrt() * self.gain.clone().unsqueeze()
+    }
+}
+
+/// Pre-norm attention.
+#[derive(Debug)]
+pub struct PlainAttention {
+    norm: PlainNorm,
+    query_key_value: Tensor<2>,
+    output: Tensor<2>,
+    shape: AttentionShape,
+    pages: PlainPages,
+}
+
+impl PlainAttention {
+    pub(super) fn load(
+        gguf: &Gguf,
+        parts: AttentionParts<'_>,
+        kv_shape: KvShape,
+        device: &Device,
+    ) -> Result<Self, BlockError> {
+        Ok(Self {
+            norm: PlainNorm::new(&parts.norm, device),
+            query_key_value: weights(gguf, &parts.query_key_value, device)?,
+            output: weight(gguf, parts.output, device)?,
+            shape: parts.shape,
+            pages: PlainPages::new(parts.kv, kv_shape, device),
+        })
+    }
+
+    pub(super) fn forward(&mut self, x: Tensor<2>, plan: &BatchPlan) -> Tensor<2> {
+        let qkv = linear(self.norm.forward(x.clone()), &self.query_key_value);
+        let attended = self.pages.attention(&self.shape, plan, qkv);
+        x + linear(attended, &self.output)
+    }
+}
+
+/// Pre-norm gated feed-forward.
+#[derive(Debug)]
+pub struct PlainFeedForward {
+    norm: PlainNorm,
+    gate_up: Tensor<2>,
+    down: Tensor<2>,
+    device: Device,
+}
+
+impl PlainFeedForward {
+    pub(super) fn load(
+        gguf: &Gguf,
+        norm: NormParts,
+        [gate, up, down]: [&TensorInfo; 3],
+        device: &Device,
+    ) -> Result<Self, BlockError> {
+        Ok(Self {
+            norm: PlainNorm::new(&norm, device),
+            gate_up: weights(gguf, &[gate, up], device)?,
+            down: weight(gguf, down, device)?,
+            device: device.clone(),
+        })
+    }
+
+    pub(super) fn forward(&self, x: Tensor<2>, rounded: bool) -> Tensor<2> {
+        let gated = swiglu(linear(self.norm.forward(x.clone()), &self.gate_up));
+        let sum = x + linear(gated, &self.down);
+        if rounded { round(sum, &self.device) } else { sum }
+    }
+}
+
+/// The final norm and the projection to logits.
+#[derive(Debug)]
+pub struct PlainHead {
+    norm: PlainNorm,
+    output: Tensor<2>,
+}
+
+impl PlainHead {
+    pub(super) fn load(
+        gguf: &Gguf,
+        norm: NormParts,
+        output: &TensorInfo,
+        device: &Device,
+    ) -> Result<Self, BlockError> {
+        Ok(Self { norm: PlainNorm::new(&norm, device), output: weight(gguf, output, device)? })
+    }
+
+    pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        linear(self.norm.forward(x), &self.output)
+    }
 }
 
 /// Keys and values of one layer, `[n_pages * PAGE_TOKENS, n_kv_heads, head_dim]` each.
 #[derive(Debug)]
-pub struct PlainPages {
+struct PlainPages {
     keys: Tensor<3>,
     values: Tensor<3>,
     kind: KvType,
@@ -76,19 +173,14 @@ pub struct PlainPages {
 }
 
 impl PlainPages {
-    pub(super) fn new(kind: KvType, shape: KvShape, device: &Device) -> Self {
+    fn new(kind: KvType, shape: KvShape, device: &Device) -> Self {
         let slots = (shape.n_pages * PAGE_TOKENS) as usize;
         let empty = Tensor::zeros([slots, shape.n_kv_heads, shape.head_dim], device);
         Self { keys: empty.clone(), values: empty, kind, device: device.clone() }
     }
 
     /// Rotates, appends and attends, sequence by sequence.
-    pub(super) fn attention(
-        &mut self,
-        shape: &AttentionShape,
-        plan: &BatchPlan,
-        qkv: Tensor<2>,
-    ) -> Tensor<2> {
+    fn attention(&mut self, shape: &AttentionShape, plan: &BatchPlan, qkv: Tensor<2>) -> Tensor<2> {
         let (n_heads, n_kv, dim) = (shape.n_heads, shape.n_kv_heads, shape.head_dim);
         let rows = plan.n_rows;
         let part = |start: usize, heads: usize| {

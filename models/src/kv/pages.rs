@@ -4,7 +4,7 @@
 //! [`KvPages::load_tile`] brings one page of one head to f32. Layout: see `kv`.
 //! Errors: only of the system, when there is no memory; `shard` checks page numbers before.
 
-use memmap2::MmapMut;
+use memmap2::{MmapMut, MmapRaw};
 
 use super::PAGE_TOKENS;
 use crate::kernel::cpu::{Level, half_float};
@@ -53,7 +53,7 @@ pub struct KvPages {
 #[derive(Debug)]
 struct Elements {
     kind: KvType,
-    memory: MmapMut,
+    memory: MmapRaw,
 }
 
 impl Elements {
@@ -62,46 +62,44 @@ impl Elements {
         let bytes = values.iter().try_fold(kind.bytes(), |bytes, n| bytes.checked_mul(*n));
         let bytes = bytes.filter(|bytes| *bytes <= isize::MAX as usize);
         let bytes = bytes.ok_or(std::io::ErrorKind::OutOfMemory)?;
-        Ok(Self { kind, memory: MmapMut::map_anon(bytes.max(1))? })
+        Ok(Self { kind, memory: MmapRaw::from(MmapMut::map_anon(bytes.max(1))?) })
     }
 
-    fn f16(&self) -> &[u16] {
-        // SAFETY: the mapping starts at a page, so it is aligned; any bits are a valid u16.
-        unsafe { self.memory.align_to::<u16>().1 }
+    /// Element `at` as `T`, which has the size of an element.
+    fn at<T>(&self, at: usize) -> *mut T {
+        debug_assert_eq!(size_of::<T>(), self.kind.bytes(), "elements of another type");
+        assert!((at + 1) * size_of::<T>() <= self.memory.len(), "outside of the pages");
+        // SAFETY: inside of the mapping, which starts at a page of the system.
+        unsafe { self.memory.as_mut_ptr().cast::<T>().add(at) }
     }
 
-    fn f16_mut(&mut self) -> &mut [u16] {
-        // SAFETY: as above.
-        unsafe { self.memory.align_to_mut::<u16>().1 }
+    fn slice<T>(&self, range: std::ops::Range<usize>) -> &[T] {
+        let (first, _) = (self.at::<T>(range.start), self.at::<T>(range.end - 1));
+        // SAFETY: first and last element are inside; any bits are a valid u16 or f32.
+        unsafe { std::slice::from_raw_parts(first, range.len()) }
     }
 
-    fn f32(&self) -> &[f32] {
-        // SAFETY: as above, any bits are a valid f32.
-        unsafe { self.memory.align_to::<f32>().1 }
-    }
-
-    fn f32_mut(&mut self) -> &mut [f32] {
-        // SAFETY: as above.
-        unsafe { self.memory.align_to_mut::<f32>().1 }
-    }
-
-    fn write(&mut self, start: usize, step: usize, row: &[f32]) {
-        match self.kind {
-            KvType::F16 => {
-                let all = self.f16_mut();
-                let mut narrow = [0u16; 64];
-                for (c, chunk) in row.chunks(64).enumerate() {
-                    let narrow = &mut narrow[..chunk.len()];
-                    half_float::narrow(chunk, narrow);
-                    for (i, value) in narrow.iter().enumerate() {
-                        all[start + (c * 64 + i) * step] = *value;
+    /// # Safety
+    ///
+    /// Nobody else uses these elements meanwhile.
+    unsafe fn write(&self, start: usize, step: usize, row: &[f32]) {
+        // SAFETY: the caller's promise; `at` checks the bounds.
+        unsafe {
+            match self.kind {
+                KvType::F16 => {
+                    let mut narrow = [0u16; 64];
+                    for (c, chunk) in row.chunks(64).enumerate() {
+                        let narrow = &mut narrow[..chunk.len()];
+                        half_float::narrow(chunk, narrow);
+                        for (i, value) in narrow.iter().enumerate() {
+                            self.at::<u16>(start + (c * 64 + i) * step).write(*value);
+                        }
                     }
                 }
-            }
-            KvType::F32 => {
-                let all = self.f32_mut();
-                for (i, value) in row.iter().enumerate() {
-                    all[start + i * step] = *value;
+                KvType::F32 => {
+                    for (i, value) in row.iter().enumerate() {
+                        self.at::<f32>(start + i * step).write(*value);
+                    }
                 }
             }
         }
@@ -110,8 +108,8 @@ impl Elements {
     fn read(&self, start: usize, to: &mut [f32], level: Level) {
         let range = start..start + to.len();
         match self.kind {
-            KvType::F16 => half_float::widen(level, &self.f16()[range], to),
-            KvType::F32 => to.copy_from_slice(&self.f32()[range]),
+            KvType::F16 => half_float::widen(level, self.slice::<u16>(range), to),
+            KvType::F32 => to.copy_from_slice(self.slice::<f32>(range)),
         }
     }
 }
@@ -133,13 +131,21 @@ impl KvPages {
     }
 
     /// Writes keys and values, `[n_kv_heads * head_dim]` each, at a slot of a page.
-    pub fn append(&mut self, page: u32, slot: usize, keys: &[f32], values: &[f32]) {
+    ///
+    /// # Safety
+    ///
+    /// Nobody else uses this slot meanwhile.
+    pub unsafe fn append(&self, page: u32, slot: usize, keys: &[f32], values: &[f32]) {
+        assert!(slot < TOKENS, "a page has {TOKENS} slots");
         let head_dim = self.shape.head_dim;
         for head in 0..self.shape.n_kv_heads {
             let start = self.head_start(page, head);
             let part = head * head_dim..(head + 1) * head_dim;
-            self.keys.write(start + slot, TOKENS, &keys[part.clone()]);
-            self.values.write(start + slot * head_dim, 1, &values[part]);
+            // SAFETY: the caller's promise.
+            unsafe {
+                self.keys.write(start + slot, TOKENS, &keys[part.clone()]);
+                self.values.write(start + slot * head_dim, 1, &values[part]);
+            }
         }
     }
 

@@ -1,36 +1,34 @@
-//! The gated feed-forward block: `down(silu(gate(x)) * up(x))`.
+//! The pre-norm gated feed-forward block: `x + down(silu(gate(norm(x))) * up(norm(x)))`.
 //!
-//! Called by `arch`. `[rows, hidden]` in and out. Gate and up are one operation.
-//! Source: SwiGLU (arXiv 2002.05202).
+//! Called by `arch`. `[rows, hidden]` in and out. Source: SwiGLU (arXiv 2002.05202).
 
 use burn::tensor::Tensor;
 
 use super::{LoadError, Loader};
-use crate::backend::{Engine, Linear};
+use crate::backend;
 
 /// The block.
-pub struct FeedForward {
-    gate_up: Linear,
-    down: Linear,
-    engine: Engine,
-}
+pub struct FeedForward(backend::FeedForward);
 
 impl FeedForward {
-    /// Loads `PREFIX.ffn_{gate,up,down}.weight`.
+    /// Loads `PREFIX.ffn_norm.weight` and `PREFIX.ffn_{gate,up,down}.weight`.
     pub fn load(loader: &Loader<'_>, prefix: &str) -> Result<Self, LoadError> {
         let config = loader.config;
         let (hidden, width) = (config.hidden as usize, config.feed_forward as usize);
-        let name = |part: &str| format!("{prefix}.ffn_{part}.weight");
-        Ok(Self {
-            gate_up: loader.linear(hidden, &[(name("gate"), width), (name("up"), width)])?,
-            down: loader.linear(width, &[(name("down"), hidden)])?,
-            engine: loader.engine.clone(),
-        })
+        let part = |part: &str, k: usize, n: usize| {
+            loader.weight(&format!("{prefix}.ffn_{part}.weight"), &[k, n])
+        };
+        let norm = loader.norm(&format!("{prefix}.ffn_norm"))?;
+        let tensors = [
+            part("gate", hidden, width)?,
+            part("up", hidden, width)?,
+            part("down", width, hidden)?,
+        ];
+        Ok(Self(backend::FeedForward::load(loader.engine, loader.gguf, norm, tensors)?))
     }
 
-    /// Transforms each row.
-    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let gated = self.engine.swiglu(self.gate_up.forward(x));
-        self.down.forward(gated)
+    /// Transforms each row; the result is rounded to f16 when `round` says so.
+    pub fn forward(&self, x: Tensor<2>, round: bool) -> Tensor<2> {
+        self.0.forward(x, round)
     }
 }

@@ -8,23 +8,23 @@
 
 mod attention;
 mod feed_forward;
-mod norm;
+mod head;
 mod rope;
 
 use std::sync::Arc;
 
 pub use attention::Attention;
 pub use feed_forward::FeedForward;
-pub use norm::RmsNorm;
+pub use head::Head;
 pub use rope::Rope;
 
 use crate::{
-    backend::{EmbeddingTable, Engine, Linear},
+    backend::{BlockError, EmbeddingTable, Engine, NormParts},
     config::ModelConfig,
     gguf::{Gguf, GgufError, TensorInfo},
-    kernel::cpu::{attention::BatchPlan, linear::WeightError},
+    kernel::cpu::attention::BatchPlan,
     kv::KvType,
-    quant::{self, UnsupportedType},
+    quant,
 };
 
 /// Why a layer cannot be loaded.
@@ -44,22 +44,9 @@ pub enum LoadError {
         /// What they should be.
         expected: Vec<u64>,
     },
-    /// A tensor's weights cannot be used.
-    #[error("the tensor {name:?}: {source}")]
-    Weight {
-        /// The tensor.
-        name: String,
-        /// Why.
-        source: WeightError,
-    },
-    /// The system has no room for the cache.
-    #[error("no memory for {pages} cache pages: {source}; ask for fewer")]
-    Cache {
-        /// Pages asked for.
-        pages: u32,
-        /// The system's answer.
-        source: std::io::Error,
-    },
+    /// A block cannot be made of its tensors.
+    #[error(transparent)]
+    Block(#[from] BlockError),
 }
 
 /// What a forward pass hands to every layer.
@@ -99,16 +86,17 @@ impl<'a> Loader<'a> {
         Ok(info)
     }
 
-    /// Weights `[k, n]` of the given names and outputs, fused: all multiply the same rows.
-    pub fn linear(&self, k: usize, parts: &[(String, usize)]) -> Result<Linear, LoadError> {
-        let infos: Result<Vec<_>, _> =
-            parts.iter().map(|(name, n)| self.tensor(name, &[k, *n])).collect();
-        let infos = infos?;
-        for info in &infos {
-            self.supported(info)?;
-        }
-        Linear::load(self.engine, self.gguf, &infos)
-            .map_err(|source| LoadError::Weight { name: parts[0].0.clone(), source })
+    /// A weight matrix of these sizes, in a format that can be computed with.
+    pub fn weight(&self, name: &str, sizes: &[usize]) -> Result<&'a TensorInfo, LoadError> {
+        let info = self.tensor(name, sizes)?;
+        self.supported(info)?;
+        Ok(info)
+    }
+
+    /// A root-mean-square norm of the residual stream, `NAME.weight`.
+    pub fn norm(&self, name: &str) -> Result<NormParts, LoadError> {
+        let gain = self.vector(&format!("{name}.weight"), self.config.hidden as usize)?;
+        Ok(NormParts { gain, epsilon: self.config.rms_epsilon })
     }
 
     /// A vector, dequantised.
@@ -124,14 +112,11 @@ impl<'a> Loader<'a> {
     pub fn embedding(&self) -> Result<EmbeddingTable, LoadError> {
         let sizes = [self.config.hidden as usize, self.config.vocab as usize];
         let info = self.tensor("token_embd.weight", &sizes)?;
-        EmbeddingTable::new(self.gguf, info)
-            .map_err(|source| LoadError::Weight { name: info.name.clone(), source })
+        Ok(EmbeddingTable::new(self.gguf, info)?)
     }
 
     fn supported(&self, info: &TensorInfo) -> Result<&'static dyn quant::Format, LoadError> {
-        quant::format(info.kind).map_err(|source: UnsupportedType| LoadError::Weight {
-            name: info.name.clone(),
-            source: source.into(),
-        })
+        let unsupported = |source| BlockError::Weight { name: info.name.clone(), source };
+        Ok(quant::format(info.kind).map_err(|error| unsupported(error.into()))?)
     }
 }

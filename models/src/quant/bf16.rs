@@ -4,16 +4,13 @@
 //! file: bf16 little endian | ..      interleaved: for each value of the block, 16 rows x bf16
 //! ```
 //!
-//! Canonical dot: see `f32`.
+//! Canonical dot: see `floats`.
 
-use super::{
-    Block,
-    f32::{fold_group_values, fold_values, interleave_values},
-};
+use super::{Block, floats};
 use crate::{
     gguf::TensorType,
     kernel::cpu::{
-        activation::{ActivationKind, RowView},
+        activation::FloatBlock,
         lanes::{LANES, Lanes},
     },
 };
@@ -21,34 +18,36 @@ use crate::{
 pub(super) struct Bf16;
 
 impl Block for Bf16 {
+    type Input = FloatBlock;
     const TYPE: TensorType = TensorType::BF16;
-    const VALUES: usize = 32;
     const BYTES: usize = 64;
     const GROUP_BYTES: usize = 32 * LANES * 2;
-    const ACTIVATION: ActivationKind = ActivationKind::Float;
 
     fn dequantise(block: &[u8], out: &mut [f32]) {
         for (out, bytes) in out.iter_mut().zip(block.as_chunks::<2>().0) {
-            *out = f32::from_bits(u32::from(u16::from_le_bytes(*bytes)) << 16);
+            *out = f32::from_le_bytes([0, 0, bytes[0], bytes[1]]);
         }
     }
 
-    fn fold(block: &[u8], b: usize, x: &RowView<'_>, sum: f32) -> f32 {
-        fold_values::<Self>(block, b, x, sum)
+    fn is_finite(block: &[u8]) -> bool {
+        block.as_chunks::<2>().0.iter().all(|bytes| u16::from_le_bytes(*bytes) & 0x7f80 != 0x7f80)
+    }
+
+    fn fold(block: &[u8], x: &FloatBlock, sum: f32) -> f32 {
+        floats::fold::<Self>(block, x, sum)
     }
 
     fn interleave(blocks: &[&[u8]; LANES], out: &mut [u8]) {
-        interleave_values::<2>(blocks, out);
+        floats::interleave::<2>(blocks, out);
     }
 
     #[inline(always)]
     unsafe fn fold_group<L: Lanes, const T: usize>(
         group: *const u8,
-        b: usize,
-        x: &[RowView<'_>; T],
+        x: *const FloatBlock,
         sums: &mut [L::Float; T],
     ) {
         // SAFETY: value i of the block starts at i * 32 bytes; the caller vouches for the rest.
-        unsafe { fold_group_values::<L, T>(b, x, sums, |i| L::load_bf16(group.add(i * 32))) }
+        unsafe { floats::fold_group::<L, T>(x, sums, |i| L::load_bf16(group.add(i * 32))) }
     }
 }

@@ -1,18 +1,23 @@
 //! The block formats of weights: what their bytes mean and how they multiply.
 //!
 //! Called by `backend` (linear layers, embedding rows) and tests. One format per file; a new one
-//! adds its file and one line in [`FORMATS`], nothing else changes.
+//! adds its file and one line in [`FORMATS`], nothing else changes. What several formats share is
+//! in `floats`, `blocks32` and `k_scales`.
 //!
 //! Each format gives: the file layout (byte diagram at its top), `dequantise`, the canonical
 //! scalar `fold` of one block into a running sum, and an interleaved layout of 16 rows with the
-//! same fold in SIMD lanes. Both folds must give the same bits (tested for every format).
+//! same fold in SIMD lanes. Formats of less than 8 bits can also be unpacked once into a panel of
+//! bytes, which many input rows then share. All folds must give the same bits (tested for every
+//! format).
 //!
-//! Errors: [`UnsupportedType`] names the type.
+//! Errors: [`UnsupportedType`] names the type, [`BadScale`] the block.
 //! Absent on purpose: quantising weights; tests make random blocks.
 
 mod bf16;
+mod blocks32;
 mod f16;
 mod f32;
+mod floats;
 mod k_scales;
 mod q4_0;
 mod q4_k;
@@ -27,47 +32,74 @@ use crate::{
     gguf::TensorType,
     kernel::cpu::{
         Level,
-        activation::{ActivationKind, RowView},
+        activation::{ActivationKind, Activations, InputBlock},
         lanes::{LANES, Lanes},
-        linear::{self, GroupKernel},
+        schedule::{self, GroupKernel},
     },
 };
 
 /// One block format, as its file defines it.
 pub trait Block: Send + Sync + 'static {
+    /// The form of the input rows.
+    type Input: InputBlock;
     /// The type in GGUF files.
     const TYPE: TensorType;
     /// Values per block.
-    const VALUES: usize;
+    const VALUES: usize = Self::Input::VALUES;
     /// Bytes per block in the file.
     const BYTES: usize;
     /// Bytes of 16 interleaved blocks.
     const GROUP_BYTES: usize;
-    /// The form of the input rows.
-    const ACTIVATION: ActivationKind;
+    /// Bytes of 16 unpacked blocks; 0 when the interleaved form needs no unpacking.
+    const PANEL_BYTES: usize = 0;
 
     /// The values of one block; `block` and `out` may be shorter at the end of a float row.
     fn dequantise(block: &[u8], out: &mut [f32]);
 
-    /// The reference: `sum` plus the product of block `b` of a row with the input `x`.
-    fn fold(block: &[u8], b: usize, x: &RowView<'_>, sum: f32) -> f32;
+    /// Whether every float of the block (scales, minima, values) is finite.
+    fn is_finite(block: &[u8]) -> bool;
 
-    /// Lays 16 blocks (rows beyond the end are empty slices) out side by side in `out`, which is
-    /// zero before.
+    /// The reference: `sum` plus the product of a block with a block of the input.
+    fn fold(block: &[u8], x: &Self::Input, sum: f32) -> f32;
+
+    /// Lays 16 blocks (rows beyond the end are empty slices) out side by side in `out`, which holds
+    /// any bytes before.
     fn interleave(blocks: &[&[u8]; LANES], out: &mut [u8]);
 
-    /// As [`Block::fold`] for 16 rows and `T` inputs at once.
+    /// As [`Block::fold`] for 16 rows and the `T` input blocks from `x` on.
     ///
     /// # Safety
     ///
-    /// Needs the instruction set of `L`, `GROUP_BYTES` readable bytes at `group`, and inputs that
-    /// have block `b`.
+    /// Needs the instruction set of `L`, `GROUP_BYTES` readable bytes at `group`, and `T` blocks.
     unsafe fn fold_group<L: Lanes, const T: usize>(
         group: *const u8,
-        b: usize,
-        x: &[RowView<'_>; T],
+        x: *const Self::Input,
         sums: &mut [L::Float; T],
     );
+
+    /// Unpacks an interleaved block into a panel.
+    ///
+    /// # Safety
+    ///
+    /// As [`Block::fold_group`], with `PANEL_BYTES` writable bytes at `panel`.
+    unsafe fn unpack<L: Lanes>(group: *const u8, panel: *mut u8) {
+        let _ = (group, panel);
+    }
+
+    /// As [`Block::fold_group`] with a panel.
+    ///
+    /// # Safety
+    ///
+    /// As [`Block::fold_group`], with what [`Block::unpack`] wrote at `panel`.
+    #[inline(always)]
+    unsafe fn fold_panel<L: Lanes, const T: usize>(
+        panel: *const u8,
+        x: *const Self::Input,
+        sums: &mut [L::Float; T],
+    ) {
+        // SAFETY: without a panel form, this is the interleaved block.
+        unsafe { Self::fold_group::<L, T>(panel, x, sums) };
+    }
 }
 
 /// A format behind a reference, so that weights of any format are one type.
@@ -78,8 +110,10 @@ pub trait Format: Send + Sync {
     fn activation(&self) -> ActivationKind;
     /// The values of one row.
     fn dequantise(&self, row: &[u8], out: &mut [f32]);
-    /// The product of one row and one input: the scalar reference.
-    fn dot(&self, row: &[u8], x: &RowView<'_>) -> f32;
+    /// Checks the floats of one row.
+    fn check(&self, row: &[u8]) -> Result<(), BadScale>;
+    /// The product of one row and one input row: the scalar reference.
+    fn dot(&self, row: &[u8], x: &Activations, input_row: usize) -> f32;
     /// Number of blocks in a row of `length` values.
     fn n_blocks(&self, length: usize) -> usize;
     /// Bytes of one interleaved block of 16 rows.
@@ -110,6 +144,14 @@ static FORMATS: [&dyn Format; 9] = [
 #[error("{0} is not supported yet; supported are {list}", list = supported())]
 pub struct UnsupportedType(pub TensorType);
 
+/// A block holds a scale (or, in float formats, a value) that is not a finite number.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("block {block} of a row has a scale that is not a finite number: the file is damaged")]
+pub struct BadScale {
+    /// Which block of the row.
+    pub block: usize,
+}
+
 fn supported() -> String {
     FORMATS.iter().map(|f| f.tensor_type().name()).collect::<Vec<_>>().join(", ")
 }
@@ -136,7 +178,7 @@ impl<B: Block> Format for Adapter<B> {
     }
 
     fn activation(&self) -> ActivationKind {
-        B::ACTIVATION
+        B::Input::KIND
     }
 
     fn dequantise(&self, row: &[u8], out: &mut [f32]) {
@@ -145,9 +187,19 @@ impl<B: Block> Format for Adapter<B> {
         }
     }
 
-    fn dot(&self, row: &[u8], x: &RowView<'_>) -> f32 {
+    fn check(&self, row: &[u8]) -> Result<(), BadScale> {
+        match row.chunks(B::BYTES).position(|block| !B::is_finite(block)) {
+            Some(block) => Err(BadScale { block }),
+            None => Ok(()),
+        }
+    }
+
+    fn dot(&self, row: &[u8], x: &Activations, input_row: usize) -> f32 {
+        let n_rows = x.n_rows();
+        let blocks = B::Input::of(x);
         let n_blocks = row.len().div_ceil(B::BYTES);
-        (0..n_blocks).fold(0.0, |sum, b| B::fold(Self::block(row, b), b, x, sum))
+        (0..n_blocks)
+            .fold(0.0, |sum, b| B::fold(Self::block(row, b), &blocks[b * n_rows + input_row], sum))
     }
 
     fn n_blocks(&self, length: usize) -> usize {
@@ -163,11 +215,41 @@ impl<B: Block> Format for Adapter<B> {
     }
 
     fn kernel(&self, level: Level) -> Option<GroupKernel> {
-        linear::kernel::<B>(level)
+        schedule::kernel::<B>(level)
     }
 }
 
 /// A little-endian f16 in a block.
 fn f16_at(block: &[u8], at: usize) -> f32 {
     crate::kernel::cpu::half_float::to_f32(u16::from_le_bytes([block[at], block[at + 1]]))
+}
+
+/// Writes `N` 4-byte words of each row, from byte `at` of its block on, as `N` vectors of 16 rows.
+/// Rows beyond the end become zeros.
+#[inline(always)]
+fn interleave_words<const N: usize>(blocks: &[&[u8]; LANES], at: usize, out: &mut [u8]) {
+    let out = &mut out.as_chunks_mut::<64>().0[..N];
+    for (row, block) in blocks.iter().enumerate() {
+        match block.get(at..at + 4 * N) {
+            Some(words) => {
+                for (word, out) in words.as_chunks::<4>().0.iter().zip(&mut *out) {
+                    out[4 * row..4 * row + 4].copy_from_slice(word);
+                }
+            }
+            None => out.iter_mut().for_each(|out| out[4 * row..4 * row + 4].fill(0)),
+        }
+    }
+}
+
+/// Writes the f16 at byte `at` of each row's block side by side.
+#[inline(always)]
+fn interleave_f16(blocks: &[&[u8]; LANES], at: usize, out: &mut [u8]) {
+    for (block, out) in blocks.iter().zip(out.as_chunks_mut::<2>().0) {
+        *out = block.get(at..at + 2).map_or([0; 2], |bytes| [bytes[0], bytes[1]]);
+    }
+}
+
+/// Whether the f16 at byte `at` of a block is finite.
+fn finite_f16(block: &[u8], at: usize) -> bool {
+    block[at + 1] & 0x7c != 0x7c
 }

@@ -3,34 +3,43 @@
 //! ```text
 //! file, 18 bytes: d f16 | nibbles, 16: low of byte l = value l, high = value 16 + l
 //!   value = d * (q - 8)
-//! interleaved, 288 bytes: d f16 x 16 | 4 vectors of 16 rows x 4 bytes, low nibbles quad 2i, high
-//!   nibbles quad 2i + 1
+//! interleaved, 288 bytes: d f16 x 16 | 4 vectors of 16 rows x 4 bytes: low nibbles quad i, high
+//!   nibbles quad 4 + i
 //! ```
 //!
-//! Canonical dot: `sum = fma(d * scale, dot(q, x) - 8 * x_sum, sum)`, the integers exact.
+//! Canonical dot: see `blocks32`.
 
-use super::{Block, f16_at};
+use super::{Block, blocks32, f16_at, finite_f16, interleave_f16, interleave_words};
 use crate::{
     gguf::TensorType,
     kernel::cpu::{
-        activation::{ActivationKind, RowView},
+        activation::Block32,
         lanes::{LANES, Lanes},
-        linear::quad,
     },
 };
 
 pub(super) struct Q4_0;
 
+/// The offset is 2 to this power.
+const OFFSET: u32 = 3;
+
 fn unpack(block: &[u8]) -> [u8; 32] {
     std::array::from_fn(|i| block[2 + i % 16] >> (4 * (i / 16)) & 15)
 }
 
+/// Quad `i` of 16 rows, from the four vectors at `nibbles`.
+#[inline(always)]
+pub(super) unsafe fn nibble_quad<L: Lanes>(nibbles: *const u8, i: usize) -> L::Bytes {
+    // SAFETY: 256 bytes are readable there.
+    unsafe { L::shift_right(L::load_bytes(nibbles.add(i % 4 * 64)), 4 * (i as u32 / 4), 15) }
+}
+
 impl Block for Q4_0 {
+    type Input = Block32;
     const TYPE: TensorType = TensorType::Q4_0;
-    const VALUES: usize = 32;
     const BYTES: usize = 18;
     const GROUP_BYTES: usize = 32 + 4 * 64;
-    const ACTIVATION: ActivationKind = ActivationKind::Blocks32;
+    const PANEL_BYTES: usize = blocks32::PANEL_BYTES;
 
     fn dequantise(block: &[u8], out: &mut [f32]) {
         let d = f16_at(block, 0);
@@ -39,49 +48,50 @@ impl Block for Q4_0 {
         }
     }
 
-    fn fold(block: &[u8], b: usize, x: &RowView<'_>, sum: f32) -> f32 {
-        let dot: i32 = (unpack(block).iter().zip(&x.q[b * 32..]))
-            .map(|(q, x)| (i32::from(*q) - 8) * i32::from(*x))
-            .sum();
-        (f16_at(block, 0) * x.scales[b]).mul_add(dot as f32, sum)
+    fn is_finite(block: &[u8]) -> bool {
+        finite_f16(block, 0)
+    }
+
+    fn fold(block: &[u8], x: &Block32, sum: f32) -> f32 {
+        let weights = unpack(block).into_iter().map(|q| i32::from(q) - 8);
+        blocks32::fold(f16_at(block, 0), weights, x, sum)
     }
 
     fn interleave(blocks: &[&[u8]; LANES], out: &mut [u8]) {
-        for (row, block) in blocks.iter().enumerate().filter(|(_, block)| !block.is_empty()) {
-            out[2 * row..2 * row + 2].copy_from_slice(&block[..2]);
-            for (pair, q) in unpack(block).as_chunks::<8>().0.iter().enumerate() {
-                for l in 0..4 {
-                    out[32 + pair * 64 + row * 4 + l] = q[l] | q[l + 4] << 4;
-                }
-            }
-        }
+        let (d, nibbles) = out.split_at_mut(32);
+        interleave_f16(blocks, 0, d);
+        interleave_words::<4>(blocks, 2, nibbles);
     }
 
     #[inline(always)]
     unsafe fn fold_group<L: Lanes, const T: usize>(
         group: *const u8,
-        b: usize,
-        x: &[RowView<'_>; T],
+        x: *const Block32,
         sums: &mut [L::Float; T],
     ) {
         // SAFETY: the offsets follow the byte diagram; the caller vouches for the rest.
         unsafe {
-            let mut dots: [L::Int; T] =
-                std::array::from_fn(|t| L::splat_int(-8 * *x[t].sums32.get_unchecked(b)));
-            for i in 0..4 {
-                let packed = L::load_bytes(group.add(32 + i * 64));
-                let even = L::shift_right::<0>(packed, 15);
-                let odd = L::shift_right::<4>(packed, 15);
-                for t in 0..T {
-                    dots[t] = L::dot(dots[t], even, quad(&x[t], b * 8 + 2 * i));
-                    dots[t] = L::dot(dots[t], odd, quad(&x[t], b * 8 + 2 * i + 1));
-                }
-            }
-            let d = L::load_f16(group);
-            for t in 0..T {
-                let scale = L::mul(d, L::splat(*x[t].scales.get_unchecked(b)));
-                sums[t] = L::mul_add(scale, L::to_float(dots[t]), sums[t]);
-            }
+            let dots = blocks32::dots::<L, T>(x, OFFSET, |i| nibble_quad::<L>(group.add(32), i));
+            blocks32::fold_dots::<L, T>(L::load_f16(group), dots, x, sums);
         }
+    }
+
+    #[inline(always)]
+    unsafe fn unpack<L: Lanes>(group: *const u8, panel: *mut u8) {
+        // SAFETY: as above.
+        unsafe {
+            let quad_of = |i| nibble_quad::<L>(group.add(32), i);
+            blocks32::write_panel::<L>(L::load_f16(group), quad_of, panel);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn fold_panel<L: Lanes, const T: usize>(
+        panel: *const u8,
+        x: *const Block32,
+        sums: &mut [L::Float; T],
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe { blocks32::fold_panel::<L, T>(panel, OFFSET, x, sums) };
     }
 }

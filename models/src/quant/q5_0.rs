@@ -5,115 +5,122 @@
 //!   high = value 16 + l
 //!   value = d * (q - 16)
 //! interleaved, 352 bytes: d f16 x 16 | 5 vectors of 16 rows x 4 bytes: four with low nibbles quad
-//!   2i, high nibbles quad 2i + 1; one with the fifth bits of quads 0..8 at bits 0..8
+//!   i, high nibbles quad 4 + i; one with the fifth bits of quads 0..8 at bits 0..8
 //! ```
 //!
-//! Canonical dot: `sum = fma(d * scale, dot(q, x) - 16 * x_sum, sum)`, the integers exact.
+//! Canonical dot: see `blocks32`.
 
-use super::{Block, f16_at};
+use super::{
+    Block, blocks32, f16_at, finite_f16, interleave_f16, interleave_words, q4_0::nibble_quad,
+};
 use crate::{
     gguf::TensorType,
     kernel::cpu::{
-        activation::{ActivationKind, RowView},
+        activation::Block32,
         lanes::{LANES, Lanes},
-        linear::quad,
     },
 };
 
 pub(super) struct Q5_0;
 
-fn unpack(block: &[u8]) -> [u8; 32] {
-    let fifth = u32::from_le_bytes([block[2], block[3], block[4], block[5]]);
+/// The offset is 2 to this power.
+const OFFSET: u32 = 4;
+
+/// The values of fifth bits at byte `fifth` and nibbles at byte `nibbles` of a block.
+pub(super) fn unpack(block: &[u8], fifth: usize, nibbles: usize) -> [u8; 32] {
+    let bits = u32::from_le_bytes([0, 1, 2, 3].map(|i| block[fifth + i]));
     std::array::from_fn(|i| {
-        let nibble = block[6 + i % 16] >> (4 * (i / 16)) & 15;
-        nibble | ((fifth >> i & 1) << 4) as u8
+        let nibble = block[nibbles + i % 16] >> (4 * (i / 16)) & 15;
+        nibble | ((bits >> i & 1) << 4) as u8
     })
 }
 
+/// Lays the fifth bits at byte `at` out: byte l of a row has at bit j that of value 4j + l.
+pub(super) fn interleave_fifth_bits(blocks: &[&[u8]; LANES], at: usize, out: &mut [u8]) {
+    for (block, out) in blocks.iter().zip(out.as_chunks_mut::<4>().0) {
+        let bits =
+            block.get(at..at + 4).map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        *out = std::array::from_fn(|l| {
+            (0..8).fold(0, |byte, j| byte | ((bits >> (4 * j + l) & 1) << j) as u8)
+        });
+    }
+}
+
+/// Quad `i` of 16 rows, from four vectors of nibbles and one of fifth bits.
+#[inline(always)]
+pub(super) unsafe fn five_bit_quad<L: Lanes>(nibbles: *const u8, i: usize) -> L::Bytes {
+    // SAFETY: 320 bytes are readable there.
+    unsafe {
+        let fifth = L::load_bytes(nibbles.add(256));
+        L::or(nibble_quad::<L>(nibbles, i), fifth_bit::<L>(fifth, i as u32))
+    }
+}
+
+/// Bit `i` of every byte, moved to bit 4.
+#[inline(always)]
+pub(super) unsafe fn fifth_bit<L: Lanes>(bits: L::Bytes, i: u32) -> L::Bytes {
+    // SAFETY: the caller vouches for the instruction set.
+    unsafe { if i <= 4 { L::shift_left(bits, 4 - i, 16) } else { L::shift_right(bits, i - 4, 16) } }
+}
+
 impl Block for Q5_0 {
+    type Input = Block32;
     const TYPE: TensorType = TensorType::Q5_0;
-    const VALUES: usize = 32;
     const BYTES: usize = 22;
     const GROUP_BYTES: usize = 32 + 5 * 64;
-    const ACTIVATION: ActivationKind = ActivationKind::Blocks32;
+    const PANEL_BYTES: usize = blocks32::PANEL_BYTES;
 
     fn dequantise(block: &[u8], out: &mut [f32]) {
         let d = f16_at(block, 0);
-        for (out, q) in out.iter_mut().zip(unpack(block)) {
+        for (out, q) in out.iter_mut().zip(unpack(block, 2, 6)) {
             *out = d * (f32::from(q) - 16.0);
         }
     }
 
-    fn fold(block: &[u8], b: usize, x: &RowView<'_>, sum: f32) -> f32 {
-        let dot: i32 = (unpack(block).iter().zip(&x.q[b * 32..]))
-            .map(|(q, x)| (i32::from(*q) - 16) * i32::from(*x))
-            .sum();
-        (f16_at(block, 0) * x.scales[b]).mul_add(dot as f32, sum)
+    fn is_finite(block: &[u8]) -> bool {
+        finite_f16(block, 0)
+    }
+
+    fn fold(block: &[u8], x: &Block32, sum: f32) -> f32 {
+        let weights = unpack(block, 2, 6).into_iter().map(|q| i32::from(q) - 16);
+        blocks32::fold(f16_at(block, 0), weights, x, sum)
     }
 
     fn interleave(blocks: &[&[u8]; LANES], out: &mut [u8]) {
-        for (row, block) in blocks.iter().enumerate().filter(|(_, block)| !block.is_empty()) {
-            out[2 * row..2 * row + 2].copy_from_slice(&block[..2]);
-            let at = 32 + row * 4;
-            for (i, q) in unpack(block).iter().enumerate() {
-                let (quad, l) = (i / 4, i % 4);
-                out[at + 64 * (quad / 2) + l] |= (q & 15) << (4 * (quad % 2));
-                out[at + 256 + l] |= q >> 4 << quad;
-            }
-        }
+        interleave_f16(blocks, 0, &mut out[..32]);
+        interleave_words::<4>(blocks, 6, &mut out[32..]);
+        interleave_fifth_bits(blocks, 2, &mut out[32 + 256..]);
     }
 
     #[inline(always)]
     unsafe fn fold_group<L: Lanes, const T: usize>(
         group: *const u8,
-        b: usize,
-        x: &[RowView<'_>; T],
+        x: *const Block32,
         sums: &mut [L::Float; T],
     ) {
         // SAFETY: the offsets follow the byte diagram; the caller vouches for the rest.
         unsafe {
-            let at = group.add(32);
-            let low: [L::Bytes; 4] = std::array::from_fn(|i| L::load_bytes(at.add(64 * i)));
-            let quads = with_fifth_bits::<L>(&low, L::load_bytes(at.add(256)));
-            let mut dots: [L::Int; T] =
-                std::array::from_fn(|t| L::splat_int(-16 * *x[t].sums32.get_unchecked(b)));
-            for (i, w) in quads.iter().enumerate() {
-                for t in 0..T {
-                    dots[t] = L::dot(dots[t], *w, quad(&x[t], b * 8 + i));
-                }
-            }
-            let d = L::load_f16(group);
-            for t in 0..T {
-                let scale = L::mul(d, L::splat(*x[t].scales.get_unchecked(b)));
-                sums[t] = L::mul_add(scale, L::to_float(dots[t]), sums[t]);
-            }
+            let dots = blocks32::dots::<L, T>(x, OFFSET, |i| five_bit_quad::<L>(group.add(32), i));
+            blocks32::fold_dots::<L, T>(L::load_f16(group), dots, x, sums);
         }
     }
-}
 
-/// Eight quads of 5-bit values from four vectors of nibble pairs and one of fifth bits.
-///
-/// # Safety
-///
-/// Needs the instruction set of `L`.
-#[inline(always)]
-pub(super) unsafe fn with_fifth_bits<L: Lanes>(
-    low: &[L::Bytes; 4],
-    fifth: L::Bytes,
-) -> [L::Bytes; 8] {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let even = |i: usize| L::shift_right::<0>(low[i], 15);
-        let odd = |i: usize| L::shift_right::<4>(low[i], 15);
-        [
-            L::or(even(0), L::shift_left::<4>(fifth, 16)),
-            L::or(odd(0), L::shift_left::<3>(fifth, 16)),
-            L::or(even(1), L::shift_left::<2>(fifth, 16)),
-            L::or(odd(1), L::shift_left::<1>(fifth, 16)),
-            L::or(even(2), L::shift_left::<0>(fifth, 16)),
-            L::or(odd(2), L::shift_right::<1>(fifth, 16)),
-            L::or(even(3), L::shift_right::<2>(fifth, 16)),
-            L::or(odd(3), L::shift_right::<3>(fifth, 16)),
-        ]
+    #[inline(always)]
+    unsafe fn unpack<L: Lanes>(group: *const u8, panel: *mut u8) {
+        // SAFETY: as above.
+        unsafe {
+            let quad_of = |i| five_bit_quad::<L>(group.add(32), i);
+            blocks32::write_panel::<L>(L::load_f16(group), quad_of, panel);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn fold_panel<L: Lanes, const T: usize>(
+        panel: *const u8,
+        x: *const Block32,
+        sums: &mut [L::Float; T],
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe { blocks32::fold_panel::<L, T>(panel, OFFSET, x, sums) };
     }
 }

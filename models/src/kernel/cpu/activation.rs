@@ -1,15 +1,14 @@
 //! Input rows of a linear layer, quantised once for all weights that share them.
 //!
-//! Called by the Flex `q_linear` operation; read by every format's dot.
+//! Called by the block operations of `kernel::cpu`; read by every format's dot.
 //!
 //! Per block of 32 or 256 values: `scale = max|x| / 127`, `q = round(x * (127 / max|x|))`, ties to
-//! even, so |q| <= 127. The sums of 16 and 32 quantised values ride along for formats with an
-//! offset or a minimum. Float formats read the values themselves, padded with zeros to 32.
+//! even, so |q| <= 127. Sums of the quantised values ride along for formats with an offset or a
+//! minimum. Float formats read the values themselves, padded with zeros to 32.
+//!
+//! Layout: `[n_blocks][n_rows]`, so that the rows of a tile lie side by side at a fixed distance.
 
-use std::sync::{Mutex, PoisonError};
-
-use super::{Pool, level::schedules};
-use crate::kernel::cpu::Level;
+use super::{Level, Pool, level::schedules, shared::SharedMut};
 
 /// From this many rows on, all threads quantise.
 const ROWS_FOR_THREADS: usize = 8;
@@ -25,159 +24,310 @@ pub enum ActivationKind {
     Blocks256,
 }
 
-impl ActivationKind {
-    /// Values per block; rows are padded to it.
-    pub const fn block(self) -> usize {
-        match self {
-            Self::Float | Self::Blocks32 => 32,
-            Self::Blocks256 => 256,
+/// 32 values, zeros behind the end of a row.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct FloatBlock(pub [f32; 32]);
+
+/// 32 quantised values.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Block32 {
+    /// The values.
+    pub q: [i8; 32],
+    /// What they are multiplied with.
+    pub scale: f32,
+    /// Minus their sum.
+    pub negative_sum: i32,
+}
+
+/// 256 quantised values.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(16))]
+pub struct Block256 {
+    /// The values.
+    pub q: [i8; 256],
+    /// Minus the sum of each 16.
+    pub negative_sums: [i32; 16],
+    /// The sum of each 32 is `128 * high + low`, low in -64..64; first all highs, then all lows.
+    pub sums32: [[i8; 8]; 2],
+    /// What the values are multiplied with.
+    pub scale: f32,
+}
+
+/// One block of an input row, as a weight format reads it.
+pub trait InputBlock: Copy + Send + Sync + 'static {
+    /// What this is.
+    const KIND: ActivationKind;
+    /// Values in it.
+    const VALUES: usize;
+    /// Converts `VALUES` values; a shorter slice is followed by zeros.
+    fn new(x: &[f32]) -> Self;
+    /// All blocks of the rows.
+    fn of(activations: &Activations) -> &[Self];
+}
+
+#[inline(always)]
+fn largest(x: &[f32]) -> f32 {
+    let mut lanes = [0f32; 16];
+    for part in x.as_chunks::<16>().0 {
+        for (lane, x) in lanes.iter_mut().zip(part) {
+            let magnitude = x.abs();
+            *lane = if magnitude > *lane { magnitude } else { *lane };
         }
+    }
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            lanes[i] = if lanes[i + half] > lanes[i] { lanes[i + half] } else { lanes[i] };
+        }
+    }
+    lanes[0]
+}
+
+/// Quantises 16 values and gives minus their sum.
+#[inline(always)]
+fn quantise16(x: &[f32; 16], inverse: f32, q: &mut [i8; 16]) -> i32 {
+    let mut total = 0i32;
+    for (x, q) in x.iter().zip(q) {
+        // Adding 1.5 * 2^23 rounds to the nearest integer, ties to even; the low byte of the bits
+        // is then that integer. Not-a-number counts as zero here: the residual stream around the
+        // layer still carries it.
+        let scaled = x * inverse;
+        let scaled = if scaled.abs() <= 127.5 { scaled } else { 0.0 };
+        let rounded = (scaled + 12_582_912.0).to_bits() as i8;
+        *q = rounded;
+        total -= i32::from(rounded);
+    }
+    total
+}
+
+/// Below 1e-35 the inverse would overflow; such a block is zero to 8 bits anyway.
+#[inline(always)]
+fn inverse_scale(largest: f32) -> f32 {
+    if largest > 1e-35 { 127.0 / largest } else { 0.0 }
+}
+
+impl InputBlock for FloatBlock {
+    const KIND: ActivationKind = ActivationKind::Float;
+    const VALUES: usize = 32;
+
+    #[inline(always)]
+    fn new(x: &[f32]) -> Self {
+        let mut values = [0f32; 32];
+        values[..x.len()].copy_from_slice(x);
+        Self(values)
+    }
+
+    fn of(activations: &Activations) -> &[Self] {
+        &activations.floats
     }
 }
 
-/// One input row as the dots read it. Fields that the kind does not need are empty.
-#[derive(Clone, Copy, Debug)]
-pub struct RowView<'a> {
-    /// The values, for [`ActivationKind::Float`].
-    pub values: &'a [f32],
-    /// Quantised values.
-    pub q: &'a [i8],
-    /// One scale per block.
-    pub scales: &'a [f32],
-    /// Sums of 16 quantised values.
-    pub sums16: &'a [i32],
-    /// Sums of 32 quantised values.
-    pub sums32: &'a [i32],
+impl InputBlock for Block32 {
+    const KIND: ActivationKind = ActivationKind::Blocks32;
+    const VALUES: usize = 32;
+
+    #[inline(always)]
+    fn new(x: &[f32]) -> Self {
+        let mut q = [0i8; 32];
+        let largest = largest(x);
+        let inverse = inverse_scale(largest);
+        let negative_sum = (x.as_chunks::<16>().0.iter().zip(q.as_chunks_mut::<16>().0))
+            .map(|(x, q)| quantise16(x, inverse, q))
+            .sum();
+        Self { q, scale: largest / 127.0, negative_sum }
+    }
+
+    fn of(activations: &Activations) -> &[Self] {
+        &activations.blocks32
+    }
 }
 
-/// Where one quantised row goes; see [`RowView`].
-#[derive(Debug)]
-pub struct QuantisedRow<'a> {
-    q: &'a mut [i8],
-    scales: &'a mut [f32],
-    sums16: &'a mut [i32],
-    sums32: &'a mut [i32],
+impl InputBlock for Block256 {
+    const KIND: ActivationKind = ActivationKind::Blocks256;
+    const VALUES: usize = 256;
+
+    #[inline(always)]
+    fn new(x: &[f32]) -> Self {
+        let mut q = [0i8; 256];
+        let mut negative_sums = [0i32; 16];
+        let largest = largest(x);
+        let inverse = inverse_scale(largest);
+        let parts = x.as_chunks::<16>().0.iter().zip(q.as_chunks_mut::<16>().0);
+        for ((x, q), sum) in parts.zip(&mut negative_sums) {
+            *sum = quantise16(x, inverse, q);
+        }
+        let mut sums32 = [[0i8; 8]; 2];
+        for (j, pair) in negative_sums.as_chunks::<2>().0.iter().enumerate() {
+            let sum = -(pair[0] + pair[1]);
+            let high = (sum + 64) >> 7;
+            sums32[0][j] = high as i8;
+            sums32[1][j] = (sum - (high << 7)) as i8;
+        }
+        Self { q, negative_sums, sums32, scale: largest / 127.0 }
+    }
+
+    fn of(activations: &Activations) -> &[Self] {
+        &activations.blocks256
+    }
 }
 
-/// Rows in one form, ready for linear layers.
-#[derive(Debug)]
+/// Rows in the forms that some weights want. The memory is kept for the next rows.
+#[derive(Debug, Default)]
 pub struct Activations {
     n_rows: usize,
-    padded: usize,
-    block: usize,
-    values: Vec<f32>,
-    q: Vec<i8>,
-    scales: Vec<f32>,
-    sums16: Vec<i32>,
-    sums32: Vec<i32>,
+    length: usize,
+    floats: Vec<FloatBlock>,
+    blocks32: Vec<Block32>,
+    blocks256: Vec<Block256>,
 }
 
 impl Activations {
-    /// Converts the rows `x`, `[n_rows, length]`. Rows of quantised kinds are whole blocks.
-    pub fn new(kind: ActivationKind, x: &[f32], length: usize, level: Level, pool: &Pool) -> Self {
-        let n_rows = x.len() / length;
-        let block = kind.block();
-        let padded = length.next_multiple_of(block);
-        let mut this = Self {
-            n_rows,
-            padded,
-            block,
-            values: Vec::new(),
-            q: Vec::new(),
-            scales: Vec::new(),
-            sums16: Vec::new(),
-            sums32: Vec::new(),
-        };
-        if kind == ActivationKind::Float {
-            this.values = vec![0.0; n_rows * padded];
-            for (to, from) in this.values.chunks_exact_mut(padded).zip(x.chunks_exact(length)) {
-                to[..length].copy_from_slice(from);
-            }
-            return this;
-        }
-        debug_assert_eq!(padded, length, "quantised rows are whole blocks");
-        this.q = vec![0; x.len()];
-        this.scales = vec![0.0; x.len() / block];
-        this.sums16 = vec![0; x.len() / 16];
-        this.sums32 = vec![0; x.len() / 32];
-        let rows: Vec<_> = (this.q.chunks_exact_mut(length))
-            .zip(this.scales.chunks_exact_mut(length / block))
-            .zip(this.sums16.chunks_exact_mut(length / 16))
-            .zip(this.sums32.chunks_exact_mut(length / 32))
-            .map(|(((q, scales), sums16), sums32)| QuantisedRow { q, scales, sums16, sums32 })
-            .map(Mutex::new)
-            .collect();
-        let run = |row: usize| {
-            let mut to = rows[row].lock().unwrap_or_else(PoisonError::into_inner);
-            quantise(level, &x[row * length..(row + 1) * length], block, &mut to);
-        };
-        if n_rows < ROWS_FOR_THREADS {
-            (0..n_rows).for_each(run);
-        } else {
-            pool.run(n_rows, &run);
-        }
-        drop(rows);
-        this
-    }
-
     /// Number of rows.
     pub fn n_rows(&self) -> usize {
         self.n_rows
     }
 
-    /// One row.
-    pub fn row(&self, i: usize) -> RowView<'_> {
-        fn part<T>(all: &[T], i: usize, each: usize) -> &[T] {
-            if all.is_empty() { all } else { &all[i * each..(i + 1) * each] }
+    /// Values per row.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Makes room for rows in these forms, to be written by [`Activations::writer`].
+    pub fn prepare(&mut self, kinds: &[ActivationKind], n_rows: usize, length: usize) {
+        fn room<B: InputBlock>(blocks: &mut Vec<B>, wanted: bool, n_rows: usize, length: usize) {
+            let n = if wanted { n_rows * length.div_ceil(B::VALUES) } else { 0 };
+            if blocks.len() < n {
+                blocks.resize(n, B::new(&[0.0; 256][..B::VALUES]));
+            }
         }
-        RowView {
-            values: part(&self.values, i, self.padded),
-            q: part(&self.q, i, self.padded),
-            scales: part(&self.scales, i, self.padded / self.block),
-            sums16: part(&self.sums16, i, self.padded / 16),
-            sums32: part(&self.sums32, i, self.padded / 32),
+        (self.n_rows, self.length) = (n_rows, length);
+        let wanted = |kind| kinds.contains(&kind);
+        room(&mut self.floats, wanted(ActivationKind::Float), n_rows, length);
+        room(&mut self.blocks32, wanted(ActivationKind::Blocks32), n_rows, length);
+        room(&mut self.blocks256, wanted(ActivationKind::Blocks256), n_rows, length);
+    }
+
+    /// Lets several threads write different parts of rows.
+    pub fn writer<'a>(&'a mut self, kinds: &'a [ActivationKind], level: Level) -> Writer<'a> {
+        Writer {
+            n_rows: self.n_rows,
+            kinds,
+            level,
+            floats: SharedMut::new(&mut self.floats),
+            blocks32: SharedMut::new(&mut self.blocks32),
+            blocks256: SharedMut::new(&mut self.blocks256),
+        }
+    }
+
+    /// Converts the rows `x`, `[n_rows, length]`. Rows of quantised kinds are whole blocks.
+    pub fn fill(
+        &mut self,
+        kinds: &[ActivationKind],
+        (x, length): (&[f32], usize),
+        (level, pool): (Level, &Pool),
+    ) {
+        let n_rows = x.len() / length;
+        self.prepare(kinds, n_rows, length);
+        let writer = self.writer(kinds, level);
+        for_rows(n_rows, pool, &|row| {
+            // SAFETY: every row is written by one call.
+            unsafe { writer.write(row, 0, &x[row * length..(row + 1) * length]) };
+        });
+    }
+}
+
+/// Calls `task` for every row, on all threads when there are enough rows.
+pub fn for_rows(n_rows: usize, pool: &Pool, task: &(dyn Fn(usize) + Sync)) {
+    if n_rows < ROWS_FOR_THREADS {
+        (0..n_rows).for_each(task);
+    } else {
+        pool.split(n_rows, 4, &|rows| rows.for_each(task));
+    }
+}
+
+/// See [`Activations::writer`].
+pub struct Writer<'a> {
+    n_rows: usize,
+    kinds: &'a [ActivationKind],
+    level: Level,
+    floats: SharedMut<'a, FloatBlock>,
+    blocks32: SharedMut<'a, Block32>,
+    blocks256: SharedMut<'a, Block256>,
+}
+
+impl Writer<'_> {
+    /// Converts values of a row from column `first` on, a multiple of 256.
+    ///
+    /// # Safety
+    ///
+    /// No two calls at the same time write the same columns of a row.
+    pub unsafe fn write(&self, row: usize, first: usize, x: &[f32]) {
+        for kind in self.kinds {
+            match kind {
+                ActivationKind::Float => {
+                    let to = self.floats.from((first / 32) * self.n_rows + row);
+                    write_floats(self.level, x, to, self.n_rows);
+                }
+                ActivationKind::Blocks32 => {
+                    let to = self.blocks32.from((first / 32) * self.n_rows + row);
+                    write_blocks32(self.level, x, to, self.n_rows);
+                }
+                ActivationKind::Blocks256 => {
+                    let to = self.blocks256.from((first / 256) * self.n_rows + row);
+                    write_blocks256(self.level, x, to, self.n_rows);
+                }
+            }
         }
     }
 }
 
+#[inline(always)]
+fn write_blocks<B: InputBlock>(x: &[f32], to: *mut B, stride: usize) {
+    for (b, x) in x.chunks(B::VALUES).enumerate() {
+        // SAFETY: `Writer::write` gives the place of the first block, the others follow.
+        unsafe { to.add(b * stride).write(B::new(x)) };
+    }
+}
+
 schedules! {
-    /// Quantises one row in blocks of `block` values.
-    pub fn quantise(x: &[f32], block: usize, to: &mut QuantisedRow<'_>) {
-        let QuantisedRow { q, scales, sums16, sums32 } = to;
-        for (b, scale) in scales.iter_mut().enumerate() {
-            let x = &x[b * block..(b + 1) * block];
-            let q = &mut q[b * block..(b + 1) * block];
-            let mut largest = [0f32; 16];
-            for part in x.as_chunks::<16>().0 {
-                for (largest, x) in largest.iter_mut().zip(part) {
-                    let magnitude = x.abs();
-                    *largest = if magnitude > *largest { magnitude } else { *largest };
-                }
+    /// Writes blocks `stride` apart.
+    fn write_floats(x: &[f32], to: *mut FloatBlock, stride: usize) {
+        write_blocks(x, to, stride);
+    }
+}
+
+schedules! {
+    /// Writes blocks `stride` apart.
+    fn write_blocks32(x: &[f32], to: *mut Block32, stride: usize) {
+        write_blocks(x, to, stride);
+    }
+}
+
+schedules! {
+    /// Writes blocks `stride` apart.
+    fn write_blocks256(x: &[f32], to: *mut Block256, stride: usize) {
+        write_blocks(x, to, stride);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_are_those_of_the_values() {
+        let x: Vec<f32> = (0..256).map(|i| ((i * 37 % 101) as f32 - 50.0) * 0.3).collect();
+        for x in [&x, &vec![1.0; 256], &vec![-1.0; 256]] {
+            let block = Block256::new(x);
+            for (j, part) in block.q.as_chunks::<32>().0.iter().enumerate() {
+                let sum: i32 = part.iter().map(|q| i32::from(*q)).sum();
+                let [high, low] = [block.sums32[0][j], block.sums32[1][j]].map(i32::from);
+                assert_eq!(high * 128 + low, sum);
+                assert_eq!(-block.negative_sums[2 * j] - block.negative_sums[2 * j + 1], sum);
             }
-            let largest = largest.iter().fold(0f32, |a, b| if *b > a { *b } else { a });
-            *scale = largest / 127.0;
-            // Below this the inverse would overflow; such a block is zero to 8 bits anyway.
-            let inverse = if largest > 1e-35 { 127.0 / largest } else { 0.0 };
-            let sums16 = &mut sums16[b * block / 16..(b + 1) * block / 16];
-            for ((part, q), sum) in
-                x.as_chunks::<16>().0.iter().zip(q.as_chunks_mut::<16>().0).zip(sums16)
-            {
-                let mut total = 0i32;
-                for (x, q) in part.iter().zip(q) {
-                    // Adding 1.5 * 2^23 rounds to the nearest integer, ties to even; the low
-                    // byte of the bits is then that integer. Not-a-number counts as zero here:
-                    // the residual stream around the layer still carries it.
-                    let scaled = x * inverse;
-                    let scaled = if scaled.abs() <= 127.5 { scaled } else { 0.0 };
-                    let rounded = (scaled + 12_582_912.0).to_bits() as i8;
-                    *q = rounded;
-                    total += i32::from(rounded);
-                }
-                *sum = total;
-            }
-        }
-        for (sum, pair) in sums32.iter_mut().zip(sums16.as_chunks::<2>().0) {
-            *sum = pair[0] + pair[1];
+            let small = Block32::new(&x[..32]);
+            assert_eq!(small.negative_sum, -small.q.iter().map(|q| i32::from(*q)).sum::<i32>());
         }
     }
 }

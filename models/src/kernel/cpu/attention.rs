@@ -1,33 +1,36 @@
 //! Causal grouped-query attention over pages, in fixed tiles with an online softmax.
 //!
-//! Called by the Flex `attention` operation. In place: rotates queries and keys, appends keys and
-//! values to the pages, then computes every row's result.
+//! Called by `network`. In place: rotates queries and keys, appends keys and values to the pages,
+//! then computes every row's result.
 //!
-//! Canonical (per row and query head): tiles of 32 positions from position 0. Scores: two fused
-//! chains over even and odd dimensions, added, times the scale. The tile's own maximum, weights
-//! `exp(s - max)`, their sum, and weighted values (one fused chain over ascending positions) make
-//! a partial result; partial results are merged in tile order. A tile computed elsewhere would
-//! therefore merge to the same bits.
+//! Canonical (per row and query head): tiles of 32 positions from position 0 (see
+//! `attention_tile`), merged in order within spans of 16 tiles; spans are merged in order. So a
+//! long context can be split over threads at the borders of spans, and every tile and span merges
+//! to the same bits wherever it was computed.
 //!
 //! Shapes: `qkv` `[rows, (n_heads + 2 * n_kv_heads) * head_dim]`; output
 //! `[rows, n_heads * head_dim]`. Source: FlashAttention (arXiv 2205.14135), tiling only.
-//! Absent on purpose: sliding windows, soft caps, splitting one row's context over threads.
+//! Absent on purpose: sliding windows, soft caps.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, ops::Range};
 
 use super::{
     Level, Pool,
-    level::schedules,
-    numeric::{exp, sum_lanes},
+    activation::for_rows,
+    attention_tile::{self, TILE, Tile},
     rope,
+    shared::SharedMut,
 };
-use crate::kv::{KvPages, PAGE_TOKENS};
+use crate::kv::KvPages;
 
-const TILE: usize = PAGE_TOKENS as usize;
+/// Tiles per span.
+const SPAN_TILES: usize = 16;
 /// Rows of one sequence that share the tiles brought to f32.
 const ROWS_PER_TASK: usize = 16;
+/// Up to this many rows, the spans of a sequence are tasks of their own.
+const ROWS_TO_SPLIT: usize = 4;
 /// Multiply-adds below which attention stays on the calling thread.
-const SERIAL_WORK: usize = 1 << 19;
+const SERIAL_WORK: usize = 1 << 18;
 
 /// One sequence's rows in a batch.
 #[derive(Clone, Debug)]
@@ -76,233 +79,267 @@ impl AttentionShape {
     pub fn out_width(&self) -> usize {
         self.n_heads * self.head_dim
     }
+
+    fn group(&self) -> usize {
+        self.n_heads / self.n_kv_heads
+    }
+
+    /// Length of a state.
+    fn state(&self) -> usize {
+        self.head_dim.next_multiple_of(16) + 2
+    }
+}
+
+/// Memory that is kept between calls.
+#[derive(Debug, Default)]
+pub struct AttentionScratch {
+    /// States of tasks that do not see all spans.
+    states: Vec<f32>,
 }
 
 /// Rotates, appends and attends; see the top of the file.
 pub fn attention(
     (shape, plan): (&AttentionShape, &BatchPlan),
     qkv: &mut [f32],
-    pages: &mut KvPages,
-    out: &mut [f32],
+    pages: &KvPages,
+    (out, scratch): (&mut [f32], &mut AttentionScratch),
     (level, pool): (Level, &Pool),
 ) {
-    rotate_and_append(shape, plan, qkv, pages);
-    let pages = &*pages;
-    let qkv = &*qkv;
-    let mut tasks = Vec::new();
-    let mut work = 0;
-    for sequence in &plan.sequences {
-        work += (sequence.first_position as usize + sequence.n_rows) * sequence.n_rows;
-        for first in (0..sequence.n_rows).step_by(ROWS_PER_TASK) {
-            let rows = first..(first + ROWS_PER_TASK).min(sequence.n_rows);
-            tasks.extend((0..shape.n_kv_heads).map(|head| (sequence, rows.clone(), head)));
-        }
-    }
+    assert_eq!(qkv.len(), plan.n_rows * shape.qkv_width(), "one input row per batch row");
     assert_eq!(out.len(), plan.n_rows * shape.out_width(), "one output row per batch row");
-    let out = OutPointer(out.as_mut_ptr());
+    rotate_and_append((shape, plan), qkv, pages, (level, pool));
+    let (tasks, n_states) = tasks(shape, plan);
+    let work: usize = tasks.iter().map(Task::n_scores).sum();
+    if scratch.states.len() < n_states * shape.state() {
+        scratch.states.resize(n_states * shape.state(), 0.0);
+    }
+    let call = Call { shape, qkv, pages, level };
+    let shared = (SharedMut::new(out), SharedMut::new(&mut scratch.states));
     let run = |i: usize| {
-        let (sequence, rows, kv_head) = &tasks[i];
-        SCRATCH.with_borrow_mut(|scratch| {
-            let task = Task { shape, sequence, rows: rows.clone(), kv_head: *kv_head, level };
-            task.run(qkv, pages, scratch);
-            task.write(scratch, out.get());
+        TILES.with_borrow_mut(|tiles| {
+            // SAFETY: every task writes its own rows and heads, or its own states.
+            unsafe { call.run(&tasks[i], tiles, &shared) };
         });
     };
-    if work * shape.out_width() * 2 < SERIAL_WORK {
+    if work * shape.group() * shape.head_dim * 2 < SERIAL_WORK {
         (0..tasks.len()).for_each(run);
     } else {
         pool.run(tasks.len(), &run);
     }
+    call.merge(&tasks, &shared);
 }
 
 fn rotate_and_append(
-    shape: &AttentionShape,
-    plan: &BatchPlan,
+    (shape, plan): (&AttentionShape, &BatchPlan),
     qkv: &mut [f32],
-    pages: &mut KvPages,
+    pages: &KvPages,
+    (level, pool): (Level, &Pool),
 ) {
     let table_width = plan.rotation.len() / plan.n_rows.max(1);
-    let (n_heads, n_kv_heads, head_dim) = (shape.n_heads, shape.n_kv_heads, shape.head_dim);
+    let (n_kv_heads, head_dim, width) = (shape.n_kv_heads, shape.head_dim, shape.qkv_width());
+    let shared = SharedMut::new(qkv);
     for sequence in &plan.sequences {
-        for i in 0..sequence.n_rows {
+        for_rows(sequence.n_rows, pool, &|i| {
             let row = sequence.first_row + i;
-            let qkv = &mut qkv[row * shape.qkv_width()..(row + 1) * shape.qkv_width()];
+            // SAFETY: every row is one call's.
+            let qkv = unsafe { shared.part(row * width..(row + 1) * width) };
             let table = &plan.rotation[row * table_width..(row + 1) * table_width];
-            let rotated = table_width;
-            for head in qkv[..(n_heads + n_kv_heads) * head_dim].chunks_exact_mut(head_dim) {
-                rope::rotate(&mut head[..rotated], table);
-            }
-            let (keys, values) = qkv[n_heads * head_dim..].split_at(n_kv_heads * head_dim);
+            let (rotated, values) = qkv.split_at_mut(width - n_kv_heads * head_dim);
+            rope::rotate_heads(level, rotated, head_dim, table);
+            let keys = &rotated[shape.out_width()..];
             let position = sequence.first_position as usize + i;
-            pages.append(sequence.pages[position / TILE], position % TILE, keys, values);
+            let page = sequence.pages[position / TILE];
+            // SAFETY: `shard` checked that a page written here belongs to one sequence, and every
+            // position of it is one call's.
+            unsafe { pages.append(page, position % TILE, keys, values) };
+        });
+    }
+}
+
+/// Some rows of a sequence, one key-value head, some spans.
+struct Task<'a> {
+    sequence: &'a SequencePlan,
+    rows: Range<usize>,
+    kv_head: usize,
+    spans: Range<usize>,
+    /// Where its states go when it does not see all spans.
+    states_at: Option<usize>,
+}
+
+impl Task<'_> {
+    /// Query-key products of one head.
+    fn n_scores(&self) -> usize {
+        self.rows.len() * self.spans.len() * SPAN_TILES * TILE
+    }
+}
+
+/// The tasks of a batch, and how many states they leave behind.
+fn tasks<'a>(shape: &AttentionShape, plan: &'a BatchPlan) -> (Vec<Task<'a>>, usize) {
+    let mut tasks = Vec::new();
+    let mut n_states = 0;
+    for sequence in &plan.sequences {
+        for first in (0..sequence.n_rows).step_by(ROWS_PER_TASK) {
+            let rows = first..(first + ROWS_PER_TASK).min(sequence.n_rows);
+            let end = sequence.first_position as usize + rows.end;
+            let n_spans = end.div_ceil(SPAN_TILES * TILE);
+            for kv_head in 0..shape.n_kv_heads {
+                let task = |spans, states_at| Task {
+                    sequence,
+                    rows: rows.clone(),
+                    kv_head,
+                    spans,
+                    states_at,
+                };
+                if rows.len() > ROWS_TO_SPLIT || n_spans == 1 {
+                    tasks.push(task(0..n_spans, None));
+                    continue;
+                }
+                for span in 0..n_spans {
+                    tasks.push(task(span..span + 1, Some(n_states)));
+                    n_states += rows.len() * shape.group();
+                }
+            }
         }
     }
+    (tasks, n_states)
 }
 
 /// Memory of one thread's tasks, kept between calls.
 #[derive(Default)]
-struct Scratch {
+struct Tiles {
     keys: Vec<f32>,
     values: Vec<f32>,
-    /// Per row and head: `padded` weighted values, maximum, sum.
+    /// Per row and head: merged spans, and the span at work.
     states: Vec<f32>,
+    span: Vec<f32>,
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static TILES: RefCell<Tiles> = RefCell::default();
 }
 
-struct Task<'a> {
+fn clear_states(states: &mut Vec<f32>, n: usize, size: usize) {
+    states.clear();
+    states.resize(n * size, 0.0);
+    for state in states.chunks_exact_mut(size) {
+        state[size - 2] = f32::NEG_INFINITY;
+    }
+}
+
+struct Call<'a> {
     shape: &'a AttentionShape,
-    sequence: &'a SequencePlan,
-    rows: std::ops::Range<usize>,
-    kv_head: usize,
+    qkv: &'a [f32],
+    pages: &'a KvPages,
     level: Level,
 }
 
-impl Task<'_> {
-    fn padded(&self) -> usize {
-        self.shape.head_dim.next_multiple_of(16)
-    }
-
-    fn group(&self) -> usize {
-        self.shape.n_heads / self.shape.n_kv_heads
-    }
-
-    fn run(&self, qkv: &[f32], pages: &KvPages, scratch: &mut Scratch) {
-        let (padded, group, head_dim) = (self.padded(), self.group(), self.shape.head_dim);
-        scratch.keys.resize(head_dim * TILE, 0.0);
-        scratch.values.clear();
-        scratch.values.resize(padded * TILE, 0.0);
-        scratch.states.clear();
-        scratch.states.resize(self.rows.len() * group * (padded + 2), 0.0);
-        for state in scratch.states.chunks_exact_mut(padded + 2) {
-            state[padded] = f32::NEG_INFINITY;
-        }
-        let first = self.sequence.first_position as usize;
-        let end = first + self.rows.end;
-        for tile in 0..end.div_ceil(TILE) {
-            let page = (self.sequence.pages[tile], self.kv_head);
-            pages.load_tile(page, &mut scratch.keys, &mut scratch.values, self.level);
-            for (i, row) in self.rows.clone().enumerate() {
-                let visible = (first + row + 1).saturating_sub(tile * TILE).min(TILE);
-                if visible == 0 {
-                    continue;
-                }
-                for head in 0..group {
-                    let at = (self.sequence.first_row + row) * self.shape.qkv_width()
-                        + (self.kv_head * group + head) * head_dim;
-                    let state = (i * group + head) * (padded + 2);
-                    attend_tile(
-                        self.level,
-                        &qkv[at..at + head_dim],
-                        (&scratch.keys, &scratch.values),
-                        (visible, self.shape.scale),
-                        &mut scratch.states[state..state + padded + 2],
-                    );
-                }
-            }
-        }
-    }
-
-    fn write(&self, scratch: &Scratch, out: *mut f32) {
-        let (padded, group, head_dim) = (self.padded(), self.group(), self.shape.head_dim);
-        for (i, row) in self.rows.clone().enumerate() {
-            for head in 0..group {
-                let state = &scratch.states[(i * group + head) * (padded + 2)..][..padded + 2];
-                let inverse = 1.0 / state[padded + 1];
-                let at = (self.sequence.first_row + row) * self.shape.out_width()
-                    + (self.kv_head * group + head) * head_dim;
-                for (d, value) in state[..head_dim].iter().enumerate() {
-                    // SAFETY: the output has this row and head, and no other task writes them.
-                    unsafe { *out.add(at + d) = value * inverse };
-                }
-            }
-        }
-    }
-}
-
-schedules! {
-    /// Merges one tile into a state (`padded` values, maximum, sum).
-    pub fn attend_tile(
-        q: &[f32],
-        keys_values: (&[f32], &[f32]),
-        visible_scale: (usize, f32),
-        state: &mut [f32],
+impl Call<'_> {
+    unsafe fn run(
+        &self,
+        task: &Task<'_>,
+        tiles: &mut Tiles,
+        (out, states): &(SharedMut<'_, f32>, SharedMut<'_, f32>),
     ) {
-        let (keys, values) = keys_values;
-        let (visible, scale) = visible_scale;
-        let (mut even, mut odd) = ([0f32; TILE], [0f32; TILE]);
-        for (q, keys) in q.as_chunks::<2>().0.iter().zip(keys.as_chunks::<{ 2 * TILE }>().0) {
-            for j in 0..TILE {
-                even[j] = keys[j].mul_add(q[0], even[j]);
-                odd[j] = keys[TILE + j].mul_add(q[1], odd[j]);
+        let (shape, size) = (self.shape, self.shape.state());
+        let n_states = task.rows.len() * shape.group();
+        tiles.keys.resize(shape.head_dim * TILE, 0.0);
+        tiles.values.clear();
+        tiles.values.resize((size - 2) * TILE, 0.0);
+        clear_states(&mut tiles.states, n_states, size);
+        for span in task.spans.clone() {
+            clear_states(&mut tiles.span, n_states, size);
+            self.span(task, span, tiles);
+            let merged = tiles.states.chunks_exact_mut(size);
+            for (into, from) in merged.zip(tiles.span.chunks_exact(size)) {
+                attention_tile::merge_states(into, from);
             }
         }
-        let mut weights = [f32::NEG_INFINITY; TILE];
-        for j in 0..TILE {
-            // Slots beyond the row's own position hold other or no tokens: they must not count.
-            let score = (even[j] + odd[j]) * scale;
-            weights[j] = if j < visible { score } else { f32::NEG_INFINITY };
-        }
-        let mut largest = weights[0];
-        for weight in &weights[1..] {
-            largest = if *weight > largest { *weight } else { largest };
-        }
-        for weight in &mut weights {
-            *weight = exp(*weight - largest);
-        }
-        let mut lanes = [0f32; 16];
-        for j in 0..16 {
-            lanes[j] = weights[j] + weights[j + 16];
-        }
-        let sum = sum_lanes(lanes);
-
-        let padded = state.len() - 2;
-        let (total, rest) = state.split_at_mut(padded);
-        let maximum = if rest[0] > largest { rest[0] } else { largest };
-        let (before, now) = (exp(rest[0] - maximum), exp(largest - maximum));
-        rest[0] = maximum;
-        rest[1] = sum.mul_add(now, rest[1] * before);
-        let weights = &weights[..visible];
-        if padded.is_multiple_of(64) {
-            merge_values::<64>(weights, values, (before, now), total);
+        if let Some(at) = task.states_at {
+            // SAFETY: the caller's promise.
+            let to = unsafe { states.part(at * size..(at + n_states) * size) };
+            to.copy_from_slice(&tiles.states);
         } else {
-            merge_values::<16>(weights, values, (before, now), total);
+            // SAFETY: the caller's promise.
+            unsafe { self.write(task, &tiles.states, out) };
         }
     }
-}
 
-#[inline(always)]
-fn merge_values<const WIDTH: usize>(
-    weights: &[f32],
-    values: &[f32],
-    (before, now): (f32, f32),
-    total: &mut [f32],
-) {
-    let padded = total.len();
-    for (c, total) in total.as_chunks_mut::<WIDTH>().0.iter_mut().enumerate() {
-        let mut part = [0f32; WIDTH];
-        for (j, weight) in weights.iter().enumerate() {
-            let values = &values[j * padded + c * WIDTH..][..WIDTH];
-            for i in 0..WIDTH {
-                part[i] = values[i].mul_add(*weight, part[i]);
+    /// All tiles of one span, for every row that sees them.
+    fn span(&self, task: &Task<'_>, span: usize, tiles: &mut Tiles) {
+        let (shape, size, group) = (self.shape, self.shape.state(), self.shape.group());
+        let (head_dim, width) = (shape.head_dim, shape.qkv_width());
+        let first = task.sequence.first_position as usize;
+        let end = (first + task.rows.end).div_ceil(TILE).min((span + 1) * SPAN_TILES);
+        for tile in span * SPAN_TILES..end {
+            let page = (task.sequence.pages[tile], task.kv_head);
+            self.pages.load_tile(page, &mut tiles.keys, &mut tiles.values, self.level);
+            let mut row = task.rows.start;
+            while row < task.rows.end {
+                let visible_to = |row: usize| (first + row + 1).saturating_sub(tile * TILE);
+                let visible = visible_to(row).min(TILE);
+                // Rows that see all of the tile go together, others alone.
+                let n = if visible == TILE { task.rows.end - row } else { 1 };
+                if visible > 0 {
+                    let heads = |row: usize| {
+                        let at = (task.sequence.first_row + row) * width
+                            + task.kv_head * group * head_dim;
+                        self.qkv[at..at + group * head_dim].chunks_exact(head_dim)
+                    };
+                    let mut queries = (row..row + n).flat_map(heads);
+                    let (keys, values) = (&tiles.keys[..], &tiles.values[..]);
+                    let tile = Tile { keys, values, visible, scale: shape.scale };
+                    let at = (row - task.rows.start) * group * size;
+                    let states = &mut tiles.span[at..at + n * group * size];
+                    for states in states.chunks_mut(16 * size) {
+                        let mut some: [&[f32]; 16] = [&[]; 16];
+                        let n = states.len() / size;
+                        some[..n].fill_with(|| queries.next().unwrap_or_default());
+                        attention_tile::attend(self.level, &tile, &some[..n], states);
+                    }
+                }
+                row += n;
             }
         }
-        for i in 0..WIDTH {
-            total[i] = part[i].mul_add(now, total[i] * before);
+    }
+
+    /// Divides by the sums and writes the rows of a task.
+    unsafe fn write(&self, task: &Task<'_>, states: &[f32], out: &SharedMut<'_, f32>) {
+        let (shape, group) = (self.shape, self.shape.group());
+        let mut states = states.chunks_exact(shape.state());
+        for row in task.rows.clone() {
+            for (head, state) in (0..group).zip(&mut states) {
+                let at = (task.sequence.first_row + row) * shape.out_width()
+                    + (task.kv_head * group + head) * shape.head_dim;
+                let inverse = 1.0 / state[state.len() - 1];
+                // SAFETY: the caller's promise.
+                let out = unsafe { out.part(at..at + shape.head_dim) };
+                for (out, value) in out.iter_mut().zip(state) {
+                    *out = value * inverse;
+                }
+            }
         }
     }
-}
 
-/// A pointer that tasks share to write different rows and heads.
-struct OutPointer(*mut f32);
-
-// SAFETY: every task writes its own rows and heads only.
-unsafe impl Sync for OutPointer {}
-
-impl OutPointer {
-    fn get(&self) -> *mut f32 {
-        self.0
+    /// Merges the states of tasks that saw one span each, in order.
+    fn merge(&self, tasks: &[Task<'_>], (out, states): &(SharedMut<'_, f32>, SharedMut<'_, f32>)) {
+        let size = self.shape.state();
+        for task in tasks {
+            let Some(at) = task.states_at.filter(|_| task.spans.start == 0) else { continue };
+            let n = task.rows.len() * self.shape.group();
+            let n_spans =
+                (task.sequence.first_position as usize + task.rows.end).div_ceil(SPAN_TILES * TILE);
+            // SAFETY: the tasks are done, and this is the only user of these parts.
+            unsafe {
+                let merged = states.part(at * size..(at + n) * size);
+                for span in 1..n_spans {
+                    let from = at + span * n;
+                    let from = states.part(from * size..(from + n) * size);
+                    for (into, from) in merged.chunks_exact_mut(size).zip(from.chunks_exact(size)) {
+                        attention_tile::merge_states(into, from);
+                    }
+                }
+                self.write(task, merged, out);
+            }
+        }
     }
 }

@@ -1,17 +1,8 @@
-//! Value-by-value operations: residual addition and the gated unit of the feed-forward.
+//! Value-by-value operations: the gated unit of the feed-forward.
 //!
-//! Called by the Flex operations of `backend`. Source: SwiGLU (arXiv 2002.05202).
+//! Called by `network`. Source: SwiGLU (arXiv 2002.05202).
 
 use super::{level::schedules, numeric::silu};
-
-schedules! {
-    /// `y = a + b`.
-    pub fn add(a: &[f32], b: &[f32], y: &mut [f32]) {
-        for ((y, a), b) in y.iter_mut().zip(a).zip(b) {
-            *y = a + b;
-        }
-    }
-}
 
 schedules! {
     /// `y = silu(gate) * up`; each row of `gate_up` holds the gate values, then the up values, and

@@ -4,7 +4,7 @@
 
 use half::{f16, slice::HalfFloatSliceExt};
 
-use super::level::schedules;
+use super::Level;
 
 /// The value of f16 bits; exact.
 #[inline(always)]
@@ -17,13 +17,37 @@ pub fn to_f32(bits: u16) -> f32 {
     f32::from_bits(value.to_bits() | (u32::from(bits & 0x8000) << 16))
 }
 
-schedules! {
-    /// Widens f16 bits; slices have equal lengths.
-    pub fn widen(from: &[u16], to: &mut [f32]) {
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = to_f32(*from);
+/// Widens f16 bits; slices have equal lengths.
+pub fn widen(level: Level, from: &[u16], to: &mut [f32]) {
+    assert_eq!(from.len(), to.len(), "as many values as bits");
+    match level {
+        // SAFETY: a SIMD level exists only after the processor was asked for it.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2(_) | Level::Avx512(_) => unsafe { widen_f16c(from, to) },
+        _ => widen_each(from, to),
+    }
+}
+
+fn widen_each(from: &[u16], to: &mut [f32]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = to_f32(*from);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,f16c")]
+fn widen_f16c(from: &[u16], to: &mut [f32]) {
+    use std::arch::x86_64::{_mm_loadu_si128, _mm256_cvtph_ps, _mm256_storeu_ps};
+    let (from_eights, from_rest) = from.as_chunks::<8>();
+    let (to_eights, to_rest) = to.as_chunks_mut::<8>();
+    for (from, to) in from_eights.iter().zip(to_eights) {
+        // SAFETY: 16 bytes are read, 32 written.
+        unsafe {
+            let wide = _mm256_cvtph_ps(_mm_loadu_si128(from.as_ptr().cast()));
+            _mm256_storeu_ps(to.as_mut_ptr(), wide);
         }
     }
+    widen_each(from_rest, to_rest);
 }
 
 /// Rounds to f16 bits; slices have equal lengths.
@@ -50,7 +74,6 @@ pub fn round(values: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::cpu::Level;
 
     #[test]
     fn every_f16_widens_exactly_at_every_level() {

@@ -11,12 +11,19 @@ pub enum SimdLevel {
     /// The best that this processor has.
     #[default]
     Auto,
-    /// The reference code, without explicit SIMD.
+    /// The reference code: one value after the other, straight from the file's bytes.
     Scalar,
+    /// The vector kernels in plain code, for processors that none of the others is for.
+    Portable,
     /// AVX2 with FMA and F16C.
     Avx2,
     /// AVX-512 (F, BW, VL, DQ) with VNNI.
     Avx512,
+}
+
+impl SimdLevel {
+    /// Every level but `Auto`.
+    pub const ALL: [Self; 4] = [Self::Scalar, Self::Portable, Self::Avx2, Self::Avx512];
 }
 
 /// An instruction set that this processor has: only [`Level::resolve`] makes the SIMD ones.
@@ -24,6 +31,8 @@ pub enum SimdLevel {
 pub enum Level {
     /// See [`SimdLevel::Scalar`].
     Scalar,
+    /// See [`SimdLevel::Portable`].
+    Portable,
     /// See [`SimdLevel::Avx2`].
     Avx2(Proof),
     /// See [`SimdLevel::Avx512`].
@@ -45,19 +54,17 @@ impl Level {
         let (avx2, avx512) = detect();
         match wanted {
             SimdLevel::Scalar => Ok(Self::Scalar),
+            SimdLevel::Portable => Ok(Self::Portable),
             SimdLevel::Avx512 | SimdLevel::Auto if avx512 => Ok(Self::Avx512(Proof(()))),
             SimdLevel::Avx2 | SimdLevel::Auto if avx2 => Ok(Self::Avx2(Proof(()))),
-            SimdLevel::Auto => Ok(Self::Scalar),
+            SimdLevel::Auto => Ok(Self::Portable),
             SimdLevel::Avx2 | SimdLevel::Avx512 => Err(LevelUnavailable(wanted)),
         }
     }
 
     /// Every level that this processor has, for tests.
     pub fn available() -> Vec<Self> {
-        [SimdLevel::Scalar, SimdLevel::Avx2, SimdLevel::Avx512]
-            .into_iter()
-            .filter_map(|wanted| Self::resolve(wanted).ok())
-            .collect()
+        SimdLevel::ALL.into_iter().filter_map(|wanted| Self::resolve(wanted).ok()).collect()
     }
 }
 
@@ -87,9 +94,12 @@ impl FromStr for SimdLevel {
         match text {
             "auto" => Ok(Self::Auto),
             "scalar" => Ok(Self::Scalar),
+            "portable" => Ok(Self::Portable),
             "avx2" => Ok(Self::Avx2),
             "avx512" => Ok(Self::Avx512),
-            _ => Err(format!("{text:?} is no SIMD level: use auto, scalar, avx2 or avx512")),
+            _ => Err(format!(
+                "{text:?} is no SIMD level: use auto, scalar, portable, avx2 or avx512"
+            )),
         }
     }
 }
@@ -97,9 +107,9 @@ impl FromStr for SimdLevel {
 /// Compiles one function body once per SIMD level. The body is plain scalar code in a fixed lane
 /// structure; the compiler may vectorise it but, without fast-math, not change a bit.
 macro_rules! schedules {
-    ($(#[$doc:meta])* pub fn $name:ident($($arg:ident: $kind:ty),* $(,)?) $body:block) => {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $kind:ty),* $(,)?) $body:block) => {
         $(#[$doc])*
-        pub fn $name(level: $crate::kernel::cpu::Level, $($arg: $kind),*) {
+        $vis fn $name(level: $crate::kernel::cpu::Level, $($arg: $kind),*) {
             #[inline(always)]
             fn body($($arg: $kind),*) $body
             #[cfg(target_arch = "x86_64")]

@@ -1,33 +1,37 @@
-//! Matrix times rows: a weight in its layout, and the loops over groups of 16 output rows.
+//! Weights ready to multiply, and their distribution over threads.
 //!
-//! Called by the Flex operations of `backend`. GEMV (one input row) and GEMM (many) are the same
-//! arithmetic: per output element one chain over blocks in ascending order. Input rows go four at
-//! a time, so that a weight block is unpacked once for four of them.
+//! Called by the block operations of `kernel::cpu::network` and by tests. Threads take ranges of
+//! groups of 16 output rows; the loops over a range are in `schedule`.
 //!
 //! Shapes: weight `[n, k]` (n output rows), inputs `[rows, k]`, outputs `[rows, stride]` from a
-//! column on. Layouts: raw file bytes (scalar reference, read in place) or interleaved groups
-//! (see `quant`), built at load time in anonymous memory, huge pages where the system has them.
+//! column on. A weight is repacked at load time (interleaved groups in memory of its own, see
+//! `quant` and `memory`) or stays in the file and is interleaved piece by piece when it is used;
+//! at the scalar level, the file's bytes are read as they are.
 //!
-//! Errors: [`WeightError`] when memory or format is missing.
+//! Errors: [`WeightError`] when memory or format is missing, or a scale is not a number.
 
-use std::sync::{Mutex, PoisonError};
-
-use memmap2::MmapMut;
+use std::{
+    ops::Range,
+    sync::{Mutex, PoisonError},
+};
 
 use super::{
     Level, Pool,
-    activation::{ActivationKind, Activations, RowView},
-    lanes::{LANES, Lanes},
+    activation::{ActivationKind, Activations},
+    lanes::LANES,
+    memory::{Arena, Region},
+    schedule::{GroupJob, GroupKernel, Groups, Store},
+    shared::SharedMut,
 };
 use crate::{
     gguf::{Gguf, TensorInfo},
-    quant::{self, Block, Format, UnsupportedType},
+    quant::{self, BadScale, Format, UnsupportedType},
 };
 
 /// Multiply-adds below which an operation stays on the calling thread; about 10 microseconds.
 const SERIAL_WORK: usize = 1 << 20;
-/// Buffers from this size on ask for huge pages.
-const HUGE_PAGE_BYTES: usize = 4 << 20;
+/// Ranges per thread, so that a thread that was held up leaves its work to the others.
+const PARTS: usize = 8;
 
 /// Why a weight cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +40,14 @@ pub enum WeightError {
     /// The format is known but not computed with.
     #[error(transparent)]
     Unsupported(#[from] UnsupportedType),
+    /// A scale is not a finite number.
+    #[error("row {row}: {source}")]
+    Scale {
+        /// Which row of the matrix.
+        row: usize,
+        /// Which block.
+        source: BadScale,
+    },
     /// The system refused memory.
     #[error("no memory for {bytes} bytes of weights: {source}")]
     Memory {
@@ -46,108 +58,36 @@ pub enum WeightError {
     },
 }
 
-/// A range of interleaved groups times some inputs.
-pub struct GroupJob<'a> {
-    groups: *const u8,
-    n_groups: usize,
-    n_blocks: usize,
-    rows: &'a [RowView<'a>],
-    out: *mut f32,
-    stride: usize,
-    columns: usize,
+/// Whether weights are laid out anew in memory when they are loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Repack {
+    /// Yes: fastest. The file is not needed in memory afterwards.
+    #[default]
+    Always,
+    /// No: only the file's pages are used, which the system may drop and read again.
+    Never,
 }
 
-/// One format's loop at one SIMD level; needs that level.
-pub type GroupKernel = unsafe fn(&GroupJob<'_>);
-
-/// The kernel of a format at a level.
-pub fn kernel<B: Block>(level: Level) -> Option<GroupKernel> {
-    match level {
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2(_) => Some(avx2::<B>),
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512(_) => Some(avx512::<B>),
-        _ => None,
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn avx2<B: Block>(job: &GroupJob<'_>) {
-    // SAFETY: the instruction set is there, the rest is the caller's promise.
-    unsafe { run_groups::<B, super::lanes::avx2::Avx2>(job) }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-unsafe fn avx512<B: Block>(job: &GroupJob<'_>) {
-    // SAFETY: the instruction set is there, the rest is the caller's promise.
-    unsafe { run_groups::<B, super::lanes::avx512::Avx512>(job) }
-}
-
-#[inline(always)]
-unsafe fn run_groups<B: Block, L: Lanes>(job: &GroupJob<'_>) {
-    let (fours, rest) = job.rows.as_chunks::<4>();
-    for g in 0..job.n_groups {
-        // SAFETY: the job has n_groups groups and an output row of stride values per input.
-        unsafe {
-            let group = job.groups.add(g * job.n_blocks * B::GROUP_BYTES);
-            let columns = (job.columns - g * LANES).min(LANES);
-            for (i, tile) in fours.iter().enumerate() {
-                let out = job.out.add(i * 4 * job.stride + g * LANES);
-                run_tile::<B, L, 4>(job, group, tile, out, columns);
-            }
-            for (i, row) in rest.iter().enumerate() {
-                let out = job.out.add((fours.len() * 4 + i) * job.stride + g * LANES);
-                run_tile::<B, L, 1>(job, group, std::array::from_ref(row), out, columns);
-            }
-        }
-    }
-}
-
-#[inline(always)]
-unsafe fn run_tile<B: Block, L: Lanes, const T: usize>(
-    job: &GroupJob<'_>,
-    group: *const u8,
-    tile: &[RowView<'_>; T],
-    out: *mut f32,
-    columns: usize,
-) {
-    // SAFETY: see `run_groups`; a group at the end of the matrix writes only its columns.
-    unsafe {
-        let mut sums = [L::splat(0.0); T];
-        for b in 0..job.n_blocks {
-            B::fold_group::<L, T>(group.add(b * B::GROUP_BYTES), b, tile, &mut sums);
-        }
-        for (t, sum) in sums.into_iter().enumerate() {
-            let out = out.add(t * job.stride);
-            if columns == LANES {
-                L::store(out, sum);
-            } else {
-                let mut lanes = [0f32; LANES];
-                L::store(lanes.as_mut_ptr(), sum);
-                std::ptr::copy_nonoverlapping(lanes.as_ptr(), out, columns);
-            }
-        }
-    }
-}
-
-/// Four quantised inputs as one number for the lanes' dot.
-///
-/// # Safety
-///
-/// The row has at least `4 * (index + 1)` quantised values.
-#[inline(always)]
-pub unsafe fn quad(x: &RowView<'_>, index: usize) -> i32 {
-    // SAFETY: the caller's promise.
-    unsafe { x.q.as_ptr().add(4 * index).cast::<i32>().read_unaligned() }
+/// How and where weights are loaded.
+#[derive(Debug)]
+pub struct WeightLoader<'a> {
+    /// The file.
+    pub gguf: &'a Gguf,
+    /// Instruction set.
+    pub level: Level,
+    /// Threads.
+    pub pool: &'a Pool,
+    /// Whether to repack.
+    pub repack: Repack,
+    /// Memory for repacked weights.
+    pub arena: &'a Mutex<Arena>,
 }
 
 enum Data {
-    /// Bytes of the file, read in place.
-    Raw { gguf: Gguf, start: usize, row_bytes: usize },
+    /// The file's rows: read by the scalar reference, or interleaved when used.
+    File { gguf: Gguf, start: usize, kernel: Option<GroupKernel> },
     /// Groups of 16 rows.
-    Interleaved { bytes: MmapMut, kernel: GroupKernel },
+    Interleaved { region: Region, kernel: GroupKernel },
 }
 
 /// A weight matrix ready to multiply.
@@ -155,27 +95,32 @@ pub struct Weight {
     format: &'static dyn Format,
     n: usize,
     k: usize,
+    row_bytes: usize,
     data: Data,
 }
 
 impl Weight {
-    /// Prepares the tensor for a level; afterwards the file's pages are not needed.
-    pub fn load(
-        gguf: &Gguf,
-        info: &TensorInfo,
-        level: Level,
-        pool: &Pool,
-    ) -> Result<Self, WeightError> {
+    /// Checks and prepares a tensor; once repacked, the file's pages are not needed.
+    pub fn load(loader: &WeightLoader<'_>, info: &TensorInfo) -> Result<Self, WeightError> {
         let format = quant::format(info.kind)?;
         let (n, k) = (info.n_rows() as usize, info.row_values() as usize);
         let row_bytes = info.n_bytes / n;
-        let Some(kernel) = format.kernel(level) else {
-            let data = Data::Raw { gguf: gguf.clone(), start: info.start, row_bytes };
-            return Ok(Self { format, n, k, data });
+        let raw = loader.gguf.tensor_bytes(info);
+        let kernel = format.kernel(loader.level);
+        let data = match kernel.filter(|_| loader.repack == Repack::Always) {
+            Some(kernel) => {
+                let region = interleave(format, raw, (n, k), loader)?;
+                loader.gguf.source().forget(info.start, info.n_bytes);
+                Data::Interleaved { region, kernel }
+            }
+            None => {
+                for (row, bytes) in raw.chunks_exact(row_bytes).enumerate() {
+                    format.check(bytes).map_err(|source| WeightError::Scale { row, source })?;
+                }
+                Data::File { gguf: loader.gguf.clone(), start: info.start, kernel }
+            }
         };
-        let bytes = interleave(format, gguf.tensor_bytes(info), (n, k), pool)?;
-        gguf.source().forget(info.start, info.n_bytes);
-        Ok(Self { format, n, k, data: Data::Interleaved { bytes, kernel } })
+        Ok(Self { format, n, k, row_bytes, data })
     }
 
     /// Number of outputs.
@@ -193,56 +138,64 @@ impl Weight {
         self.format.activation()
     }
 
-    /// Multiplies all rows of `x`; output row t goes to `out[t * stride + column ..][..n]`.
-    pub fn multiply(
+    /// Groups of 16 outputs, the last of which may have fewer.
+    pub fn n_groups(&self) -> usize {
+        self.n.div_ceil(LANES)
+    }
+
+    /// Multiplies some groups with all rows of `x`; output row t goes to `out[t * stride..]`.
+    ///
+    /// # Safety
+    ///
+    /// `out` must be writable (and for the adding stores readable) for the columns of these groups
+    /// in every row, and nobody else may use them meanwhile.
+    pub unsafe fn multiply_groups(
         &self,
+        range: Range<usize>,
         x: &Activations,
-        out: &mut [f32],
-        (stride, column): (usize, usize),
-        pool: &Pool,
+        (out, stride): (*mut f32, usize),
+        store: Store,
     ) {
-        let rows: Vec<RowView<'_>> = (0..x.n_rows()).map(|t| x.row(t)).collect();
-        assert!(column + self.n <= stride && rows.len() * stride <= out.len(), "output too small");
-        let n_groups = self.n.div_ceil(LANES);
-        let out = OutPointer(out.as_mut_ptr());
-        let run = |groups: std::ops::Range<usize>| {
-            // SAFETY: the ranges of different calls share no column, and all columns are inside.
-            let base = unsafe { out.get().add(column + groups.start * LANES) };
-            let columns = self.n.min(groups.end * LANES) - groups.start * LANES;
-            match &self.data {
-                Data::Raw { gguf, start, row_bytes } => {
-                    let first = start + groups.start * LANES * row_bytes;
-                    for i in 0..columns {
-                        let at = first + i * row_bytes;
-                        let row = &gguf.source().bytes()[at..at + row_bytes];
-                        for (t, x) in rows.iter().enumerate() {
-                            // SAFETY: column i of output row t, see above.
-                            unsafe { *base.add(t * stride + i) = self.format.dot(row, x) };
-                        }
-                    }
-                }
-                Data::Interleaved { bytes, kernel } => {
-                    let n_blocks = self.format.n_blocks(self.k);
-                    let group_bytes = n_blocks * self.format.group_bytes();
-                    let job = GroupJob {
-                        groups: bytes[groups.start * group_bytes..].as_ptr(),
-                        n_groups: groups.len(),
-                        n_blocks,
-                        rows: &rows,
-                        out: base,
-                        stride,
-                        columns,
-                    };
-                    // SAFETY: the kernel was chosen for a level that this processor has, and the
-                    // buffer holds all groups.
-                    unsafe { kernel(&job) };
-                }
+        assert!(range.end <= self.n_groups() && x.length() == self.k, "other sizes than planned");
+        let (groups, kernel) = match &self.data {
+            Data::Interleaved { region, kernel } => (Groups::Interleaved(region.bytes()), *kernel),
+            Data::File { gguf, start, kernel } => {
+                let bytes = &gguf.source().bytes()[*start..*start + self.n * self.row_bytes];
+                let Some(kernel) = kernel else {
+                    // SAFETY: the caller's promise.
+                    return unsafe { self.reference(bytes, range, x, (out, stride), store) };
+                };
+                (Groups::Rows { bytes, row_bytes: self.row_bytes }, *kernel)
             }
         };
-        if n_groups * LANES * self.k * rows.len() < SERIAL_WORK {
-            run(0..n_groups);
-        } else {
-            pool.split(n_groups, 4, &run);
+        let n_blocks = self.format.n_blocks(self.k);
+        let job = GroupJob { groups, range, n_blocks, n: self.n, x, out, stride, store };
+        // SAFETY: the kernel was chosen for a level that this processor has; the rest is the
+        // caller's promise.
+        unsafe { kernel(&job) };
+    }
+
+    /// As [`Weight::multiply_groups`], one value after the other.
+    unsafe fn reference(
+        &self,
+        bytes: &[u8],
+        range: Range<usize>,
+        x: &Activations,
+        (out, stride): (*mut f32, usize),
+        store: Store,
+    ) {
+        let rows = range.start * LANES..(range.end * LANES).min(self.n);
+        for (column, row) in rows.enumerate() {
+            let row = &bytes[row * self.row_bytes..(row + 1) * self.row_bytes];
+            for t in 0..x.n_rows() {
+                let product = self.format.dot(row, x, t);
+                // SAFETY: a column of the range, see `multiply_groups`.
+                let to = unsafe { &mut *out.add(t * stride + column) };
+                *to = if store == Store::Set { product } else { *to + product };
+                if store == Store::AddRounded {
+                    super::half_float::round(std::slice::from_mut(to));
+                }
+            }
         }
     }
 }
@@ -253,49 +206,81 @@ impl std::fmt::Debug for Weight {
     }
 }
 
-/// A pointer that tasks share to write different columns.
-struct OutPointer(*mut f32);
+/// Multiplies all rows of `x` with several weights, results side by side in rows of `stride`.
+pub fn multiply(
+    weights: &[Weight],
+    x: &Activations,
+    (out, stride): (&mut [f32], usize),
+    store: Store,
+    pool: &Pool,
+) {
+    let n: usize = weights.iter().map(Weight::n).sum();
+    assert!(n <= stride && x.n_rows() * stride <= out.len(), "output too small");
+    let out = SharedMut::new(out);
+    let n_groups = weights.iter().map(Weight::n_groups).sum();
+    split(n_groups, x, pool, &|range| {
+        let (mut first, mut column) = (0, 0);
+        for weight in weights {
+            let own = range.start.max(first)..range.end.min(first + weight.n_groups());
+            if own.start < own.end {
+                let groups = own.start - first..own.end - first;
+                let out = out.from(column + groups.start * LANES);
+                // SAFETY: different ranges write different columns, all of them inside.
+                unsafe { weight.multiply_groups(groups, x, (out, stride), store) };
+            }
+            first += weight.n_groups();
+            column += weight.n();
+        }
+    });
+}
 
-// SAFETY: every task writes its own columns only.
-unsafe impl Sync for OutPointer {}
-
-impl OutPointer {
-    fn get(&self) -> *mut f32 {
-        self.0
+/// Runs `task` on ranges of groups, on all threads when it is worth it.
+pub fn split(n_groups: usize, x: &Activations, pool: &Pool, task: &(dyn Fn(Range<usize>) + Sync)) {
+    if n_groups * LANES * x.length() * x.n_rows() < SERIAL_WORK {
+        task(0..n_groups);
+    } else {
+        pool.split(n_groups, PARTS, task);
     }
 }
 
-/// Lays `n` rows of `k` values out in groups of 16.
+/// Lays `n` rows of `k` values out in groups of 16, and checks them.
 fn interleave(
     format: &dyn Format,
     raw: &[u8],
     (n, k): (usize, usize),
-    pool: &Pool,
-) -> Result<MmapMut, WeightError> {
+    loader: &WeightLoader<'_>,
+) -> Result<Region, WeightError> {
     let n_blocks = format.n_blocks(k);
     let group_bytes = n_blocks * format.group_bytes();
     let bytes = group_bytes * n.div_ceil(LANES);
-    let memory = |source| WeightError::Memory { bytes, source };
-    let mut buffer = MmapMut::map_anon(bytes).map_err(memory)?;
-    #[cfg(target_os = "linux")]
-    if bytes >= HUGE_PAGE_BYTES {
-        // Only speed is at stake: without huge pages the buffer works as well.
-        drop(buffer.advise(memmap2::Advice::HugePage));
-    }
+    let mut arena = loader.arena.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut region = arena.take(bytes).map_err(|source| WeightError::Memory { bytes, source })?;
+    drop(arena);
     let row_bytes = raw.len() / n;
-    let groups: Vec<_> = buffer.chunks_exact_mut(group_bytes).map(Mutex::new).collect();
-    pool.split(groups.len(), 4, &|range| {
+    let bad = Mutex::new(None);
+    let out = SharedMut::new(region.bytes_mut());
+    loader.pool.split(n.div_ceil(LANES), PARTS, &|range| {
         for g in range {
+            let first = g * LANES;
             let rows: [&[u8]; LANES] = std::array::from_fn(|lane| {
-                let row = g * LANES + lane;
+                let row = first + lane;
                 if row < n { &raw[row * row_bytes..(row + 1) * row_bytes] } else { &[] }
             });
-            let mut group = groups[g].lock().unwrap_or_else(PoisonError::into_inner);
+            for (lane, row) in rows.iter().enumerate() {
+                if let Err(source) = format.check(row) {
+                    let mut bad = bad.lock().unwrap_or_else(PoisonError::into_inner);
+                    *bad = Some(WeightError::Scale { row: first + lane, source });
+                }
+            }
+            // SAFETY: every group is written by one task.
+            let group = unsafe { out.part(g * group_bytes..(g + 1) * group_bytes) };
             for (b, block) in group.chunks_exact_mut(format.group_bytes()).enumerate() {
                 format.interleave(&rows, b, block);
             }
         }
     });
-    drop(groups);
-    Ok(buffer)
+    match bad.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(error) => Err(error),
+        None => Ok(region),
+    }
 }

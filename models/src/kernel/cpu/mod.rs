@@ -10,15 +10,20 @@
 
 pub mod activation;
 pub mod attention;
+pub mod attention_tile;
 pub mod elementwise;
 pub mod half_float;
 pub mod lanes;
 pub mod level;
 pub mod linear;
+pub mod memory;
+pub mod network;
 pub mod norm;
 pub mod numeric;
 pub mod pool;
 pub mod rope;
+pub mod schedule;
+pub mod shared;
 
 pub use level::Level;
 pub use pool::Pool;

@@ -1,22 +1,25 @@
 //! A small pool of threads that share the tasks of one operation.
 //!
-//! Called by the Flex operations of `backend`. The calling thread works too; a worker that wakes
-//! too late for a job is not waited for. Workers spin for some microseconds, then park.
-//! Threads split output rows and nothing else, so their number never changes a result.
+//! Called by the kernels. The calling thread works too; a worker that wakes too late for a job is
+//! not waited for. Whoever waits looks for at most [`SPIN`], then sleeps, so that other programs
+//! get the processor when it is theirs. Threads split output rows and nothing else, so their
+//! number never changes a result.
 //! Errors: a panic in a task is passed on to the caller of [`Pool::run`].
 
 use std::{
     any::Any,
+    cell::UnsafeCell,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
-/// Spins before parking; about 20 microseconds.
-const SPINS: u32 = 1000;
+/// How long a thread looks for the next job, or for the end of one, before it sleeps.
+const SPIN: Duration = Duration::from_micros(50);
 
 type Task<'a> = dyn Fn(usize) + Sync + 'a;
 
@@ -26,36 +29,42 @@ struct Job {
     n_tasks: usize,
 }
 
-// SAFETY: the pointer is only followed between `run` publishing the job and `run` seeing that no
-// worker is active any more; the task behind it is `Sync`.
-unsafe impl Send for Job {}
-
-#[derive(Default)]
-struct State {
-    job: Option<Job>,
-    generation: u64,
-    active: usize,
-    stop: bool,
-    panic: Option<Box<dyn Any + Send>>,
+/// The pool's word: the number of workers in the job (16 bits), whether it may still be entered
+/// (one bit), and the number of the job.
+mod word {
+    pub(super) const WORKERS: u64 = 0xffff;
+    pub(super) const OPEN: u64 = 0x1_0000;
+    pub(super) const JOB: u32 = 17;
 }
 
 #[derive(Default)]
 struct Shared {
-    state: Mutex<State>,
-    generation: AtomicU64,
+    word: AtomicU64,
+    /// Written while the word says closed and empty, read by workers that entered.
+    job: UnsafeCell<Option<Job>>,
     next: AtomicUsize,
+    stop: AtomicBool,
+    /// Threads that sleep, or are about to.
+    sleepers: AtomicUsize,
+    lock: Mutex<()>,
     wake: Condvar,
-    idle: Condvar,
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+// SAFETY: the job's pointer is only followed by workers that entered, and `run` does not return
+// before they have left; the task behind it is `Sync`.
+unsafe impl Send for Shared {}
+// SAFETY: as above; the cell is written only when no worker can read it.
+unsafe impl Sync for Shared {}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn work(&self, job: Job) -> Option<Box<dyn Any + Send>> {
-        catch_unwind(AssertUnwindSafe(|| {
-            // SAFETY: see `Job`.
+    fn work(&self, job: Job) {
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: see `Shared`.
             let task = unsafe { &*job.task };
             loop {
                 let i = self.next.fetch_add(1, Ordering::Relaxed);
@@ -64,36 +73,73 @@ impl Shared {
                 }
                 task(i);
             }
-        }))
-        .err()
+        }));
+        if let Err(panic) = result {
+            lock(&self.panic).get_or_insert(panic);
+        }
+    }
+
+    /// Waits until `ready`: looks for a while, then sleeps.
+    fn wait(&self, ready: impl Fn() -> bool) {
+        let began = Instant::now();
+        loop {
+            for _ in 0..16 {
+                if ready() {
+                    return;
+                }
+                std::hint::spin_loop();
+            }
+            if began.elapsed() > SPIN {
+                break;
+            }
+        }
+        let mut guard = lock(&self.lock);
+        // Whoever changes the word looks at the sleepers afterwards, so either it is seen here
+        // that the word has changed, or there that someone sleeps.
+        self.sleepers.fetch_add(1, Ordering::SeqCst);
+        while !ready() {
+            guard = self.wake.wait(guard).unwrap_or_else(PoisonError::into_inner);
+        }
+        self.sleepers.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn wake(&self) {
+        if self.sleepers.load(Ordering::SeqCst) > 0 {
+            drop(lock(&self.lock));
+            self.wake.notify_all();
+        }
     }
 
     fn worker(&self) {
         let mut seen = 0;
         loop {
-            for _ in 0..SPINS {
-                if self.generation.load(Ordering::Acquire) != seen {
-                    break;
-                }
-                std::hint::spin_loop();
-            }
-            let mut state = self.lock();
-            while state.generation == seen && !state.stop {
-                state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
-            }
-            if state.stop {
+            let number = || self.word.load(Ordering::SeqCst) >> word::JOB;
+            self.wait(|| number() != seen || self.stop.load(Ordering::SeqCst));
+            if self.stop.load(Ordering::SeqCst) {
                 return;
             }
-            seen = state.generation;
-            let Some(job) = state.job else { continue };
-            state.active += 1;
-            drop(state);
-            let panic = self.work(job);
-            let mut state = self.lock();
-            state.active -= 1;
-            state.panic = state.panic.take().or(panic);
-            if state.active == 0 {
-                self.idle.notify_all();
+            let current = self.word.load(Ordering::SeqCst);
+            if current & word::OPEN == 0 {
+                seen = current >> word::JOB;
+                continue;
+            }
+            let entered = self.word.compare_exchange(
+                current,
+                current + 1,
+                Ordering::SeqCst,
+                Ordering::SeqCst,
+            );
+            if entered.is_err() {
+                continue;
+            }
+            seen = current >> word::JOB;
+            // SAFETY: entered, so the job stays until this worker leaves.
+            if let Some(job) = unsafe { *self.job.get() } {
+                self.work(job);
+            }
+            let before = self.word.fetch_sub(1, Ordering::SeqCst);
+            if before & word::WORKERS == 1 {
+                self.wake();
             }
         }
     }
@@ -110,7 +156,7 @@ impl Pool {
     /// A pool in which `threads` threads work, the caller of [`Pool::run`] being one of them.
     pub fn new(threads: usize) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
-        let workers = (1..threads.max(1))
+        let workers = (1..threads.clamp(1, word::WORKERS as usize))
             .map(|i| {
                 let shared = shared.clone();
                 std::thread::Builder::new()
@@ -132,28 +178,24 @@ impl Pool {
             (0..n_tasks).for_each(task);
             return;
         }
-        let _one_job = self.one_job.lock().unwrap_or_else(PoisonError::into_inner);
+        let one_job = lock(&self.one_job);
         // SAFETY: only the lifetime changes; this function does not return before every worker
         // that saw the job has left it.
         let task: *const Task<'static> = unsafe {
             std::mem::transmute::<*const Task<'_>, *const Task<'static>>(std::ptr::from_ref(task))
         };
-        let job = Job { task, n_tasks };
-        let mut state = self.shared.lock();
-        self.shared.next.store(0, Ordering::Relaxed);
-        state.job = Some(job);
-        state.generation += 1;
-        self.shared.generation.store(state.generation, Ordering::Release);
-        drop(state);
-        self.shared.wake.notify_all();
-        let own_panic = self.shared.work(job);
-        let mut state = self.shared.lock();
-        state.job = None;
-        while state.active > 0 {
-            state = self.shared.idle.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        let panic = state.panic.take().or(own_panic);
-        drop(state);
+        let (shared, job) = (&*self.shared, Job { task, n_tasks });
+        shared.next.store(0, Ordering::Relaxed);
+        // SAFETY: the word says closed and empty, so nobody reads the cell.
+        unsafe { *shared.job.get() = Some(job) };
+        let number = (shared.word.load(Ordering::SeqCst) >> word::JOB) + 1;
+        shared.word.store(number << word::JOB | word::OPEN, Ordering::SeqCst);
+        shared.wake();
+        shared.work(job);
+        shared.word.fetch_and(!word::OPEN, Ordering::SeqCst);
+        shared.wait(|| shared.word.load(Ordering::SeqCst) & word::WORKERS == 0);
+        let panic = lock(&shared.panic).take();
+        drop(one_job);
         if let Some(panic) = panic {
             resume_unwind(panic);
         }
@@ -171,12 +213,8 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        state.stop = true;
-        state.generation += 1;
-        self.shared.generation.store(state.generation, Ordering::Release);
-        drop(state);
-        self.shared.wake.notify_all();
+        self.shared.stop.store(true, Ordering::SeqCst);
+        self.shared.wake();
         for worker in self.workers.drain(..) {
             // A worker never ends by a panic (tasks are caught), so there is nothing to report.
             drop(worker.join());

@@ -7,7 +7,10 @@
 //! Source: RoPE (arXiv 2104.09864); factors as llama.cpp's `rope_freqs.weight`.
 //! Absent on purpose: the order of halves ("NeoX"), which no architecture here uses yet.
 
-use super::numeric::{exp_f64, ln, sin_cos};
+use super::{
+    level::schedules,
+    numeric::{exp_f64, ln, sin_cos},
+};
 
 /// The angle per position of each pair.
 pub fn frequencies(base: f64, n_rotated: usize, factors: Option<&[f32]>, scale: f64) -> Vec<f64> {
@@ -35,19 +38,24 @@ pub fn table(positions: impl ExactSizeIterator<Item = u32>, frequencies: &[f64])
     table
 }
 
-/// Turns the leading pairs of one head by a row of the table.
-#[inline(always)]
-pub fn rotate(head: &mut [f32], table: &[f32]) {
-    let (cosines, sines) = table.split_at(table.len() / 2);
-    for ((pair, c), s) in head.as_chunks_mut::<2>().0.iter_mut().zip(cosines).zip(sines) {
-        let [x, y] = *pair;
-        *pair = [x.mul_add(*c, -(y * s)), x.mul_add(*s, y * c)];
+schedules! {
+    /// Turns the leading pairs of every head by a row of the table.
+    pub fn rotate_heads(heads: &mut [f32], head_dim: usize, table: &[f32]) {
+        let (cosines, sines) = table.split_at(table.len() / 2);
+        for head in heads.chunks_exact_mut(head_dim) {
+            let pairs = head.as_chunks_mut::<2>().0;
+            for ((pair, c), s) in pairs.iter_mut().zip(cosines).zip(sines) {
+                let [x, y] = *pair;
+                *pair = [x.mul_add(*c, -(y * s)), x.mul_add(*s, y * c)];
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::cpu::Level;
 
     #[test]
     fn angles_follow_the_definition() {
@@ -60,7 +68,7 @@ mod tests {
         assert_eq!(t[..8], [1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
         assert_eq!(t[8], 1.5f64.cos() as f32);
         let mut head = [1.0, 0.0, 5.0, 7.0];
-        rotate(&mut head, &[0.0, 1.0]);
+        rotate_heads(Level::Scalar, &mut head, 4, &[0.0, 1.0]);
         assert_eq!(head, [0.0, 1.0, 5.0, 7.0]);
     }
 }

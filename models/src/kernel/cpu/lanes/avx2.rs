@@ -55,6 +55,18 @@ unsafe impl Lanes for Avx2 {
         unsafe { [_mm256_mullo_epi32(a[0], b[0]), _mm256_mullo_epi32(a[1], b[1])] }
     }
     #[inline(always)]
+    unsafe fn shift_int(a: Pair, count: u32) -> Pair {
+        unsafe { a.map(|half| _mm256_sll_epi32(half, _mm_cvtsi32_si128(count as i32))) }
+    }
+    #[inline(always)]
+    unsafe fn load_int(from: *const u8) -> Pair {
+        unsafe { Self::load_bytes(from) }
+    }
+    #[inline(always)]
+    unsafe fn store_int(to: *mut u8, a: Pair) {
+        unsafe { Self::store_bytes(to, a) }
+    }
+    #[inline(always)]
     unsafe fn to_float(a: Pair) -> [__m256; 2] {
         unsafe { [_mm256_cvtepi32_ps(a[0]), _mm256_cvtepi32_ps(a[1])] }
     }
@@ -63,19 +75,33 @@ unsafe impl Lanes for Avx2 {
         unsafe { [_mm256_loadu_si256(from.cast()), _mm256_loadu_si256(from.add(32).cast())] }
     }
     #[inline(always)]
-    unsafe fn shift_right<const SHIFT: u32>(a: Pair, mask: u8) -> Pair {
+    unsafe fn shift_right(a: Pair, count: u32, mask: u8) -> Pair {
         unsafe {
             let mask = _mm256_set1_epi8(mask.cast_signed());
-            let count = _mm_cvtsi32_si128(SHIFT as i32);
+            let count = _mm_cvtsi32_si128(count as i32);
             a.map(|half| _mm256_and_si256(_mm256_srl_epi16(half, count), mask))
         }
     }
     #[inline(always)]
-    unsafe fn shift_left<const SHIFT: u32>(a: Pair, mask: u8) -> Pair {
+    unsafe fn shift_left(a: Pair, count: u32, mask: u8) -> Pair {
         unsafe {
             let mask = _mm256_set1_epi8(mask.cast_signed());
-            let count = _mm_cvtsi32_si128(SHIFT as i32);
+            let count = _mm_cvtsi32_si128(count as i32);
             a.map(|half| _mm256_and_si256(_mm256_sll_epi16(half, count), mask))
+        }
+    }
+    #[inline(always)]
+    unsafe fn look_up(a: Pair, table: &[u8; 16]) -> Pair {
+        unsafe {
+            let table = _mm256_broadcastsi128_si256(_mm_loadu_si128(table.as_ptr().cast()));
+            a.map(|half| _mm256_shuffle_epi8(table, half))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(to: *mut u8, a: Pair) {
+        unsafe {
+            _mm256_storeu_si256(to.cast(), a[0]);
+            _mm256_storeu_si256(to.add(32).cast(), a[1]);
         }
     }
     #[inline(always)]
@@ -90,7 +116,7 @@ unsafe impl Lanes for Avx2 {
         }
     }
     #[inline(always)]
-    unsafe fn biased_start(_x_sum: i32) -> Pair {
+    unsafe fn biased_start(_negative_sum: i32) -> Pair {
         unsafe { Self::splat_int(0) }
     }
     #[inline(always)]
@@ -144,6 +170,10 @@ unsafe impl Lanes for Avx2 {
     #[inline(always)]
     unsafe fn mul(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
         unsafe { [_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])] }
+    }
+    #[inline(always)]
+    unsafe fn round_f16(a: [__m256; 2]) -> [__m256; 2] {
+        unsafe { a.map(|half| _mm256_cvtph_ps(_mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(half))) }
     }
     #[inline(always)]
     unsafe fn mul_add(a: [__m256; 2], b: [__m256; 2], c: [__m256; 2]) -> [__m256; 2] {

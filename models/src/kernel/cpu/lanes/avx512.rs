@@ -39,6 +39,18 @@ unsafe impl Lanes for Avx512 {
         unsafe { _mm512_mullo_epi32(a, b) }
     }
     #[inline(always)]
+    unsafe fn shift_int(a: __m512i, count: u32) -> __m512i {
+        unsafe { _mm512_sll_epi32(a, _mm_cvtsi32_si128(count as i32)) }
+    }
+    #[inline(always)]
+    unsafe fn load_int(from: *const u8) -> __m512i {
+        unsafe { _mm512_loadu_si512(from.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn store_int(to: *mut u8, a: __m512i) {
+        unsafe { _mm512_storeu_si512(to.cast(), a) }
+    }
+    #[inline(always)]
     unsafe fn to_float(a: __m512i) -> __m512 {
         unsafe { _mm512_cvtepi32_ps(a) }
     }
@@ -47,16 +59,29 @@ unsafe impl Lanes for Avx512 {
         unsafe { _mm512_loadu_si512(from.cast()) }
     }
     #[inline(always)]
-    unsafe fn shift_right<const SHIFT: u32>(a: __m512i, mask: u8) -> __m512i {
+    unsafe fn shift_right(a: __m512i, count: u32, mask: u8) -> __m512i {
         unsafe {
-            _mm512_and_si512(_mm512_srli_epi16::<SHIFT>(a), _mm512_set1_epi8(mask.cast_signed()))
+            let shifted = _mm512_srl_epi16(a, _mm_cvtsi32_si128(count as i32));
+            _mm512_and_si512(shifted, _mm512_set1_epi8(mask.cast_signed()))
         }
     }
     #[inline(always)]
-    unsafe fn shift_left<const SHIFT: u32>(a: __m512i, mask: u8) -> __m512i {
+    unsafe fn shift_left(a: __m512i, count: u32, mask: u8) -> __m512i {
         unsafe {
-            _mm512_and_si512(_mm512_slli_epi16::<SHIFT>(a), _mm512_set1_epi8(mask.cast_signed()))
+            let shifted = _mm512_sll_epi16(a, _mm_cvtsi32_si128(count as i32));
+            _mm512_and_si512(shifted, _mm512_set1_epi8(mask.cast_signed()))
         }
+    }
+    #[inline(always)]
+    unsafe fn look_up(a: __m512i, table: &[u8; 16]) -> __m512i {
+        unsafe {
+            let table = _mm512_broadcast_i32x4(_mm_loadu_si128(table.as_ptr().cast()));
+            _mm512_shuffle_epi8(table, a)
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(to: *mut u8, a: __m512i) {
+        unsafe { _mm512_storeu_si512(to.cast(), a) }
     }
     #[inline(always)]
     unsafe fn or(a: __m512i, b: __m512i) -> __m512i {
@@ -67,8 +92,8 @@ unsafe impl Lanes for Avx512 {
         unsafe { _mm512_dpbusd_epi32(sum, w, _mm512_set1_epi32(x)) }
     }
     #[inline(always)]
-    unsafe fn biased_start(x_sum: i32) -> __m512i {
-        unsafe { _mm512_set1_epi32(-128 * x_sum) }
+    unsafe fn biased_start(negative_sum: i32) -> __m512i {
+        unsafe { _mm512_slli_epi32::<7>(_mm512_set1_epi32(negative_sum)) }
     }
     #[inline(always)]
     unsafe fn dot_biased(sum: __m512i, w: __m512i, x: i32) -> __m512i {
@@ -104,6 +129,10 @@ unsafe impl Lanes for Avx512 {
     #[inline(always)]
     unsafe fn mul(a: __m512, b: __m512) -> __m512 {
         unsafe { _mm512_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn round_f16(a: __m512) -> __m512 {
+        unsafe { _mm512_cvtph_ps(_mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(a)) }
     }
     #[inline(always)]
     unsafe fn mul_add(a: __m512, b: __m512, c: __m512) -> __m512 {

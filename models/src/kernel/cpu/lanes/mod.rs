@@ -11,6 +11,20 @@
 pub mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub mod avx512;
+pub mod portable;
+
+/// Asks for the cache line at `from`; any address is allowed.
+#[inline(always)]
+pub fn prefetch(from: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch of an address that is not mapped does nothing; SSE is always there.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(from.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = from;
+}
 
 /// Number of output rows in one interleaved group.
 pub const LANES: usize = 16;
@@ -40,22 +54,32 @@ pub unsafe trait Lanes {
     unsafe fn add_int(a: Self::Int, b: Self::Int) -> Self::Int;
     /// Product of lanes, low 32 bits.
     unsafe fn mul_int(a: Self::Int, b: Self::Int) -> Self::Int;
+    /// `a << count`.
+    unsafe fn shift_int(a: Self::Int, count: u32) -> Self::Int;
+    /// 16 x i32.
+    unsafe fn load_int(from: *const u8) -> Self::Int;
+    /// Writes 16 x i32.
+    unsafe fn store_int(to: *mut u8, a: Self::Int);
     /// The nearest floats, ties to even.
     unsafe fn to_float(a: Self::Int) -> Self::Float;
 
     /// 64 bytes.
     unsafe fn load_bytes(from: *const u8) -> Self::Bytes;
-    /// `(byte >> SHIFT) & mask`.
-    unsafe fn shift_right<const SHIFT: u32>(a: Self::Bytes, mask: u8) -> Self::Bytes;
-    /// `(byte << SHIFT) & mask`.
-    unsafe fn shift_left<const SHIFT: u32>(a: Self::Bytes, mask: u8) -> Self::Bytes;
+    /// `(byte >> count) & mask`, `mask` without the bits that come from the neighbouring byte.
+    unsafe fn shift_right(a: Self::Bytes, count: u32, mask: u8) -> Self::Bytes;
+    /// `(byte << count) & mask`, `mask` without the bits that come from the neighbouring byte.
+    unsafe fn shift_left(a: Self::Bytes, count: u32, mask: u8) -> Self::Bytes;
+    /// For every byte, which must be below 16, the entry of the table.
+    unsafe fn look_up(a: Self::Bytes, table: &[u8; 16]) -> Self::Bytes;
+    /// Writes 64 bytes.
+    unsafe fn store_bytes(to: *mut u8, a: Self::Bytes);
     /// Bitwise or.
     unsafe fn or(a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
 
     /// `sum + w . x` per lane; `w` are bytes 0..=127, `x` four i8, the same for every lane.
     unsafe fn dot(sum: Self::Int, w: Self::Bytes, x: i32) -> Self::Int;
-    /// Where a chain of [`Lanes::dot_biased`] starts; `x_sum` is the sum of all its `x`.
-    unsafe fn biased_start(x_sum: i32) -> Self::Int;
+    /// Where a chain of [`Lanes::dot_biased`] starts; `negative_sum` is minus the sum of all its `x`.
+    unsafe fn biased_start(negative_sum: i32) -> Self::Int;
     /// As [`Lanes::dot`] for bytes that stand for `byte - 128`.
     unsafe fn dot_biased(sum: Self::Int, w: Self::Bytes, x: i32) -> Self::Int;
 
@@ -73,6 +97,8 @@ pub unsafe trait Lanes {
     unsafe fn add(a: Self::Float, b: Self::Float) -> Self::Float;
     /// `a * b`.
     unsafe fn mul(a: Self::Float, b: Self::Float) -> Self::Float;
+    /// The nearest f16 values, ties to even.
+    unsafe fn round_f16(a: Self::Float) -> Self::Float;
     /// `a * b + c`, rounded once.
     unsafe fn mul_add(a: Self::Float, b: Self::Float, c: Self::Float) -> Self::Float;
 }
