@@ -14,7 +14,7 @@ use crate::{
     gguf::TensorType,
     kernel::cpu::{
         activation::Block32,
-        lanes::{LANES, Lanes},
+        lanes::{LANES, Lanes, stream},
     },
 };
 
@@ -31,7 +31,7 @@ fn unpack(block: &[u8]) -> [u8; 32] {
 #[inline(always)]
 pub(super) unsafe fn nibble_quad<L: Lanes>(nibbles: *const u8, i: usize) -> L::Bytes {
     // SAFETY: 256 bytes are readable there.
-    unsafe { L::shift_right(L::load_bytes(nibbles.add(i % 4 * 64)), 4 * (i as u32 / 4), 15) }
+    unsafe { L::shift_right(stream::<L>(nibbles.add(i % 4 * 64)), 4 * (i as u32 / 4), 15) }
 }
 
 impl Block for Q4_0 {

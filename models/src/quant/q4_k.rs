@@ -16,7 +16,7 @@ use crate::{
     gguf::TensorType,
     kernel::cpu::{
         activation::Block256,
-        lanes::{LANES, Lanes},
+        lanes::{LANES, Lanes, stream},
     },
 };
 
@@ -38,7 +38,7 @@ fn unpack(block: &[u8]) -> Unpacked {
 unsafe fn quads<L: Lanes>(group: *const u8, i: usize, q: usize) -> [L::Bytes; 2] {
     // SAFETY: the offsets follow the byte diagram.
     unsafe {
-        let packed = L::load_bytes(group.add(GROUP_HEAD_BYTES + (8 * i + q) * 64));
+        let packed = stream::<L>(group.add(GROUP_HEAD_BYTES + (8 * i + q) * 64));
         [L::shift_right(packed, 0, 15), L::shift_right(packed, 4, 15)]
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     gguf::TensorType,
     kernel::cpu::{
         activation::Block256,
-        lanes::{LANES, Lanes},
+        lanes::{LANES, Lanes, stream},
     },
 };
 
@@ -40,7 +40,7 @@ unsafe fn quads<L: Lanes>(group: *const u8, i: usize, q: usize) -> [L::Bytes; 2]
     // SAFETY: the offsets follow the byte diagram.
     unsafe {
         let fifth = L::load_bytes(group.add(GROUP_HEAD_BYTES + q * 64));
-        let packed = L::load_bytes(group.add(GROUP_HEAD_BYTES + (8 + 8 * i + q) * 64));
+        let packed = stream::<L>(group.add(GROUP_HEAD_BYTES + (8 + 8 * i + q) * 64));
         let j = 2 * i as u32;
         [
             L::or(L::shift_right(packed, 0, 15), fifth_bit::<L>(fifth, j)),

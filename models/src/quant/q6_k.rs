@@ -20,7 +20,7 @@ use crate::{
     gguf::TensorType,
     kernel::cpu::{
         activation::Block256,
-        lanes::{LANES, Lanes},
+        lanes::{LANES, Lanes, stream},
     },
 };
 
@@ -47,7 +47,7 @@ fn unpack(block: &[u8]) -> [u8; 256] {
 unsafe fn quads<L: Lanes>(group: *const u8, half: usize, q: usize) -> [L::Bytes; 4] {
     // SAFETY: the offsets follow the byte diagram.
     unsafe {
-        let vector = |i: usize| L::load_bytes(group.add(GROUP_HEAD_BYTES + i * 64));
+        let vector = |i: usize| stream::<L>(group.add(GROUP_HEAD_BYTES + i * 64));
         let (first, second) = (vector(16 * half + q), vector(16 * half + 8 + q));
         let high = vector(32 + 8 * half + q);
         [

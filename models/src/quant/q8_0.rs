@@ -16,7 +16,7 @@ use crate::{
     gguf::TensorType,
     kernel::cpu::{
         activation::Block32,
-        lanes::{LANES, Lanes},
+        lanes::{LANES, Lanes, stream},
     },
 };
 
@@ -62,7 +62,7 @@ impl Block for Q8_0 {
             let mut dots: [L::Int; T] =
                 std::array::from_fn(|t| L::biased_start((*x.add(t)).negative_sum));
             for i in 0..8 {
-                let w = L::load_bytes(group.add(32 + i * 64));
+                let w = stream::<L>(group.add(32 + i * 64));
                 for t in 0..T {
                     dots[t] = L::dot_biased(dots[t], w, quad(&(*x.add(t)).q, i));
                 }

@@ -8,7 +8,7 @@
 use super::{
     Level,
     activation::{Activations, InputBlock},
-    lanes::{LANES, Lanes, prefetch},
+    lanes::{LANES, Lanes},
 };
 use crate::quant::Block;
 
@@ -18,8 +18,6 @@ const ROWS: usize = 128;
 const STEP_VALUES: usize = 256;
 /// Room for one step, interleaved or as panels.
 const STEP_BYTES: usize = 16 << 10;
-/// How far ahead of the fold weights are asked for.
-const PREFETCH_BYTES: usize = 2048;
 
 /// Where a group's weights come from.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +75,8 @@ pub fn kernel<B: Block>(level: Level) -> Option<GroupKernel> {
         #[cfg(target_arch = "x86_64")]
         Level::Avx2(_) => Some(avx2::<B>),
         #[cfg(target_arch = "x86_64")]
+        Level::Avx512(proof) if proof.wants_prefetch() => Some(avx512_ahead::<B>),
+        #[cfg(target_arch = "x86_64")]
         Level::Avx512(_) => Some(avx512::<B>),
         Level::Portable => Some(run::<B, super::lanes::portable::Portable>),
         Level::Scalar => None,
@@ -95,6 +95,21 @@ unsafe fn avx2<B: Block>(job: &GroupJob<'_>) {
 unsafe fn avx512<B: Block>(job: &GroupJob<'_>) {
     // SAFETY: the instruction set is there, the rest is the caller's promise.
     unsafe { run::<B, super::lanes::avx512::Avx512>(job) }
+}
+
+/// As [`avx512`], asking for the weights of a single row ahead of their use.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn avx512_ahead<B: Block>(job: &GroupJob<'_>) {
+    const AHEAD: usize = 1024;
+    // SAFETY: as above.
+    unsafe {
+        if job.x.n_rows() == 1 {
+            Run::<B>::new(job).single::<super::lanes::avx512::Avx512<AHEAD>>();
+        } else {
+            avx512::<B>(job);
+        }
+    }
 }
 
 /// Memory for one step of a group, aligned for the widest registers.
@@ -117,11 +132,18 @@ struct Run<'a, B: Block> {
 
 #[inline(always)]
 unsafe fn run<B: Block, L: Lanes>(job: &GroupJob<'_>) {
-    let x = B::Input::of(job.x);
-    assert!(x.len() >= job.n_blocks * job.x.n_rows(), "inputs of another length");
-    let mut run = Run::<B> { job, x, scratch: Step::new(), panel: Step::new() };
+    let mut run = Run::<B>::new(job);
     // SAFETY: the caller's promise.
     unsafe { if job.x.n_rows() == 1 { run.single::<L>() } else { run.many::<L>() } }
+}
+
+impl<'a, B: Block> Run<'a, B> {
+    #[inline(always)]
+    fn new(job: &'a GroupJob<'a>) -> Self {
+        let x = B::Input::of(job.x);
+        assert!(x.len() >= job.n_blocks * job.x.n_rows(), "inputs of another length");
+        Self { job, x, scratch: Step::new(), panel: Step::new() }
+    }
 }
 
 impl<B: Block> Run<'_, B> {
@@ -174,9 +196,6 @@ impl<B: Block> Run<'_, B> {
                     let weights = self.blocks(group, b, n);
                     for i in 0..n {
                         let block = weights.add(i * B::GROUP_BYTES);
-                        for line in 0..B::GROUP_BYTES.div_ceil(64) {
-                            prefetch(block.wrapping_add(PREFETCH_BYTES + 64 * line));
-                        }
                         B::fold_group::<L, 1>(block, self.x.as_ptr().add(b + i), &mut sum);
                     }
                     b += n;
@@ -241,9 +260,6 @@ impl<B: Block> Run<'_, B> {
             // SAFETY: `FITS` says that n panels fit.
             unsafe {
                 let block = weights.add(i * B::GROUP_BYTES);
-                for line in 0..B::GROUP_BYTES.div_ceil(64) {
-                    prefetch(block.wrapping_add(PREFETCH_BYTES + 64 * line));
-                }
                 B::unpack::<L>(block, panel.add(i * B::PANEL_BYTES));
             }
         }

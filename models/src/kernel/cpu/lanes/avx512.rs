@@ -8,15 +8,17 @@ use std::arch::x86_64::*;
 
 use super::Lanes;
 
-/// The implementation; it has no values.
-pub struct Avx512;
+/// The implementation, which asks for weights `AHEAD` bytes ahead; it has no values.
+pub struct Avx512<const AHEAD: usize = 0>;
 
 // SAFETY: the functions follow the trait's contract; each is one or two instructions of AVX-512
 // F, BW or VNNI.
-unsafe impl Lanes for Avx512 {
+unsafe impl<const AHEAD: usize> Lanes for Avx512<AHEAD> {
     type Int = __m512i;
     type Float = __m512;
     type Bytes = __m512i;
+
+    const AHEAD: usize = AHEAD;
 
     #[inline(always)]
     unsafe fn splat_int(value: i32) -> __m512i {

@@ -26,6 +26,20 @@ pub fn prefetch(from: *const u8) {
     let _ = from;
 }
 
+/// Loads 64 bytes of weights that are read once, in ascending order, and asks for later ones.
+///
+/// # Safety
+///
+/// As [`Lanes::load_bytes`].
+#[inline(always)]
+pub unsafe fn stream<L: Lanes>(from: *const u8) -> L::Bytes {
+    if L::AHEAD > 0 {
+        prefetch(from.wrapping_add(L::AHEAD));
+    }
+    // SAFETY: the caller's promise.
+    unsafe { L::load_bytes(from) }
+}
+
 /// Number of output rows in one interleaved group.
 pub const LANES: usize = 16;
 
@@ -43,6 +57,10 @@ pub unsafe trait Lanes {
     type Float: Copy;
     /// 16 x 4 bytes.
     type Bytes: Copy;
+
+    /// How many bytes ahead of their use [`stream`] asks for weights; 0 where the processor's own
+    /// guess is better.
+    const AHEAD: usize = 0;
 
     /// The same number in every lane.
     unsafe fn splat_int(value: i32) -> Self::Int;
