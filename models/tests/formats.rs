@@ -1,18 +1,17 @@
-//! Every weight format: values by hand, dot against f64, and every SIMD level against the scalar
-//! reference, bit by bit.
+//! Every weight format: the dot against f64, every SIMD level against the scalar reference, bit by
+//! bit and with the largest and smallest weights, and the refusal of scales that are not numbers.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails here says where")]
 
 mod common;
 
-use common::{Random, weights};
-use half::f16;
+use common::{Random, float_places, set_float, weights};
 use swarmllm_models::{
     gguf::{Gguf, GgufWriter, Source, TensorType},
     kernel::cpu::{
         Level, Pool,
         activation::Activations,
-        linear::{self, Repack},
+        linear::{self, Repack, WeightError},
         network::CpuContext,
         schedule::Store,
     },
@@ -25,106 +24,19 @@ fn dequantise(kind: TensorType, bytes: &[u8], n: usize) -> Vec<f32> {
     values
 }
 
-fn half(value: f32) -> [u8; 2] {
-    f16::from_f32(value).to_le_bytes()
-}
-
-#[test]
-fn floats_by_hand() {
-    let values = [0.0, -1.5, 65504.0, 6.0e-8];
-    let f32s: Vec<u8> = values.iter().flat_map(|v: &f32| v.to_le_bytes()).collect();
-    assert_eq!(dequantise(TensorType::F32, &f32s, 4), values);
-    let f16s: Vec<u8> = values.iter().flat_map(|v| half(*v)).collect();
-    // 6e-8 is the smallest subnormal of f16: it must not be flushed to zero.
-    assert_eq!(dequantise(TensorType::F16, &f16s, 4), [0.0, -1.5, 65504.0, 5.960_464_5e-8]);
-    assert_eq!(dequantise(TensorType::BF16, &[0x80, 0x3f, 0x00, 0xc0], 2), [1.0, -2.0]);
-}
-
-#[test]
-fn q8_0_by_hand() {
-    let mut block = half(0.25).to_vec();
-    block.extend((0..32).map(|i| (i * 8 - 128) as i8 as u8));
-    let expected: Vec<f32> = (0..32).map(|i| 0.25 * (i * 8 - 128) as f32).collect();
-    assert_eq!(dequantise(TensorType::Q8_0, &block, 32), expected);
-}
-
-/// Scales 1, 2, .. 8 times 7 and minima 8, 7, .. 1 times 5, packed as in K-quants.
-fn k_head() -> Vec<u8> {
-    let scale = |j: u8| (j + 1) * 7;
-    let minimum = |j: u8| (8 - j) * 5;
-    let mut block = [half(0.5), half(0.125)].concat();
-    block.extend((0..4).map(|j| scale(j) | (scale(j + 4) >> 4) << 6));
-    block.extend((0..4).map(|j| minimum(j) | (minimum(j + 4) >> 4) << 6));
-    block.extend((4..8).map(|j| scale(j) & 15 | (minimum(j) & 15) << 4));
-    block
-}
-
-fn k_value(i: usize, q: usize) -> f32 {
-    let j = i / 32;
-    0.5 * ((j + 1) * 7 * q) as f32 - 0.125 * ((8 - j) * 5) as f32
-}
-
-#[test]
-fn q4_k_by_hand() {
-    let mut block = k_head();
-    let q = |i: usize| (i * 7 + i / 32) % 16;
-    for half in 0..4 {
-        block.extend((0..32).map(|l| (q(64 * half + l) | q(64 * half + 32 + l) << 4) as u8));
-    }
-    let expected: Vec<f32> = (0..256).map(|i| k_value(i, q(i))).collect();
-    assert_eq!(dequantise(TensorType::Q4_K, &block, 256), expected);
-}
-
-#[test]
-fn q5_k_by_hand() {
-    let mut block = k_head();
-    let q = |i: usize| (i * 13 + i / 32) % 32;
-    block.extend((0..32).map(|l| (0..8).map(|j| (q(32 * j + l) >> 4 << j) as u8).sum::<u8>()));
-    for half in 0..4 {
-        let low = |i: usize| q(i) & 15;
-        block.extend((0..32).map(|l| (low(64 * half + l) | low(64 * half + 32 + l) << 4) as u8));
-    }
-    let expected: Vec<f32> = (0..256).map(|i| k_value(i, q(i))).collect();
-    assert_eq!(dequantise(TensorType::Q5_K, &block, 256), expected);
-}
-
-#[test]
-fn q4_0_and_q5_0_by_hand() {
-    let q = |i: usize| (i * 11 + 3) % 32;
-    let mut four = half(0.5).to_vec();
-    four.extend((0..16).map(|l| (q(l) & 15 | (q(16 + l) & 15) << 4) as u8));
-    let expected: Vec<f32> = (0..32).map(|i| 0.5 * ((q(i) & 15) as f32 - 8.0)).collect();
-    assert_eq!(dequantise(TensorType::Q4_0, &four, 32), expected);
-    let fifth: u32 = (0..32).map(|i| (q(i) as u32 >> 4) << i).sum();
-    let five = [&half(0.5)[..], &fifth.to_le_bytes(), &four[2..]].concat();
-    let expected: Vec<f32> = (0..32).map(|i| 0.5 * (q(i) as f32 - 16.0)).collect();
-    assert_eq!(dequantise(TensorType::Q5_0, &five, 32), expected);
-}
-
-#[test]
-fn q6_k_by_hand() {
-    let q = |i: usize| (i * 11 + i / 16) % 64;
-    let mut block = vec![0u8; 210];
-    for i in 0..256 {
-        let (half, k, l) = (i / 128, i / 32 % 4, i % 32);
-        block[64 * half + l + 32 * (k % 2)] |= ((q(i) & 15) << (4 * (k / 2))) as u8;
-        block[128 + 32 * half + l] |= ((q(i) >> 4) << (2 * k)) as u8;
-    }
-    for j in 0..16 {
-        block[192 + j] = (j as i32 * 9 - 70) as i8 as u8;
-    }
-    block[208..].copy_from_slice(&half(0.5));
-    let expected: Vec<f32> = (0..256)
-        .map(|i| 0.5 * (i as i32 / 16 * 9 - 70) as f32 * (q(i) as i32 - 32) as f32)
-        .collect();
-    assert_eq!(dequantise(TensorType::Q6_K, &block, 256), expected);
-}
-
 fn one_tensor(kind: TensorType, k: usize, n: usize, random: &mut Random) -> Gguf {
+    tensor_of(kind, (k, n), weights(kind, n * k, 0.5, random))
+}
+
+fn tensor_of(kind: TensorType, (k, n): (usize, usize), bytes: Vec<u8>) -> Gguf {
     let mut writer = GgufWriter::new();
-    let bytes = weights(kind, n * k, 0.5, random);
     writer.tensor("w", &[k as u64, n as u64], kind, bytes);
     Gguf::read(Source::from_vec(writer.finish())).unwrap()
+}
+
+fn same_bits(a: &[f32], b: &[f32]) -> bool {
+    let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
+    a.len() == b.len() && a.iter().zip(b).all(same)
 }
 
 fn multiply_as(gguf: &Gguf, x: &[f32], level: Level, threads: usize, repack: Repack) -> Vec<f32> {
@@ -191,9 +103,92 @@ fn extreme_inputs_keep_the_bits() {
             x[5] = -2.0;
             let reference = multiply(&gguf, &x, Level::Scalar, 1);
             for level in Level::available() {
-                for (a, b) in multiply(&gguf, &x, level, 1).iter().zip(&reference) {
-                    assert!(a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan(), "{kind}");
+                assert!(same_bits(&multiply(&gguf, &x, level, 1), &reference), "{kind}");
+            }
+        }
+    }
+}
+
+/// Rows of two blocks of equal bytes, or of any, with the largest and smallest finite scales.
+fn extreme_rows(kind: TensorType, k: usize, random: &mut Random) -> Vec<u8> {
+    // The largest f16 and the smallest; for formats with other floats, the largest and smallest too.
+    let (largest, smallest) = match kind {
+        TensorType::F32 => (f32::MAX, f32::from_bits(1)),
+        TensorType::BF16 => (f32::from_bits(0x7f7f_0000), f32::from_bits(0x1_0000)),
+        _ => (65504.0, 2f32.powi(-24)),
+    };
+    let values = [largest, -largest, smallest, -smallest, 0.0, -0.0];
+    let mut rows = Vec::new();
+    for fill in [Some(0xff), Some(0), None] {
+        for i in 0..values.len() * values.len() {
+            let mut row = weights(kind, k, 1.0, random);
+            for block in row.chunks_exact_mut(kind.block_bytes() as usize) {
+                if let Some(fill) = fill {
+                    block.fill(fill);
                 }
+                for (which, at) in float_places(kind).iter().enumerate() {
+                    let value =
+                        values[if which == 0 { i / values.len() } else { i % values.len() }];
+                    set_float(kind, block, *at, value);
+                }
+            }
+            rows.extend(row);
+        }
+    }
+    rows
+}
+
+#[test]
+fn extreme_weights_keep_the_bits() {
+    let mut random = Random(17);
+    for format in quant::all() {
+        let kind = format.tensor_type();
+        let k = if kind.block_values() == 256 { 512 } else { 64 };
+        let rows = extreme_rows(kind, k, &mut random);
+        let n = rows.len() / kind.row_bytes(k as u64).unwrap() as usize;
+        let gguf = tensor_of(kind, (k, n), rows);
+        for n_rows in [1, 13] {
+            let mut x: Vec<f32> = (0..n_rows * k).map(|_| random.float() * 3.0).collect();
+            // All inputs at the border of their range, of one sign and of both.
+            x[..k].fill(1.0);
+            x.iter_mut().skip(k).take(k).for_each(|x| *x = x.signum());
+            x.iter_mut().skip(2 * k).take(k).for_each(|x| *x = -0.0);
+            let reference = multiply(&gguf, &x, Level::Scalar, 1);
+            for level in Level::available() {
+                for repack in [Repack::Always, Repack::Never] {
+                    let y = multiply_as(&gguf, &x, level, 1, repack);
+                    assert!(same_bits(&y, &reference), "{kind} {level:?} {repack:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn scales_that_are_not_finite_are_refused() {
+    let mut random = Random(23);
+    for format in quant::all() {
+        let kind = format.tensor_type();
+        let (k, n, row, block) = (768, 20, 17, 2);
+        let intact = weights(kind, n * k, 0.5, &mut random);
+        // Blocks as the dot sees them: float formats have blocks of 32 values.
+        let block_bytes = intact.len() / n / format.n_blocks(k);
+        for (at, value) in float_places(kind).iter().flat_map(|at| {
+            [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY].map(|value| (*at, value))
+        }) {
+            let mut bytes = intact.clone();
+            let first = (row * format.n_blocks(k) + block) * block_bytes;
+            set_float(kind, &mut bytes[first..first + block_bytes], at, value);
+            let gguf = tensor_of(kind, (k, n), bytes);
+            for (level, repack) in Level::available()
+                .into_iter()
+                .flat_map(|level| [Repack::Always, Repack::Never].map(|repack| (level, repack)))
+            {
+                let context = CpuContext::new(level, Pool::new(2).unwrap(), repack);
+                let error = context.weight(&gguf, gguf.tensor("w").unwrap()).unwrap_err();
+                assert!(matches!(error, WeightError::Scale { .. }), "{kind}: {error}");
+                let text = error.to_string();
+                assert!(text.contains("row 17") && text.contains("block 2"), "{kind}: {text}");
             }
         }
     }

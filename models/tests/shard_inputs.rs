@@ -125,12 +125,12 @@ fn an_unsupported_type_is_named() {
     let shape = Shape::small(TensorType::F16);
     let mut writer = GgufWriter::new();
     common::metadata(&mut writer, &shape);
-    let kind = TensorType::from_id(20).unwrap();
+    let kind = TensorType::from_id(39).unwrap();
     let bytes = vec![0; shape.vocab * kind.row_bytes(96).unwrap() as usize];
     writer.tensor("token_embd.weight", &[96, shape.vocab as u64], kind, bytes);
     let model = Model::from_vec(writer.finish()).unwrap();
     let error = Shard::load(&model, 0..1, &options()).unwrap_err().to_string();
-    assert!(error.contains("token_embd.weight") && error.contains("IQ4_NL"), "{error}");
+    assert!(error.contains("token_embd.weight") && error.contains("MXFP4"), "{error}");
 }
 
 #[test]

@@ -54,18 +54,28 @@ impl TensorType {
     pub const F16: Self = Self(1);
     /// 4 bits, blocks of 32, one scale.
     pub const Q4_0: Self = Self(2);
+    /// 4 bits, blocks of 32, scale and minimum.
+    pub const Q4_1: Self = Self(3);
     /// 5 bits, blocks of 32, one scale.
     pub const Q5_0: Self = Self(6);
     /// 5 bits, blocks of 32, scale and minimum.
     pub const Q5_1: Self = Self(7);
     /// 8 bits, blocks of 32, one scale.
     pub const Q8_0: Self = Self(8);
+    /// 2 bits, blocks of 256, sixteen scales and minima.
+    pub const Q2_K: Self = Self(10);
+    /// 3 bits, blocks of 256, sixteen scales.
+    pub const Q3_K: Self = Self(11);
     /// 4 bits, blocks of 256, eight scales and minima.
     pub const Q4_K: Self = Self(12);
     /// 5 bits, blocks of 256, eight scales and minima.
     pub const Q5_K: Self = Self(13);
     /// 6 bits, blocks of 256, sixteen scales.
     pub const Q6_K: Self = Self(14);
+    /// 4 bits that are indices of a table, blocks of 32, one scale.
+    pub const IQ4_NL: Self = Self(20);
+    /// 4 bits that are indices of a table, blocks of 256, eight scales.
+    pub const IQ4_XS: Self = Self(23);
     /// 16-bit float, eight exponent bits.
     pub const BF16: Self = Self(30);
 

@@ -1,14 +1,22 @@
-//! What the formats with blocks of 32 values share: reading input quads, and the fold.
+//! What the formats with blocks of 32 values share: reading input quads, and the folds.
 //!
-//! Called by `q8_0`, `q4_0`, `q5_0` and their kin. Canonical dot: `sum = fma(d * scale, dot, sum)`
-//! with the exact integer `dot` of weights (offset taken off) and inputs.
+//! Called by `nibbles` and `q8_0`. Canonical dot: `sum = fma(d * scale, dot, sum)` with the exact
+//! integer `dot` of weights (offset taken off) and inputs; with a minimum `m`, then
+//! `sum = fma(m, scale * x_sum, sum)`.
 
+use super::offset::Offset;
 use crate::kernel::cpu::{activation::Block32, lanes::Lanes};
 
 /// The reference: weights as integers.
 pub(super) fn fold(d: f32, weights: impl Iterator<Item = i32>, x: &Block32, sum: f32) -> f32 {
     let dot: i32 = weights.zip(x.q).map(|(w, x)| w * i32::from(x)).sum();
     (d * x.scale).mul_add(dot as f32, sum)
+}
+
+/// What a minimum is multiplied with: the sum of the inputs.
+#[inline(always)]
+pub(super) fn scaled_sum(x: &Block32) -> f32 {
+    x.scale * (-x.negative_sum) as f32
 }
 
 /// Four inputs as one number, from value `4 * index` on.
@@ -22,25 +30,25 @@ pub(super) unsafe fn quad<const N: usize>(x: &[i8; N], index: usize) -> i32 {
     unsafe { x.as_ptr().add(4 * index).cast::<i32>().read_unaligned() }
 }
 
-/// Eight unpacked quads at `quads`, bytes `value + 2^SHIFT`, times `T` inputs.
+/// Eight unpacked quads times `T` inputs, offset taken off.
 ///
 /// # Safety
 ///
-/// As `Block::fold_group`; 512 bytes are readable at `quads`.
+/// As `Block::fold_group`; `quad_of` must be callable for 0..8.
 #[inline(always)]
 pub(super) unsafe fn dots<L: Lanes, const T: usize>(
     x: *const Block32,
-    shift: u32,
+    offset: Offset,
     quad_of: impl Fn(usize) -> L::Bytes,
 ) -> [L::Int; T] {
     // SAFETY: the caller's promise.
     unsafe {
         let mut dots: [L::Int; T] =
-            std::array::from_fn(|t| L::shift_int(L::splat_int((*x.add(t)).negative_sum), shift));
+            std::array::from_fn(|t| offset.start::<L>((*x.add(t)).negative_sum));
         for i in 0..8 {
             let w = quad_of(i);
-            for t in 0..T {
-                dots[t] = L::dot(dots[t], w, quad(&(*x.add(t)).q, i));
+            for (t, dot) in dots.iter_mut().enumerate() {
+                *dot = offset.dot::<L>(*dot, w, quad(&(*x.add(t)).q, i));
             }
         }
         dots
@@ -68,44 +76,21 @@ pub(super) unsafe fn fold_dots<L: Lanes, const T: usize>(
     }
 }
 
-/// Bytes of a panel: `d f32 x 16 | 8 quads of 16 rows x 4 bytes`.
-pub(super) const PANEL_BYTES: usize = 64 + 8 * 64;
-
-/// Writes a panel.
+/// The end of the fold of formats with a minimum.
 ///
 /// # Safety
 ///
-/// As `Block::unpack`.
+/// As `Block::fold_group`.
 #[inline(always)]
-pub(super) unsafe fn write_panel<L: Lanes>(
-    d: L::Float,
-    quad_of: impl Fn(usize) -> L::Bytes,
-    panel: *mut u8,
-) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        L::store(panel.cast(), d);
-        for i in 0..8 {
-            L::store_bytes(panel.add(64 + 64 * i), quad_of(i));
-        }
-    }
-}
-
-/// The fold of a panel whose bytes are `value + 2^shift`.
-///
-/// # Safety
-///
-/// As `Block::fold_panel`.
-#[inline(always)]
-pub(super) unsafe fn fold_panel<L: Lanes, const T: usize>(
-    panel: *const u8,
-    shift: u32,
+pub(super) unsafe fn fold_minima<L: Lanes, const T: usize>(
+    m: L::Float,
     x: *const Block32,
     sums: &mut [L::Float; T],
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        let dots = dots::<L, T>(x, shift, |i| L::load_bytes(panel.add(64 + 64 * i)));
-        fold_dots::<L, T>(L::load_f32(panel), dots, x, sums);
+        for (t, sum) in sums.iter_mut().enumerate() {
+            *sum = L::mul_add(m, L::splat(scaled_sum(&*x.add(t))), *sum);
+        }
     }
 }

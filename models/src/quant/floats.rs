@@ -45,8 +45,8 @@ pub(super) unsafe fn fold_group<L: Lanes, const T: usize>(
         let mut parts = [L::splat(0.0); T];
         for i in 0..32 {
             let w = load(i);
-            for t in 0..T {
-                parts[t] = L::mul_add(w, L::splat((*x.add(t)).0[i]), parts[t]);
+            for (t, part) in parts.iter_mut().enumerate() {
+                *part = L::mul_add(w, L::splat((*x.add(t)).0[i]), *part);
             }
         }
         for t in 0..T {

@@ -2,7 +2,7 @@
 //!
 //! Called by `backend` (linear layers, embedding rows) and tests. One format per file; a new one
 //! adds its file and one line in [`FORMATS`], nothing else changes. What several formats share is
-//! in `floats`, `blocks32` and `k_scales`.
+//! in `floats`, `blocks32`, `nibbles` (32 values), `parts` and `k_scales` (256 values).
 //!
 //! Each format gives: the file layout (byte diagram at its top), `dequantise`, the canonical
 //! scalar `fold` of one block into a running sum, and an interleaved layout of 16 rows with the
@@ -18,10 +18,19 @@ mod blocks32;
 mod f16;
 mod f32;
 mod floats;
+mod iq4_nl;
+mod iq4_xs;
 mod k_scales;
+mod nibbles;
+mod offset;
+mod parts;
+mod q2_k;
+mod q3_k;
 mod q4_0;
+mod q4_1;
 mod q4_k;
 mod q5_0;
+mod q5_1;
 mod q5_k;
 mod q6_k;
 mod q8_0;
@@ -127,16 +136,22 @@ pub trait Format: Send + Sync {
 struct Adapter<B>(PhantomData<B>);
 
 /// Every format that can be computed with.
-static FORMATS: [&dyn Format; 9] = [
+static FORMATS: [&dyn Format; 15] = [
     &Adapter::<f32::F32>(PhantomData),
     &Adapter::<f16::F16>(PhantomData),
     &Adapter::<bf16::Bf16>(PhantomData),
     &Adapter::<q8_0::Q8_0>(PhantomData),
     &Adapter::<q4_0::Q4_0>(PhantomData),
+    &Adapter::<q4_1::Q4_1>(PhantomData),
     &Adapter::<q5_0::Q5_0>(PhantomData),
+    &Adapter::<q5_1::Q5_1>(PhantomData),
+    &Adapter::<iq4_nl::Iq4Nl>(PhantomData),
+    &Adapter::<q2_k::Q2K>(PhantomData),
+    &Adapter::<q3_k::Q3K>(PhantomData),
     &Adapter::<q4_k::Q4K>(PhantomData),
     &Adapter::<q5_k::Q5K>(PhantomData),
     &Adapter::<q6_k::Q6K>(PhantomData),
+    &Adapter::<iq4_xs::Iq4Xs>(PhantomData),
 ];
 
 /// The type is a known one, but nothing here computes with it.
@@ -224,13 +239,13 @@ fn f16_at(block: &[u8], at: usize) -> f32 {
     crate::kernel::cpu::half_float::to_f32(u16::from_le_bytes([block[at], block[at + 1]]))
 }
 
-/// Writes `N` 4-byte words of each row, from byte `at` of its block on, as `N` vectors of 16 rows.
+/// Writes `n` 4-byte words of each row, from byte `at` of its block on, as `n` vectors of 16 rows.
 /// Rows beyond the end become zeros.
 #[inline(always)]
-fn interleave_words<const N: usize>(blocks: &[&[u8]; LANES], at: usize, out: &mut [u8]) {
-    let out = &mut out.as_chunks_mut::<64>().0[..N];
+fn interleave_words(blocks: &[&[u8]; LANES], at: usize, n: usize, out: &mut [u8]) {
+    let out = &mut out.as_chunks_mut::<64>().0[..n];
     for (row, block) in blocks.iter().enumerate() {
-        match block.get(at..at + 4 * N) {
+        match block.get(at..at + 4 * n) {
             Some(words) => {
                 for (word, out) in words.as_chunks::<4>().0.iter().zip(&mut *out) {
                     out[4 * row..4 * row + 4].copy_from_slice(word);

@@ -5,97 +5,52 @@
 //!   nibbles, 128
 //!   nibbles as in Q4_K; bit j of fifth byte l belongs to value 32j + l
 //!   value = d * s_j * q - dmin * m_j, j = value / 32
-//! interleaved, 2880 bytes: head (see k_scales) | fifth and nibble bytes in the file's order, each
-//!   4 of them of 16 rows side by side
+//! interleaved, 2880 bytes: see parts; packed are fifth bits and nibbles
 //! ```
 
 use super::{
-    Block, interleave_words,
-    k_scales::{self, GROUP_HEAD_BYTES, Unpacked},
-    q5_0::fifth_bit,
+    k_scales,
+    nibbles::move_bit,
+    parts::{Parts, PartsBlock, Scales},
 };
 use crate::{
     gguf::TensorType,
-    kernel::cpu::{
-        activation::Block256,
-        lanes::{LANES, Lanes, stream},
-    },
+    kernel::cpu::lanes::{Lanes, stream},
 };
 
-pub(super) struct Q5K;
+pub(super) type Q5K = PartsBlock<Layout, 2>;
 
-fn unpack(block: &[u8]) -> Unpacked {
-    let mut unpacked = Unpacked::head(block);
-    for i in 0..256 {
-        let (j, l) = (i / 32, i % 32);
-        let nibble = block[48 + 32 * (j / 2) + l] >> (4 * (j % 2)) & 15;
-        unpacked.q[i] = nibble | (block[16 + l] >> j & 1) << 4;
-    }
-    unpacked
-}
+pub(super) struct Layout;
 
-/// Quad `q` of the 32 values `2i` and of the 32 values `2i + 1`.
-#[inline(always)]
-unsafe fn quads<L: Lanes>(group: *const u8, i: usize, q: usize) -> [L::Bytes; 2] {
-    // SAFETY: the offsets follow the byte diagram.
-    unsafe {
-        let fifth = L::load_bytes(group.add(GROUP_HEAD_BYTES + q * 64));
-        let packed = stream::<L>(group.add(GROUP_HEAD_BYTES + (8 + 8 * i + q) * 64));
-        let j = 2 * i as u32;
-        [
-            L::or(L::shift_right(packed, 0, 15), fifth_bit::<L>(fifth, j)),
-            L::or(L::shift_right(packed, 4, 15), fifth_bit::<L>(fifth, j + 1)),
-        ]
-    }
-}
-
-impl Block for Q5K {
-    type Input = Block256;
+impl Parts<2> for Layout {
     const TYPE: TensorType = TensorType::Q5_K;
     const BYTES: usize = 176;
-    const GROUP_BYTES: usize = GROUP_HEAD_BYTES + 40 * 64;
-    const PANEL_BYTES: usize = k_scales::PANEL_BYTES;
+    const PARTS: usize = 8;
+    const D: usize = 0;
+    const D_MIN: Option<usize> = Some(2);
+    const PACKED: (usize, usize) = (16, 40);
 
-    fn dequantise(block: &[u8], out: &mut [f32]) {
-        unpack(block).dequantise(out);
+    fn scales(block: &[u8]) -> Scales {
+        k_scales::unpack(&block[4..16])
     }
 
-    fn is_finite(block: &[u8]) -> bool {
-        k_scales::is_finite(block)
-    }
-
-    fn fold(block: &[u8], x: &Block256, sum: f32) -> f32 {
-        unpack(block).fold(x, sum)
-    }
-
-    fn interleave(blocks: &[&[u8]; LANES], out: &mut [u8]) {
-        k_scales::interleave_heads(blocks, out);
-        interleave_words::<40>(blocks, 16, &mut out[GROUP_HEAD_BYTES..]);
+    fn byte(block: &[u8], value: usize) -> u8 {
+        let (j, l) = (value / 32, value % 32);
+        let nibble = block[48 + 32 * (j / 2) + l] >> (4 * (j % 2)) & 15;
+        nibble | (block[16 + l] >> j & 1) << 4
     }
 
     #[inline(always)]
-    unsafe fn fold_group<L: Lanes, const T: usize>(
-        group: *const u8,
-        x: *const Block256,
-        sums: &mut [L::Float; T],
-    ) {
+    unsafe fn quads<L: Lanes>(packed: *const u8, i: usize, q: usize) -> [L::Bytes; 2] {
         // SAFETY: the caller's promise.
-        unsafe { k_scales::fold_group::<L, T>(group, x, sums, |i, q| quads::<L>(group, i, q)) };
-    }
-
-    #[inline(always)]
-    unsafe fn unpack<L: Lanes>(group: *const u8, panel: *mut u8) {
-        // SAFETY: the caller's promise.
-        unsafe { k_scales::unpack::<L>(group, panel, |i, q| quads::<L>(group, i, q)) };
-    }
-
-    #[inline(always)]
-    unsafe fn fold_panel<L: Lanes, const T: usize>(
-        panel: *const u8,
-        x: *const Block256,
-        sums: &mut [L::Float; T],
-    ) {
-        // SAFETY: the caller's promise.
-        unsafe { k_scales::fold_panel::<L, T>(panel, x, sums) };
+        unsafe {
+            let fifth = L::load_bytes(packed.add(q * 64));
+            let nibbles = stream::<L>(packed.add((8 + 8 * i + q) * 64));
+            let j = 2 * i as u32;
+            [
+                L::or(L::shift_right(nibbles, 0, 15), move_bit::<L>(fifth, j, 4)),
+                L::or(L::shift_right(nibbles, 4, 15), move_bit::<L>(fifth, j + 1, 4)),
+            ]
+        }
     }
 }

@@ -8,9 +8,7 @@
 //! Canonical dot: see `blocks32`.
 
 use super::{
-    Block,
-    blocks32::{self, quad},
-    f16_at, finite_f16, interleave_f16, interleave_words,
+    Block, blocks32, f16_at, finite_f16, interleave_f16, interleave_words, offset::Offset,
 };
 use crate::{
     gguf::TensorType,
@@ -47,7 +45,7 @@ impl Block for Q8_0 {
     fn interleave(blocks: &[&[u8]; LANES], out: &mut [u8]) {
         let (d, quads) = out.split_at_mut(32);
         interleave_f16(blocks, 0, d);
-        interleave_words::<8>(blocks, 2, quads);
+        interleave_words(blocks, 2, 8, quads);
         quads.iter_mut().for_each(|q| *q ^= 0x80);
     }
 
@@ -59,14 +57,8 @@ impl Block for Q8_0 {
     ) {
         // SAFETY: the offsets follow the byte diagram; the caller vouches for the rest.
         unsafe {
-            let mut dots: [L::Int; T] =
-                std::array::from_fn(|t| L::biased_start((*x.add(t)).negative_sum));
-            for i in 0..8 {
-                let w = stream::<L>(group.add(32 + i * 64));
-                for t in 0..T {
-                    dots[t] = L::dot_biased(dots[t], w, quad(&(*x.add(t)).q, i));
-                }
-            }
+            let quad_of = |i| stream::<L>(group.add(32 + i * 64));
+            let dots = blocks32::dots::<L, T>(x, Offset::Half, quad_of);
             blocks32::fold_dots::<L, T>(L::load_f16(group), dots, x, sums);
         }
     }

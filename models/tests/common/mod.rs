@@ -31,42 +31,59 @@ impl Random {
     }
 }
 
+/// Where the floats of a block are: scales and minima, or its only value.
+pub fn float_places(kind: TensorType) -> &'static [usize] {
+    match kind.name() {
+        "F32" | "F16" | "BF16" | "Q8_0" | "Q4_0" | "Q5_0" | "IQ4_NL" | "IQ4_XS" => &[0],
+        "Q4_1" | "Q5_1" | "Q4_K" | "Q5_K" => &[0, 2],
+        "Q2_K" => &[80, 82],
+        "Q3_K" => &[108],
+        "Q6_K" => &[208],
+        other => panic!("no random weights of {other}"),
+    }
+}
+
+/// Writes a float of a block.
+pub fn set_float(kind: TensorType, block: &mut [u8], at: usize, value: f32) {
+    match kind {
+        TensorType::F32 => block[at..at + 4].copy_from_slice(&value.to_le_bytes()),
+        TensorType::BF16 => block[at..at + 2].copy_from_slice(&value.to_le_bytes()[2..]),
+        _ => block[at..at + 2].copy_from_slice(&f16::from_f32(value).to_le_bytes()),
+    }
+}
+
+/// The floats of a block whose weights are of about `scale`, in the order of their places.
+fn floats(kind: TensorType, scale: f32) -> [f32; 2] {
+    match kind.name() {
+        "Q8_0" | "IQ4_NL" => [scale / 128.0, 0.0],
+        "Q4_0" => [scale / 8.0, 0.0],
+        "Q5_0" => [scale / 16.0, 0.0],
+        "Q4_1" => [scale / 8.0, -scale],
+        "Q5_1" => [scale / 16.0, -scale],
+        "Q2_K" => [scale / 22.0, scale / 15.0],
+        "Q3_K" => [scale / 32.0 / 4.0, 0.0],
+        "Q4_K" => [scale / 8.0 / 32.0, scale / 32.0],
+        "Q5_K" => [scale / 16.0 / 32.0, scale / 32.0],
+        "Q6_K" => [scale / 32.0 / 64.0, 0.0],
+        "IQ4_XS" => [scale / 32.0 / 128.0, 0.0],
+        other => panic!("no random weights of {other}"),
+    }
+}
+
 /// Random bytes of `n_values` weights of about `scale`.
 pub fn weights(kind: TensorType, n_values: usize, scale: f32, random: &mut Random) -> Vec<u8> {
-    let n_blocks = n_values / kind.block_values() as usize;
-    let mut out = Vec::new();
-    let half = |value: f32| f16::from_f32(value).to_le_bytes();
-    for _ in 0..n_blocks {
-        if kind == TensorType::F32 {
-            out.extend((random.float() * scale).to_le_bytes());
-            continue;
-        } else if kind == TensorType::F16 {
-            out.extend(half(random.float() * scale));
-            continue;
-        } else if kind == TensorType::BF16 {
-            out.extend(((random.float() * scale).to_bits() >> 16).to_le_bytes()[..2].iter());
+    let mut out = vec![0; kind.row_bytes(n_values as u64).unwrap() as usize];
+    for block in out.chunks_exact_mut(kind.block_bytes() as usize) {
+        if kind.block_values() == 1 {
+            set_float(kind, block, 0, random.float() * scale);
             continue;
         }
-        let mut block: Vec<u8> = (0..kind.block_bytes()).map(|_| random.next() as u8).collect();
-        let jitter = scale * (1.0 + 0.5 * random.float());
         // Scales sit at fixed places of each block; everything else may be any byte.
-        match kind.name() {
-            "Q8_0" => block[..2].copy_from_slice(&half(jitter / 128.0)),
-            "Q4_0" => block[..2].copy_from_slice(&half(jitter / 8.0)),
-            "Q5_0" => block[..2].copy_from_slice(&half(jitter / 16.0)),
-            "Q5_1" => {
-                block[..2].copy_from_slice(&half(jitter / 16.0));
-                block[2..4].copy_from_slice(&half(-jitter));
-            }
-            "Q4_K" | "Q5_K" => {
-                let levels = if kind == TensorType::Q4_K { 8.0 } else { 16.0 };
-                block[..2].copy_from_slice(&half(jitter / levels / 32.0));
-                block[2..4].copy_from_slice(&half(jitter / 32.0));
-            }
-            "Q6_K" => block[208..].copy_from_slice(&half(jitter / 32.0 / 64.0)),
-            other => panic!("no random weights of {other}"),
+        block.fill_with(|| random.next() as u8);
+        let values = floats(kind, scale * (1.0 + 0.5 * random.float()));
+        for (at, value) in float_places(kind).iter().zip(values) {
+            set_float(kind, block, *at, value);
         }
-        out.extend(block);
     }
     out
 }
