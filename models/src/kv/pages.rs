@@ -7,7 +7,7 @@
 use memmap2::{MmapMut, MmapRaw};
 
 use super::PAGE_TOKENS;
-use crate::kernel::cpu::{Level, half_float};
+use crate::kernel::cpu::{Level, half_float, lanes::prefetch};
 
 const TOKENS: usize = PAGE_TOKENS as usize;
 
@@ -145,6 +145,18 @@ impl KvPages {
             unsafe {
                 self.keys.write(start + slot, TOKENS, &keys[part.clone()]);
                 self.values.write(start + slot * head_dim, 1, &values[part]);
+            }
+        }
+    }
+
+    /// Asks for one head of a page, which is read soon.
+    pub fn prefetch_tile(&self, (page, head): (u32, usize)) {
+        let start = self.head_start(page, head);
+        for elements in [&self.keys, &self.values] {
+            let bytes = self.shape.head_dim * TOKENS * elements.kind.bytes();
+            let first = elements.memory.as_ptr().wrapping_add(start * elements.kind.bytes());
+            for line in (0..bytes).step_by(64) {
+                prefetch(first.wrapping_add(line));
             }
         }
     }

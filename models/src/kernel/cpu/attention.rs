@@ -273,6 +273,9 @@ impl Call<'_> {
         for tile in span * SPAN_TILES..end {
             let page = (task.sequence.pages[tile], task.kv_head);
             self.pages.load_tile(page, &mut tiles.keys, &mut tiles.values, self.level);
+            if tile + 1 < end {
+                self.pages.prefetch_tile((task.sequence.pages[tile + 1], task.kv_head));
+            }
             let mut row = task.rows.start;
             while row < task.rows.end {
                 let visible_to = |row: usize| (first + row + 1).saturating_sub(tile * TILE);

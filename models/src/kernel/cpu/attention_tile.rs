@@ -9,7 +9,7 @@
 use super::{
     Level,
     lanes::{LANES, Lanes},
-    numeric::{exp, sum_lanes},
+    numeric::{exp, exp_lanes, sum_lanes},
 };
 use crate::kv::PAGE_TOKENS;
 
@@ -97,17 +97,27 @@ unsafe fn body<L: Lanes, const H: usize>(
     states: &mut [f32],
 ) {
     let padded = tile.padded();
+    let mut weights = [[0f32; TILE]; H];
+    let mut sums = [0f32; H];
+    // The exponents of what came before and of this tile, per query.
+    let mut exponents = [0f32; LANES];
     // SAFETY: the caller's promise.
-    let mut weights = unsafe { scores::<L, H>(tile, queries) };
-    let mut factors = [(0f32, 0f32); H];
-    for (h, weights) in weights.iter_mut().enumerate() {
-        let rest = &mut states[h * (padded + 2) + padded..][..2];
-        let (largest, sum) = softmax(weights, tile.visible);
-        let maximum = if rest[0] > largest { rest[0] } else { largest };
-        let (before, now) = (exp(rest[0] - maximum), exp(largest - maximum));
-        rest[0] = maximum;
-        rest[1] = sum.mul_add(now, rest[1] * before);
-        factors[h] = (before, now);
+    unsafe {
+        let scores = scores::<L, H>(tile, queries);
+        for (h, scores) in scores.into_iter().enumerate() {
+            let (largest, sum) = softmax::<L>(scores, tile.visible, &mut weights[h]);
+            let rest = &mut states[h * (padded + 2) + padded..][..2];
+            let maximum = if rest[0] > largest { rest[0] } else { largest };
+            (exponents[h], exponents[QUERIES + h]) = (rest[0] - maximum, largest - maximum);
+            (rest[0], sums[h]) = (maximum, sum);
+        }
+        let factors = exp_lanes::<L>(L::load_f32(exponents.as_ptr().cast()));
+        L::store(exponents.as_mut_ptr(), factors);
+    }
+    let factors: [(f32, f32); H] = std::array::from_fn(|h| (exponents[h], exponents[QUERIES + h]));
+    for (h, (before, now)) in factors.into_iter().enumerate() {
+        let total = &mut states[h * (padded + 2) + padded + 1];
+        *total = sums[h].mul_add(now, *total * before);
     }
     // SAFETY: the caller's promise; columns in whole vectors, two at a time where possible.
     unsafe {
@@ -127,7 +137,7 @@ unsafe fn body<L: Lanes, const H: usize>(
 unsafe fn scores<L: Lanes, const H: usize>(
     tile: &Tile<'_>,
     queries: &[&[f32]; H],
-) -> [[f32; TILE]; H] {
+) -> [[L::Float; 2]; H] {
     let pairs = tile.keys.len() / (2 * TILE);
     let keys = tile.keys.as_ptr();
     // SAFETY: pair d is inside of keys and queries; see `attend`.
@@ -147,40 +157,44 @@ unsafe fn scores<L: Lanes, const H: usize>(
             }
         }
         let scale = L::splat(tile.scale);
-        let mut scores = [[0f32; TILE]; H];
-        for h in 0..H {
-            for i in 0..2 {
-                let score = L::mul(L::add(even[h][i], odd[h][i]), scale);
-                L::store(scores[h].as_mut_ptr().add(i * LANES), score);
-            }
-        }
-        scores
+        std::array::from_fn(|h| [0, 1].map(|i| L::mul(L::add(even[h][i], odd[h][i]), scale)))
     }
 }
 
-/// Turns scores into weights `exp(s - max)`; gives the maximum and the sum of weights.
+/// Writes the weights `exp(s - max)`; gives the maximum and the sum of weights.
 #[inline(always)]
-fn softmax(scores: &mut [f32; TILE], visible: usize) -> (f32, f32) {
-    for (j, score) in scores.iter_mut().enumerate() {
-        // Slots beyond the row's own position hold other or no tokens: they must not count.
-        *score = if j < visible { *score } else { f32::NEG_INFINITY };
-    }
-    let mut largest: [f32; 16] =
-        std::array::from_fn(
-            |i| {
-                if scores[i + 16] > scores[i] { scores[i + 16] } else { scores[i] }
-            },
-        );
-    for half in [8, 4, 2, 1] {
-        for i in 0..half {
-            largest[i] =
-                if largest[i + half] > largest[i] { largest[i + half] } else { largest[i] };
+unsafe fn softmax<L: Lanes>(
+    mut scores: [L::Float; 2],
+    visible: usize,
+    weights: &mut [f32; TILE],
+) -> (f32, f32) {
+    // SAFETY: the caller vouches for the instruction set; `weights` has 32 values.
+    unsafe {
+        let at = weights.as_mut_ptr();
+        if visible < TILE {
+            L::store(at, scores[0]);
+            L::store(at.add(LANES), scores[1]);
+            // Slots beyond the row's own position hold other or no tokens: they must not count.
+            weights[visible..].fill(f32::NEG_INFINITY);
+            scores = [L::load_f32(at.cast()), L::load_f32(at.add(LANES).cast())];
         }
+        let mut largest = [0f32; LANES];
+        let larger = L::where_less(scores[0], scores[1], scores[1], scores[0]);
+        L::store(largest.as_mut_ptr(), larger);
+        for half in [8, 4, 2, 1] {
+            for i in 0..half {
+                let (a, b) = (largest[i], largest[i + half]);
+                largest[i] = if b > a { b } else { a };
+            }
+        }
+        let minus = L::splat(-largest[0]);
+        let [first, second] = scores.map(|score| exp_lanes::<L>(L::add(score, minus)));
+        L::store(at, first);
+        L::store(at.add(LANES), second);
+        let mut lanes = [0f32; LANES];
+        L::store(lanes.as_mut_ptr(), L::add(first, second));
+        (largest[0], sum_lanes(lanes))
     }
-    for score in scores.iter_mut() {
-        *score = exp(*score - largest[0]);
-    }
-    (largest[0], sum_lanes(std::array::from_fn(|i| scores[i] + scores[i + 16])))
 }
 
 /// Adds the weighted values of `W` vectors of columns: one fused chain over ascending positions,

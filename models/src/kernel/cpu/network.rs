@@ -227,7 +227,8 @@ impl CpuFeedForward {
                         let at = row * width;
                         // SAFETY: different ranges write different columns.
                         let out = unsafe { out.part(at + columns.start..at + columns.end) };
-                        elementwise::swiglu(level, both, columns.len(), out);
+                        let (gate, up) = both.split_at(columns.len());
+                        elementwise::swiglu(level, gate, up, out);
                     }
                 });
             }

@@ -5,39 +5,68 @@
 //! Source: Cody-Waite reduction, polynomial of Cephes `expf` (relative error below 1e-7); the
 //! `f64` functions are plain Taylor series after reduction, absolute error below 1e-14.
 
+use super::lanes::{LANES, Lanes, portable::Portable};
+
+/// The largest and smallest arguments of [`exp`] with a finite, normal result.
+const EXP_MOST: f32 = 88.722_84;
+const EXP_LEAST: f32 = -87.336_54;
+
 /// `e^x` in f32: 0 below -87.3, infinity above 88.7; relative error below 2 ulp between.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
+    // SAFETY: plain code.
+    unsafe { exp_lanes::<Portable>([x; LANES])[0] }
+}
+
+/// [`exp`] of 16 lanes.
+///
+/// # Safety
+///
+/// Needs the instruction set of `L`.
+#[inline(always)]
+pub unsafe fn exp_lanes<L: Lanes>(x: L::Float) -> L::Float {
     // 1.5 * 2^23: adding it rounds to the nearest integer, ties to even, in the low bits.
     const ROUND: f32 = 12_582_912.0;
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    let clamped = if x > 88.722_84 { 88.722_84 } else { x };
-    let clamped = if clamped < -87.336_54 { -87.336_54 } else { clamped };
-    let shifted = clamped.mul_add(std::f32::consts::LOG2_E, ROUND);
-    let n = shifted - ROUND;
-    let r = n.mul_add(-LN2_HIGH, clamped);
-    let r = n.mul_add(-LN2_LOW, r);
-    let p = 1.987_569_1e-4_f32;
-    let p = p.mul_add(r, 1.398_199_9e-3);
-    let p = p.mul_add(r, 8.333_452e-3);
-    let p = p.mul_add(r, 4.166_579_6e-2);
-    let p = p.mul_add(r, 1.666_666_6e-1);
-    let p = p.mul_add(r, 0.5);
-    let p = (r * r).mul_add(p, r) + 1.0;
-    // 2^n in two factors, so that n = 128 does not leave the exponent's range.
-    let n = shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
-    let half = n >> 1;
-    let scale = |e: i32| f32::from_bits(((e + 127) as u32) << 23);
-    let value = p * scale(half) * scale(n - half);
-    let value = if x < -87.336_54 { 0.0 } else { value };
-    if x > 88.722_84 { f32::INFINITY } else { value }
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (most, least) = (L::splat(EXP_MOST), L::splat(EXP_LEAST));
+        let clamped = L::where_less(most, x, most, x);
+        let clamped = L::where_less(clamped, least, least, clamped);
+        let shifted = L::mul_add(clamped, L::splat(std::f32::consts::LOG2_E), L::splat(ROUND));
+        let n = L::add(shifted, L::splat(-ROUND));
+        let r = L::mul_add(n, L::splat(-LN2_HIGH), clamped);
+        let r = L::mul_add(n, L::splat(-LN2_LOW), r);
+        let mut p = L::splat(1.987_569_1e-4);
+        for c in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_6e-1, 0.5] {
+            p = L::mul_add(p, r, L::splat(c));
+        }
+        let p = L::add(L::mul_add(L::mul(r, r), p, r), L::splat(1.0));
+        // 2^n in two factors, so that n = 128 does not leave the exponent's range.
+        let bias = |e, by: i32| L::add_int(e, L::splat_int(by));
+        let n = bias(L::to_bits(shifted), ROUND.to_bits().cast_signed().wrapping_neg());
+        let half = L::halve_int(n);
+        let rest = L::add_int(n, L::mul_int(half, L::splat_int(-1)));
+        let scale = |e| L::from_bits(L::shift_int(bias(e, 127), 23));
+        let value = L::mul(L::mul(p, scale(half)), scale(rest));
+        let value = L::where_less(x, least, L::splat(0.0), value);
+        L::where_less(most, x, L::splat(f32::INFINITY), value)
+    }
 }
 
-/// `x / (1 + e^-x)`.
+/// `x / (1 + e^-x)` of 16 lanes.
+///
+/// # Safety
+///
+/// Needs the instruction set of `L`.
 #[inline(always)]
-pub fn silu(x: f32) -> f32 {
-    x / (1.0 + exp(-x))
+pub unsafe fn silu_lanes<L: Lanes>(x: L::Float) -> L::Float {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let negative = L::mul(x, L::splat(-1.0));
+        L::div(x, L::add(L::splat(1.0), exp_lanes::<L>(negative)))
+    }
 }
 
 /// Natural logarithm of a positive normal number.
@@ -129,6 +158,44 @@ mod tests {
         assert_eq!(exp(-1e4), 0.0);
         assert_eq!(exp(f32::NEG_INFINITY), 0.0);
         assert_eq!(exp(1e4), f32::INFINITY);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn every_level_has_the_same_bits() {
+        use crate::kernel::cpu::{
+            Level,
+            lanes::{avx2::Avx2, avx512::Avx512},
+        };
+        unsafe fn both<L: Lanes>(x: &[f32; 16]) -> [f32; 32] {
+            let mut out = [0f32; 32];
+            // SAFETY: the caller asked the processor.
+            unsafe {
+                let x = L::load_f32(x.as_ptr().cast());
+                L::store(out.as_mut_ptr(), exp_lanes::<L>(x));
+                L::store(out[16..].as_mut_ptr(), silu_lanes::<L>(x));
+            }
+            out
+        }
+        for i in 0..200_000u32 {
+            let x: [f32; 16] = std::array::from_fn(|lane| {
+                let bits = (i * 16 + lane as u32).wrapping_mul(2_654_435_761);
+                if i % 2 == 0 { f32::from_bits(bits) } else { bits as f32 / 2.4e7 - 89.0 }
+            });
+            // SAFETY: plain code.
+            let expected = unsafe { both::<Portable>(&x) };
+            for level in Level::available() {
+                // SAFETY: the processor has the level.
+                let values = match level {
+                    Level::Avx2(_) => unsafe { both::<Avx2>(&x) },
+                    Level::Avx512(_) => unsafe { both::<Avx512>(&x) },
+                    _ => continue,
+                };
+                for (a, b) in values.iter().zip(&expected) {
+                    assert!(a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan(), "{x:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -172,6 +172,35 @@ unsafe impl Lanes for Avx2 {
         unsafe { [_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])] }
     }
     #[inline(always)]
+    unsafe fn div(a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
+        unsafe { [_mm256_div_ps(a[0], b[0]), _mm256_div_ps(a[1], b[1])] }
+    }
+    #[inline(always)]
+    unsafe fn where_less(
+        a: [__m256; 2],
+        b: [__m256; 2],
+        yes: [__m256; 2],
+        no: [__m256; 2],
+    ) -> [__m256; 2] {
+        unsafe {
+            let half =
+                |i: usize| _mm256_blendv_ps(no[i], yes[i], _mm256_cmp_ps::<_CMP_LT_OQ>(a[i], b[i]));
+            [half(0), half(1)]
+        }
+    }
+    #[inline(always)]
+    unsafe fn to_bits(a: [__m256; 2]) -> Pair {
+        unsafe { a.map(|half| _mm256_castps_si256(half)) }
+    }
+    #[inline(always)]
+    unsafe fn from_bits(a: Pair) -> [__m256; 2] {
+        unsafe { a.map(|half| _mm256_castsi256_ps(half)) }
+    }
+    #[inline(always)]
+    unsafe fn halve_int(a: Pair) -> Pair {
+        unsafe { a.map(|half| _mm256_srai_epi32::<1>(half)) }
+    }
+    #[inline(always)]
     unsafe fn round_f16(a: [__m256; 2]) -> [__m256; 2] {
         unsafe { a.map(|half| _mm256_cvtph_ps(_mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(half))) }
     }

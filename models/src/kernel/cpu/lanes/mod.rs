@@ -115,6 +115,21 @@ pub unsafe trait Lanes {
     unsafe fn add(a: Self::Float, b: Self::Float) -> Self::Float;
     /// `a * b`.
     unsafe fn mul(a: Self::Float, b: Self::Float) -> Self::Float;
+    /// `a / b`.
+    unsafe fn div(a: Self::Float, b: Self::Float) -> Self::Float;
+    /// Per lane `yes` where `a < b`, else `no`.
+    unsafe fn where_less(
+        a: Self::Float,
+        b: Self::Float,
+        yes: Self::Float,
+        no: Self::Float,
+    ) -> Self::Float;
+    /// The bits of floats.
+    unsafe fn to_bits(a: Self::Float) -> Self::Int;
+    /// Floats of these bits.
+    unsafe fn from_bits(a: Self::Int) -> Self::Float;
+    /// `a >> 1` with the sign kept.
+    unsafe fn halve_int(a: Self::Int) -> Self::Int;
     /// The nearest f16 values, ties to even.
     unsafe fn round_f16(a: Self::Float) -> Self::Float;
     /// `a * b + c`, rounded once.

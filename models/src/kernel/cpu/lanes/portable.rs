@@ -132,6 +132,31 @@ unsafe impl Lanes for Portable {
         each(a, b, |a, b| a * b)
     }
     #[inline(always)]
+    unsafe fn div(a: Self::Float, b: Self::Float) -> Self::Float {
+        each(a, b, |a, b| a / b)
+    }
+    #[inline(always)]
+    unsafe fn where_less(
+        a: Self::Float,
+        b: Self::Float,
+        yes: Self::Float,
+        no: Self::Float,
+    ) -> Self::Float {
+        std::array::from_fn(|i| if a[i] < b[i] { yes[i] } else { no[i] })
+    }
+    #[inline(always)]
+    unsafe fn to_bits(a: Self::Float) -> Self::Int {
+        a.map(|a| a.to_bits().cast_signed())
+    }
+    #[inline(always)]
+    unsafe fn from_bits(a: Self::Int) -> Self::Float {
+        a.map(|a| f32::from_bits(a.cast_unsigned()))
+    }
+    #[inline(always)]
+    unsafe fn halve_int(a: Self::Int) -> Self::Int {
+        a.map(|a| a >> 1)
+    }
+    #[inline(always)]
     unsafe fn round_f16(mut a: Self::Float) -> Self::Float {
         half_float::round(&mut a);
         a
