@@ -7,7 +7,10 @@
 use memmap2::{MmapMut, MmapRaw};
 
 use super::PAGE_TOKENS;
-use crate::kernel::cpu::{Level, half_float, lanes::prefetch};
+use crate::kernel::cpu::{
+    Level, half_float,
+    lanes::{LANES, prefetch},
+};
 
 const TOKENS: usize = PAGE_TOKENS as usize;
 
@@ -159,6 +162,17 @@ impl KvPages {
                 prefetch(first.wrapping_add(line));
             }
         }
+    }
+
+    /// One head of a page as it lies there, when it is f16 and rows are whole vectors.
+    pub fn tile(&self, (page, head): (u32, usize)) -> Option<[&[u16]; 2]> {
+        let head_dim = self.shape.head_dim;
+        if self.keys.kind != KvType::F16 || !head_dim.is_multiple_of(LANES) {
+            return None;
+        }
+        let start = self.head_start(page, head);
+        let range = start..start + head_dim * TOKENS;
+        Some([self.keys.slice(range.clone()), self.values.slice(range)])
     }
 
     /// Reads one head of a page: keys `[head_dim][TOKENS]`, values `[TOKENS][padded]`.

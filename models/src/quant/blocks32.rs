@@ -34,21 +34,22 @@ pub(super) unsafe fn quad<const N: usize>(x: &[i8; N], index: usize) -> i32 {
 ///
 /// # Safety
 ///
-/// As `Block::fold_group`; `quad_of` must be callable for 0..8.
+/// As `Block::fold_group`.
 #[inline(always)]
 pub(super) unsafe fn dots<L: Lanes, const T: usize>(
     x: *const Block32,
     offset: Offset,
-    quad_of: impl Fn(usize) -> L::Bytes,
+    quads: &[L::Bytes; 8],
 ) -> [L::Int; T] {
     // SAFETY: the caller's promise.
     unsafe {
-        let mut dots: [L::Int; T] =
-            std::array::from_fn(|t| offset.start::<L>((*x.add(t)).negative_sum));
-        for i in 0..8 {
-            let w = quad_of(i);
+        let mut dots = [L::splat_int(0); T];
+        for (t, dot) in dots.iter_mut().enumerate() {
+            *dot = offset.start::<L>((*x.add(t)).negative_sum);
+        }
+        for (i, w) in quads.iter().enumerate() {
             for (t, dot) in dots.iter_mut().enumerate() {
-                *dot = offset.dot::<L>(*dot, w, quad(&(*x.add(t)).q, i));
+                *dot = offset.dot::<L>(*dot, *w, quad(&(*x.add(t)).q, i));
             }
         }
         dots

@@ -181,6 +181,11 @@ pub fn all() -> &'static [&'static dyn Format] {
     &FORMATS
 }
 
+/// The types of Q8_0 and Q4_K, for a schedule of one's own: `benches/price.rs`.
+pub fn types() -> (PhantomData<impl Block>, PhantomData<impl Block>) {
+    (PhantomData::<q8_0::Q8_0>, PhantomData::<q4_k::Q4K>)
+}
+
 impl<B: Block> Adapter<B> {
     fn block(row: &[u8], b: usize) -> &[u8] {
         &row[(b * B::BYTES).min(row.len())..((b + 1) * B::BYTES).min(row.len())]

@@ -114,7 +114,10 @@ impl<F: Nibbles> NibbleBlock<F> {
                 let fifth = L::load_bytes(nibbles.add(256));
                 quad = L::or(quad, move_bit::<L>(fifth, i as u32, 4));
             }
-            F::TABLE.map_or(quad, |table| L::look_up(quad, table))
+            match F::TABLE {
+                Some(table) => L::look_up(quad, table),
+                None => quad,
+            }
         }
     }
 }
@@ -167,7 +170,11 @@ impl<F: Nibbles> Block for NibbleBlock<F> {
     ) {
         // SAFETY: the offsets follow the byte diagram; the caller vouches for the rest.
         unsafe {
-            let dots = blocks32::dots::<L, T>(x, F::OFFSET, |i| Self::quad::<L>(group, i));
+            let mut quads = [L::load_bytes(group); 8];
+            for (i, quad) in quads.iter_mut().enumerate() {
+                *quad = Self::quad::<L>(group, i);
+            }
+            let dots = blocks32::dots::<L, T>(x, F::OFFSET, &quads);
             blocks32::fold_dots::<L, T>(L::load_f16(group), dots, x, sums);
             if F::MINIMUM.is_some() {
                 blocks32::fold_minima::<L, T>(L::load_f16(group.add(32)), x, sums);
@@ -197,8 +204,11 @@ impl<F: Nibbles> Block for NibbleBlock<F> {
     ) {
         // SAFETY: as above.
         unsafe {
-            let quads = panel.add(Self::PANEL_QUADS);
-            let dots = blocks32::dots::<L, T>(x, F::OFFSET, |i| L::load_bytes(quads.add(64 * i)));
+            let mut quads = [L::load_bytes(panel); 8];
+            for (i, quad) in quads.iter_mut().enumerate() {
+                *quad = L::load_bytes(panel.add(Self::PANEL_QUADS + 64 * i));
+            }
+            let dots = blocks32::dots::<L, T>(x, F::OFFSET, &quads);
             blocks32::fold_dots::<L, T>(L::load_f32(panel), dots, x, sums);
             if F::MINIMUM.is_some() {
                 blocks32::fold_minima::<L, T>(L::load_f32(panel.add(64)), x, sums);

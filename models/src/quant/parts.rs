@@ -54,6 +54,11 @@ pub(super) trait Parts<const SIDE: usize>: Send + Sync + 'static {
     /// Scales and minima.
     fn scales(block: &[u8]) -> Scales;
 
+    /// Lays the packed words of 16 rows out in the order in which [`Parts::quads`] reads them.
+    fn interleave(blocks: &[&[u8]; LANES], out: &mut [u8]) {
+        interleave_words(blocks, Self::PACKED.0, Self::PACKED.1, out);
+    }
+
     /// The unpacked byte of a value.
     fn byte(block: &[u8], value: usize) -> u8;
 
@@ -203,7 +208,7 @@ impl<F: Parts<SIDE>, const SIDE: usize> Block for PartsBlock<F, SIDE> {
                 out[at..at + 4].copy_from_slice(minima);
             }
         }
-        interleave_words(blocks, F::PACKED.0, F::PACKED.1, &mut out[Self::GROUP_PACKED..]);
+        F::interleave(blocks, &mut out[Self::GROUP_PACKED..]);
     }
 
     #[inline(always)]
@@ -220,9 +225,12 @@ impl<F: Parts<SIDE>, const SIDE: usize> Block for PartsBlock<F, SIDE> {
                 let per_32 = F::PARTS / 8;
                 let (i, piece) = (step / per_32, step % per_32);
                 let j = |k: usize| (SIDE * i + k) * per_32 + piece;
-                let mut parts: [[L::Int; T]; SIDE] = std::array::from_fn(|k| {
-                    std::array::from_fn(|t| Self::start::<L>(&*x.add(t), j(k)))
-                });
+                let mut parts = [[L::splat_int(0); T]; SIDE];
+                for (k, parts) in parts.iter_mut().enumerate() {
+                    for (t, part) in parts.iter_mut().enumerate() {
+                        *part = Self::start::<L>(&*x.add(t), j(k));
+                    }
+                }
                 for q in Self::QUADS * piece..Self::QUADS * (piece + 1) {
                     let w = F::quads::<L>(group.add(Self::GROUP_PACKED), i, q);
                     for (k, parts) in parts.iter_mut().enumerate() {
@@ -284,8 +292,10 @@ impl<F: Parts<SIDE>, const SIDE: usize> Block for PartsBlock<F, SIDE> {
         unsafe {
             let mut dots = [L::splat_int(0); T];
             for j in 0..F::PARTS {
-                let mut part: [L::Int; T] =
-                    std::array::from_fn(|t| Self::start::<L>(&*x.add(t), j));
+                let mut part = [L::splat_int(0); T];
+                for (t, part) in part.iter_mut().enumerate() {
+                    *part = Self::start::<L>(&*x.add(t), j);
+                }
                 for at in Self::QUADS * j..Self::QUADS * (j + 1) {
                     let w = L::load_bytes(panel.add(Self::PANEL_QUADS + 64 * at));
                     for (t, part) in part.iter_mut().enumerate() {

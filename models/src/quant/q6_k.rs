@@ -6,16 +6,18 @@
 //!   low  = nibble (k / 2) of byte 64h + 32 (k % 2) + l
 //!   high = bits 2k, 2k + 1 of high byte 32h + l
 //!   value = d * s_j * (q - 32), j = value / 16
-//! interleaved, 3360 bytes: see parts; packed are low and high bits
+//! interleaved, 3360 bytes: see parts; packed are, for each h and each 4 of l: 64h + l, 64h + 32 + l
+//!   and the high bytes 32h + l, so that they are read in order
 //! ```
 
 use super::{
+    interleave_words,
     offset::Offset,
     parts::{Parts, PartsBlock, Scales},
 };
 use crate::{
     gguf::TensorType,
-    kernel::cpu::lanes::{Lanes, stream},
+    kernel::cpu::lanes::{LANES, Lanes, stream},
 };
 
 pub(super) type Q6K = PartsBlock<Layout, 4>;
@@ -42,13 +44,24 @@ impl Parts<4> for Layout {
         low | high << 4
     }
 
+    fn interleave(blocks: &[&[u8]; LANES], out: &mut [u8]) {
+        for step in 0..16 {
+            let (half, q) = (step / 8, step % 8);
+            for (k, word) in
+                [16 * half + q, 16 * half + 8 + q, 32 + 8 * half + q].iter().enumerate()
+            {
+                interleave_words(blocks, 4 * word, 1, &mut out[(3 * step + k) * 64..]);
+            }
+        }
+    }
+
     #[inline(always)]
     unsafe fn quads<L: Lanes>(packed: *const u8, half: usize, q: usize) -> [L::Bytes; 4] {
         // SAFETY: the caller's promise.
         unsafe {
-            let vector = |i: usize| stream::<L>(packed.add(i * 64));
-            let (first, second) = (vector(16 * half + q), vector(16 * half + 8 + q));
-            let high = vector(32 + 8 * half + q);
+            let at = packed.add(3 * 64 * (8 * half + q));
+            let (first, second) = (stream::<L>(at), stream::<L>(at.add(64)));
+            let high = stream::<L>(at.add(128));
             [
                 L::or(L::shift_right(first, 0, 15), L::shift_left(high, 4, 0x30)),
                 L::or(L::shift_right(second, 0, 15), L::shift_left(high, 2, 0x30)),

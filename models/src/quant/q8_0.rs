@@ -57,8 +57,11 @@ impl Block for Q8_0 {
     ) {
         // SAFETY: the offsets follow the byte diagram; the caller vouches for the rest.
         unsafe {
-            let quad_of = |i| stream::<L>(group.add(32 + i * 64));
-            let dots = blocks32::dots::<L, T>(x, Offset::Half, quad_of);
+            let mut quads = [L::load_bytes(group); 8];
+            for (i, quad) in quads.iter_mut().enumerate() {
+                *quad = stream::<L>(group.add(32 + i * 64));
+            }
+            let dots = blocks32::dots::<L, T>(x, Offset::Half, &quads);
             blocks32::fold_dots::<L, T>(L::load_f16(group), dots, x, sums);
         }
     }

@@ -17,7 +17,7 @@ use std::{cell::RefCell, ops::Range};
 use super::{
     Level, Pool,
     activation::for_rows,
-    attention_tile::{self, TILE, Tile},
+    attention_tile::{self, Elements, TILE, Tile},
     rope,
     shared::SharedMut,
 };
@@ -29,6 +29,8 @@ const SPAN_TILES: usize = 16;
 const ROWS_PER_TASK: usize = 16;
 /// Up to this many rows, the spans of a sequence are tasks of their own.
 const ROWS_TO_SPLIT: usize = 4;
+/// From this many queries on, a tile is brought to f32 once for all of them.
+const QUERIES_TO_WIDEN: usize = 16;
 /// Multiply-adds below which attention stays on the calling thread.
 const SERIAL_WORK: usize = 1 << 18;
 
@@ -249,10 +251,7 @@ impl Call<'_> {
         for span in task.spans.clone() {
             clear_states(&mut tiles.span, n_states, size);
             self.span(task, span, tiles);
-            let merged = tiles.states.chunks_exact_mut(size);
-            for (into, from) in merged.zip(tiles.span.chunks_exact(size)) {
-                attention_tile::merge_states(into, from);
-            }
+            attention_tile::merge_states(self.level, size, &mut tiles.states, &tiles.span);
         }
         if let Some(at) = task.states_at {
             // SAFETY: the caller's promise.
@@ -272,7 +271,11 @@ impl Call<'_> {
         let end = (first + task.rows.end).div_ceil(TILE).min((span + 1) * SPAN_TILES);
         for tile in span * SPAN_TILES..end {
             let page = (task.sequence.pages[tile], task.kv_head);
-            self.pages.load_tile(page, &mut tiles.keys, &mut tiles.values, self.level);
+            let few = task.rows.len() * group < QUERIES_TO_WIDEN;
+            let halves = self.pages.tile(page).filter(|_| few);
+            if halves.is_none() {
+                self.pages.load_tile(page, &mut tiles.keys, &mut tiles.values, self.level);
+            }
             if tile + 1 < end {
                 self.pages.prefetch_tile((task.sequence.pages[tile + 1], task.kv_head));
             }
@@ -289,8 +292,11 @@ impl Call<'_> {
                         self.qkv[at..at + group * head_dim].chunks_exact(head_dim)
                     };
                     let mut queries = (row..row + n).flat_map(heads);
-                    let (keys, values) = (&tiles.keys[..], &tiles.values[..]);
-                    let tile = Tile { keys, values, visible, scale: shape.scale };
+                    let elements = match halves {
+                        Some([keys, values]) => Elements::F16(keys, values),
+                        None => Elements::F32(&tiles.keys, &tiles.values),
+                    };
+                    let tile = Tile { elements, visible, scale: shape.scale };
                     let at = (row - task.rows.start) * group * size;
                     let states = &mut tiles.span[at..at + n * group * size];
                     for states in states.chunks_mut(16 * size) {
@@ -337,9 +343,7 @@ impl Call<'_> {
                 for span in 1..n_spans {
                     let from = at + span * n;
                     let from = states.part(from * size..(from + n) * size);
-                    for (into, from) in merged.chunks_exact_mut(size).zip(from.chunks_exact(size)) {
-                        attention_tile::merge_states(into, from);
-                    }
+                    attention_tile::merge_states(self.level, size, merged, from);
                 }
                 self.write(task, merged, out);
             }

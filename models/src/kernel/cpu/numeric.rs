@@ -5,20 +5,13 @@
 //! Source: Cody-Waite reduction, polynomial of Cephes `expf` (relative error below 1e-7); the
 //! `f64` functions are plain Taylor series after reduction, absolute error below 1e-14.
 
-use super::lanes::{LANES, Lanes, portable::Portable};
+use super::lanes::Lanes;
 
-/// The largest and smallest arguments of [`exp`] with a finite, normal result.
+/// The largest and smallest arguments of [`exp_lanes`] with a finite, normal result.
 const EXP_MOST: f32 = 88.722_84;
 const EXP_LEAST: f32 = -87.336_54;
 
-/// `e^x` in f32: 0 below -87.3, infinity above 88.7; relative error below 2 ulp between.
-#[inline(always)]
-pub fn exp(x: f32) -> f32 {
-    // SAFETY: plain code.
-    unsafe { exp_lanes::<Portable>([x; LANES])[0] }
-}
-
-/// [`exp`] of 16 lanes.
+/// `e^x` of 16 lanes in f32: 0 below -87.3, infinity above 88.7; relative error below 2 ulp between.
 ///
 /// # Safety
 ///
@@ -44,15 +37,21 @@ pub unsafe fn exp_lanes<L: Lanes>(x: L::Float) -> L::Float {
         }
         let p = L::add(L::mul_add(L::mul(r, r), p, r), L::splat(1.0));
         // 2^n in two factors, so that n = 128 does not leave the exponent's range.
-        let bias = |e, by: i32| L::add_int(e, L::splat_int(by));
-        let n = bias(L::to_bits(shifted), ROUND.to_bits().cast_signed().wrapping_neg());
+        let offset = L::splat_int(ROUND.to_bits().cast_signed().wrapping_neg());
+        let n = L::add_int(L::to_bits(shifted), offset);
         let half = L::halve_int(n);
         let rest = L::add_int(n, L::mul_int(half, L::splat_int(-1)));
-        let scale = |e| L::from_bits(L::shift_int(bias(e, 127), 23));
-        let value = L::mul(L::mul(p, scale(half)), scale(rest));
+        let value = L::mul(L::mul(p, power_of_two::<L>(half)), power_of_two::<L>(rest));
         let value = L::where_less(x, least, L::splat(0.0), value);
         L::where_less(most, x, L::splat(f32::INFINITY), value)
     }
+}
+
+/// `2^e` for exponents of normal numbers.
+#[inline(always)]
+unsafe fn power_of_two<L: Lanes>(e: L::Int) -> L::Float {
+    // SAFETY: the caller vouches for the instruction set.
+    unsafe { L::from_bits(L::shift_int(L::add_int(e, L::splat_int(127)), 23)) }
 }
 
 /// `x / (1 + e^-x)` of 16 lanes.
@@ -144,6 +143,12 @@ pub fn sum_lanes(mut lanes: [f32; 16]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::cpu::lanes::portable::Portable;
+
+    fn exp(x: f32) -> f32 {
+        // SAFETY: plain code.
+        unsafe { exp_lanes::<Portable>([x; 16])[0] }
+    }
 
     #[test]
     fn exp_is_close_over_its_range() {

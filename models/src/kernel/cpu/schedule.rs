@@ -279,8 +279,10 @@ impl<B: Block> Run<'_, B> {
         let sums = &mut sums[..T];
         // SAFETY: see `many`.
         unsafe {
-            let mut tile: [L::Float; T] =
-                std::array::from_fn(|t| L::load_f32(sums[t].as_ptr().cast()));
+            let mut tile = [L::splat(0.0); T];
+            for (tile, sum) in tile.iter_mut().zip(&*sums) {
+                *tile = L::load_f32(sum.as_ptr().cast());
+            }
             for i in 0..n {
                 B::fold_panel::<L, T>(panel.add(i * size), x.add(i * n_rows), &mut tile);
             }

@@ -21,6 +21,26 @@ unsafe fn quads(sum: __m256i, w: __m256i, x: __m256i) -> __m256i {
     }
 }
 
+/// The sum of 8 lanes, halves onto each other.
+#[inline(always)]
+pub(super) unsafe fn sum(a: __m256) -> f32 {
+    unsafe {
+        let four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+        let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+        _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+    }
+}
+
+/// The largest of 8 lanes; `max(b, a)` is `a` when either is not a number.
+#[inline(always)]
+pub(super) unsafe fn largest(a: __m256) -> f32 {
+    unsafe {
+        let four = _mm_max_ps(_mm256_extractf128_ps::<1>(a), _mm256_castps256_ps128(a));
+        let two = _mm_max_ps(_mm_movehl_ps(four, four), four);
+        _mm_cvtss_f32(_mm_max_ss(_mm_movehdup_ps(two), two))
+    }
+}
+
 // SAFETY: the functions follow the trait's contract; each is a few instructions of AVX2, FMA or
 // F16C.
 unsafe impl Lanes for Avx2 {
@@ -56,7 +76,12 @@ unsafe impl Lanes for Avx2 {
     }
     #[inline(always)]
     unsafe fn shift_int(a: Pair, count: u32) -> Pair {
-        unsafe { a.map(|half| _mm256_sll_epi32(half, _mm_cvtsi32_si128(count as i32))) }
+        unsafe {
+            [
+                _mm256_sll_epi32(a[0], _mm_cvtsi32_si128(count as i32)),
+                _mm256_sll_epi32(a[1], _mm_cvtsi32_si128(count as i32)),
+            ]
+        }
     }
     #[inline(always)]
     unsafe fn load_int(from: *const u8) -> Pair {
@@ -79,7 +104,10 @@ unsafe impl Lanes for Avx2 {
         unsafe {
             let mask = _mm256_set1_epi8(mask.cast_signed());
             let count = _mm_cvtsi32_si128(count as i32);
-            a.map(|half| _mm256_and_si256(_mm256_srl_epi16(half, count), mask))
+            [
+                _mm256_and_si256(_mm256_srl_epi16(a[0], count), mask),
+                _mm256_and_si256(_mm256_srl_epi16(a[1], count), mask),
+            ]
         }
     }
     #[inline(always)]
@@ -87,14 +115,17 @@ unsafe impl Lanes for Avx2 {
         unsafe {
             let mask = _mm256_set1_epi8(mask.cast_signed());
             let count = _mm_cvtsi32_si128(count as i32);
-            a.map(|half| _mm256_and_si256(_mm256_sll_epi16(half, count), mask))
+            [
+                _mm256_and_si256(_mm256_sll_epi16(a[0], count), mask),
+                _mm256_and_si256(_mm256_sll_epi16(a[1], count), mask),
+            ]
         }
     }
     #[inline(always)]
     unsafe fn look_up(a: Pair, table: &[u8; 16]) -> Pair {
         unsafe {
             let table = _mm256_broadcastsi128_si256(_mm_loadu_si128(table.as_ptr().cast()));
-            a.map(|half| _mm256_shuffle_epi8(table, half))
+            [_mm256_shuffle_epi8(table, a[0]), _mm256_shuffle_epi8(table, a[1])]
         }
     }
     #[inline(always)]
@@ -189,20 +220,33 @@ unsafe impl Lanes for Avx2 {
         }
     }
     #[inline(always)]
+    unsafe fn sum(a: [__m256; 2]) -> f32 {
+        unsafe { sum(_mm256_add_ps(a[0], a[1])) }
+    }
+    #[inline(always)]
+    unsafe fn largest(a: [__m256; 2]) -> f32 {
+        unsafe { largest(_mm256_max_ps(a[1], a[0])) }
+    }
+    #[inline(always)]
     unsafe fn to_bits(a: [__m256; 2]) -> Pair {
-        unsafe { a.map(|half| _mm256_castps_si256(half)) }
+        unsafe { [_mm256_castps_si256(a[0]), _mm256_castps_si256(a[1])] }
     }
     #[inline(always)]
     unsafe fn from_bits(a: Pair) -> [__m256; 2] {
-        unsafe { a.map(|half| _mm256_castsi256_ps(half)) }
+        unsafe { [_mm256_castsi256_ps(a[0]), _mm256_castsi256_ps(a[1])] }
     }
     #[inline(always)]
     unsafe fn halve_int(a: Pair) -> Pair {
-        unsafe { a.map(|half| _mm256_srai_epi32::<1>(half)) }
+        unsafe { [_mm256_srai_epi32::<1>(a[0]), _mm256_srai_epi32::<1>(a[1])] }
     }
     #[inline(always)]
     unsafe fn round_f16(a: [__m256; 2]) -> [__m256; 2] {
-        unsafe { a.map(|half| _mm256_cvtph_ps(_mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(half))) }
+        unsafe {
+            [
+                _mm256_cvtph_ps(_mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(a[0])),
+                _mm256_cvtph_ps(_mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(a[1])),
+            ]
+        }
     }
     #[inline(always)]
     unsafe fn mul_add(a: [__m256; 2], b: [__m256; 2], c: [__m256; 2]) -> [__m256; 2] {

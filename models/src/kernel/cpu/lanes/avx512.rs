@@ -141,6 +141,20 @@ unsafe impl<const AHEAD: usize> Lanes for Avx512<AHEAD> {
         unsafe { _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), no, yes) }
     }
     #[inline(always)]
+    unsafe fn sum(a: __m512) -> f32 {
+        unsafe {
+            let high = _mm512_extractf32x8_ps::<1>(a);
+            super::avx2::sum(_mm256_add_ps(_mm512_castps512_ps256(a), high))
+        }
+    }
+    #[inline(always)]
+    unsafe fn largest(a: __m512) -> f32 {
+        unsafe {
+            let high = _mm512_extractf32x8_ps::<1>(a);
+            super::avx2::largest(_mm256_max_ps(high, _mm512_castps512_ps256(a)))
+        }
+    }
+    #[inline(always)]
     unsafe fn to_bits(a: __m512) -> __m512i {
         unsafe { _mm512_castps_si512(a) }
     }

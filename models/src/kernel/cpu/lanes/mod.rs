@@ -124,6 +124,11 @@ pub unsafe trait Lanes {
         yes: Self::Float,
         no: Self::Float,
     ) -> Self::Float;
+    /// The sum of all lanes in the one order used everywhere: halves onto each other (see
+    /// `numeric::sum_lanes`).
+    unsafe fn sum(a: Self::Float) -> f32;
+    /// The largest lane; lanes that are not a number do not count unless all are.
+    unsafe fn largest(a: Self::Float) -> f32;
     /// The bits of floats.
     unsafe fn to_bits(a: Self::Float) -> Self::Int;
     /// Floats of these bits.

@@ -4,7 +4,7 @@
 //! vector instructions the target has; the operations are the same, so the bits are too.
 
 use super::{LANES, Lanes};
-use crate::kernel::cpu::half_float;
+use crate::kernel::cpu::{half_float, numeric::sum_lanes};
 
 /// The implementation; it has no values.
 pub struct Portable;
@@ -143,6 +143,19 @@ unsafe impl Lanes for Portable {
         no: Self::Float,
     ) -> Self::Float {
         std::array::from_fn(|i| if a[i] < b[i] { yes[i] } else { no[i] })
+    }
+    #[inline(always)]
+    unsafe fn sum(a: Self::Float) -> f32 {
+        sum_lanes(a)
+    }
+    #[inline(always)]
+    unsafe fn largest(mut a: Self::Float) -> f32 {
+        for half in [8, 4, 2, 1] {
+            for i in 0..half {
+                a[i] = if a[i + half] > a[i] { a[i + half] } else { a[i] };
+            }
+        }
+        a[0]
     }
     #[inline(always)]
     unsafe fn to_bits(a: Self::Float) -> Self::Int {
