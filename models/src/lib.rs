@@ -28,7 +28,7 @@ pub mod tokenizer;
 pub use backend::{DeviceChoice, DeviceError};
 pub use chat_template::{ChatInput, ChatTemplate, TemplateError};
 pub use config::{ConfigError, ModelConfig};
-pub use kernel::cpu::level::SimdLevel;
+pub use kernel::cpu::{level::SimdLevel, linear::Repack, network::LoadProgress};
 pub use kv::KvType;
 pub use model::{Model, ModelError, ModelSummary};
 pub use sampler::SamplingParams;

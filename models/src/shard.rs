@@ -24,7 +24,7 @@ use crate::{
         half_float,
         level::{LevelUnavailable, SimdLevel},
         linear::Repack,
-        network::CpuContext,
+        network::{CpuContext, LoadProgress},
     },
     kv::{KvType, PAGE_TOKENS},
     layer::{LoadError, Loader, Pass, Rope},
@@ -56,6 +56,8 @@ pub struct ShardOptions {
     pub simd: SimdLevel,
     /// Whether weights are laid out anew in memory, or used as they lie in the file.
     pub repack: Repack,
+    /// Where loaded weights are counted, for whoever waits.
+    pub progress: LoadProgress,
     /// Pages of the cache, of [`PAGE_TOKENS`] positions each; memory is taken when used.
     pub kv_pages: u32,
 }
@@ -69,6 +71,7 @@ impl Default for ShardOptions {
             kv: KvType::default(),
             simd: SimdLevel::default(),
             repack: Repack::default(),
+            progress: LoadProgress::default(),
             kv_pages: 256,
         }
     }
@@ -217,7 +220,10 @@ impl Shard {
         let level = Level::resolve(options.simd)?;
         let pool = Pool::new(options.threads).map_err(ShardError::Threads)?;
         let engine = match options.device {
-            DeviceChoice::Cpu => Engine::cpu(CpuContext::new(level, pool, options.repack)),
+            DeviceChoice::Cpu => {
+                let context = CpuContext::new(level, pool, options.repack);
+                Engine::cpu(context.with_progress(options.progress.clone()))
+            }
             device => Engine::plain(device)?,
         };
         Self::load_on(model, layers, options, engine)

@@ -111,7 +111,7 @@ fn extreme_inputs_keep_the_bits() {
 
 /// Rows of two blocks of equal bytes, or of any, with the largest and smallest finite scales.
 fn extreme_rows(kind: TensorType, k: usize, random: &mut Random) -> Vec<u8> {
-    // The largest f16 and the smallest; for formats with other floats, the largest and smallest too.
+    // The largest f16 and the smallest; for formats with other floats, those of the format.
     let (largest, smallest) = match kind {
         TensorType::F32 => (f32::MAX, f32::from_bits(1)),
         TensorType::BF16 => (f32::from_bits(0x7f7f_0000), f32::from_bits(0x1_0000)),

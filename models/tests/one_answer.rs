@@ -1,6 +1,7 @@
 //! NUMERICS.md as a test: the logits' bits depend on model and tokens, and on nothing else.
 //!
-//! Over (format x cut points x batch mix x chunk size x threads x SIMD level x page layout), with
+//! Over (format x cut points x batch mix x chunk size x threads x SIMD level x page layout x load
+//! mode), with
 //! the scalar reference, alone, in one piece and with one thread as the answer.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails here says where")]
@@ -9,7 +10,7 @@ mod common;
 
 use common::{Random, Shape, forward, random_model, rows, shards};
 use swarmllm_models::{
-    KvType, LogitsWanted, RunProfile, SequenceRows, Shard, ShardOptions, SimdLevel,
+    KvType, LogitsWanted, Repack, RunProfile, SequenceRows, Shard, ShardOptions, SimdLevel,
     gguf::TensorType, kernel::cpu::Level, quant,
 };
 
@@ -82,14 +83,15 @@ fn check(kind: TensorType, profile: RunProfile, kv: KvType, rounds: usize) {
             order.swap(i, random.below(i + 1));
         }
         let pages = [order[..2].to_vec(), order[2..4].to_vec()];
-        let options = ShardOptions { profile, kv, ..options(level, threads) };
+        let repack = [Repack::Always, Repack::Never][random.below(2)];
+        let options = ShardOptions { profile, kv, repack, ..options(level, threads) };
         let mut shards = shards(&model, &cuts, &options);
         let mixed = run_mixed(&mut shards, &sequences, chunks, &pages, shape.vocab);
         for s in 0..2 {
             assert!(
                 bits(&mixed[s]) == bits(&alone[s]),
                 "{kind}: sequence {s} differs: {level:?}, {threads} threads, cuts {cuts:?}, \
-                 chunks {chunks:?}, pages {pages:?}"
+                 chunks {chunks:?}, pages {pages:?}, {repack:?}"
             );
         }
     }
@@ -118,6 +120,69 @@ fn rounding_at_borders_does_something() {
         forward(&mut shards(&model, &[], &options), &batch, vec![1, 2, 3])
     };
     assert_ne!(bits(&run(RunProfile::F32)), bits(&run(RunProfile::F16)));
+}
+
+/// A batch of 1 to 32 sequences of ragged lengths: prompts, then one token each, at every level.
+#[test]
+fn a_batch_of_many_gives_each_its_own_answer() {
+    let mut random = Random(23);
+    for kind in [TensorType::Q4_K, TensorType::Q8_0, TensorType::F16] {
+        let shape = Shape::small(kind);
+        let model = random_model(&shape, 7);
+        for (round, n) in [1usize, 2, 5, 8, 17, 32].into_iter().enumerate() {
+            let lengths: Vec<usize> = (0..n).map(|_| 1 + random.below(40)).collect();
+            let texts: Vec<_> =
+                lengths.iter().map(|l| tokens(l + 1, shape.vocab, &mut random)).collect();
+            let level = levels()[round % levels().len()];
+            let pages = |s: usize| [2 * s as u32, 2 * s as u32 + 1];
+            let options = ShardOptions { kv_pages: 64, ..options(level, 1 + round % 3) };
+            let mut many = shards(&model, &[1], &options);
+            let batch: Vec<_> =
+                (0..n).map(|s| rows(&pages(s), 0, lengths[s] as u32, LogitsWanted::None)).collect();
+            let input = (0..n).flat_map(|s| texts[s][..lengths[s]].to_vec()).collect();
+            forward(&mut many, &batch, input);
+            let batch: Vec<_> =
+                (0..n).map(|s| rows(&pages(s), lengths[s] as u32, 1, LogitsWanted::Last)).collect();
+            let together =
+                forward(&mut many, &batch, (0..n).map(|s| texts[s][lengths[s]]).collect());
+            for s in 0..n {
+                let mut alone = shards(&model, &[], &options);
+                let batch = [rows(&[0, 1], 0, lengths[s] as u32 + 1, LogitsWanted::Last)];
+                let alone = forward(&mut alone, &batch, texts[s].clone());
+                let own = &together[s * shape.vocab..(s + 1) * shape.vocab];
+                assert_eq!(bits(own), bits(&alone), "{kind}, sequence {s} of {n}, {level:?}");
+            }
+        }
+    }
+}
+
+/// Contexts of more than one span of attention, read in one piece, in chunks and token by token.
+#[test]
+fn a_long_context_gives_one_answer() {
+    let mut random = Random(29);
+    let shape = Shape::small(TensorType::Q8_0);
+    let model = random_model(&shape, 7);
+    let text = tokens(1100, shape.vocab, &mut random);
+    let pages: Vec<u32> = (0..35).collect();
+    let read = |level, threads, chunk: usize| {
+        let options = ShardOptions { kv_pages: 35, ..options(level, threads) };
+        let mut shards = shards(&model, &[], &options);
+        let mut last = Vec::new();
+        // The end token by token, as an answer grows.
+        let (head, tail) = text.split_at(1080);
+        let parts = head.chunks(chunk).chain(tail.chunks(1));
+        let mut first = 0;
+        for part in parts {
+            let batch = [rows(&pages, first, part.len() as u32, LogitsWanted::Last)];
+            last = forward(&mut shards, &batch, part.to_vec());
+            first += part.len() as u32;
+        }
+        bits(&last)
+    };
+    let expected = read(SimdLevel::Portable, 1, 1080);
+    for (round, level) in levels().into_iter().filter(|l| *l != SimdLevel::Scalar).enumerate() {
+        assert_eq!(read(level, 1 + round, [512, 100, 3][round % 3]), expected, "{level:?}");
+    }
 }
 
 #[test]

@@ -12,7 +12,11 @@ use std::{io::Write, time::Instant};
 use serde_json::{Value, json};
 use swarmllm_models::{LogitsWanted, Model, SamplingParams, sampler};
 
-use super::{CliError, engine::EngineArgs, print_json};
+use super::{
+    CliError,
+    engine::{self, EngineArgs},
+    print_json,
+};
 use crate::local::{self, Chain, ChainOptions};
 
 /// Flags of `bench`.
@@ -86,7 +90,7 @@ fn measure(args: &BenchArgs) -> Result<Value, CliError> {
     let threads = shard.threads;
     // It fits the context, which is a u32.
     let options = ChainOptions { shard, cuts: Vec::new(), positions: longest as u32 };
-    let mut chain = Chain::load_for(&model, &options, args.batch)?;
+    let mut chain = engine::load(&model, &options, args.batch)?;
     let load_s = began.elapsed().as_secs_f64();
     let mut bench = Bench { chain: &mut chain, vocab: model.config().vocab, args };
     bench.fill()?;

@@ -4,12 +4,19 @@
 //! means nothing is bad usage (exit code 2); one that is not there is a failure (1).
 //! Errors: [`CliError`].
 
-use std::io::Read;
+use std::{
+    io::{IsTerminal, Read},
+    sync::mpsc::RecvTimeoutError,
+    time::Duration,
+};
 
-use swarmllm_models::{DeviceChoice, ShardOptions};
+use swarmllm_models::{DeviceChoice, Model, Repack, ShardOptions, SimdLevel};
 
 use super::CliError;
-use crate::local::LocalError;
+use crate::local::{Chain, ChainOptions, LocalError};
+
+/// How often progress is shown.
+const PROGRESS_EVERY: Duration = Duration::from_millis(300);
 
 /// Where and how wide to compute.
 #[derive(Debug, Clone, clap::Args)]
@@ -20,17 +27,53 @@ pub struct EngineArgs {
     /// Where to compute: cpu, cuda, cuda:N, wgpu or vulkan.
     #[arg(long, value_name = "D", default_value = "cpu", value_parser = parse_device)]
     pub device: DeviceChoice,
+    /// Instruction set of the CPU kernels: auto, scalar, portable, avx2 or avx512. The answer does
+    /// not depend on it.
+    #[arg(long, value_name = "LEVEL", default_value = "auto")]
+    pub simd: SimdLevel,
+    /// Use weights as they lie in the file instead of laying them out anew in memory: slower, for
+    /// machines short of memory. The answer does not depend on it.
+    #[arg(long)]
+    pub no_repack: bool,
 }
 
 impl EngineArgs {
     /// Shard options with these flags in them.
     pub fn shard_options(&self) -> ShardOptions {
-        let mut options = ShardOptions { device: self.device, ..ShardOptions::default() };
+        let repack = if self.no_repack { Repack::Never } else { Repack::Always };
+        let mut options =
+            ShardOptions { device: self.device, simd: self.simd, repack, ..Default::default() };
         if let Some(threads) = self.threads {
             options.threads = threads as usize;
         }
         options
     }
+}
+
+/// Loads a model, and tells how far it is when a person is watching.
+pub fn load(model: &Model, options: &ChainOptions, sequences: u32) -> Result<Chain, LocalError> {
+    let total = model.weight_bytes(0..model.config().n_layers).max(1);
+    let progress = options.shard.progress.clone();
+    let load = || Chain::load_for(model, options, sequences);
+    if !std::io::stderr().is_terminal() {
+        return load();
+    }
+    std::thread::scope(|scope| {
+        let (done, finished) = std::sync::mpsc::channel::<()>();
+        scope.spawn(move || {
+            let mut shown = false;
+            while finished.recv_timeout(PROGRESS_EVERY) == Err(RecvTimeoutError::Timeout) {
+                eprint!("\rloading {:3} %", (progress.bytes() * 100 / total).min(100));
+                shown = true;
+            }
+            if shown {
+                eprint!("\r             \r");
+            }
+        });
+        let chain = load();
+        drop(done);
+        chain
+    })
 }
 
 fn parse_device(text: &str) -> Result<DeviceChoice, String> {

@@ -16,7 +16,7 @@ use swarmllm_models::{KvType, LogitsWanted, RunProfile};
 
 use super::{
     CliError,
-    engine::{EngineArgs, check_tokens, parse_tokens},
+    engine::{self, EngineArgs, check_tokens, parse_tokens},
 };
 use crate::local::{self, Chain, ChainOptions};
 
@@ -105,7 +105,7 @@ pub fn run(args: LogitsArgs) -> Result<(), CliError> {
         cuts: args.cut.map_or_else(Vec::new, |cut| cut.0),
         positions: tokens.len() as u32,
     };
-    let mut chain = Chain::load(&model, &options)?;
+    let mut chain = engine::load(&model, &options, 1)?;
     let partial = with_suffix(&args.out, ".partial");
     let written = write_logits(&mut chain, &tokens, args.chunk, config.vocab, &partial);
     let renamed = written.and_then(|()| Ok(std::fs::rename(&partial, &args.out)?));

@@ -20,7 +20,7 @@ use swarmllm_models::{ChatTemplate, Model, SamplingParams, Tokenizer};
 
 use super::{
     CliError,
-    engine::{EngineArgs, check_tokens, parse_tokens},
+    engine::{self, EngineArgs, check_tokens, parse_tokens},
     print_json,
 };
 use crate::{
@@ -119,7 +119,7 @@ pub fn run(args: RunArgs) -> Result<(), CliError> {
     let ids = ids.transpose().map_err(CliError::failed)?;
     let positions = positions(&model, ids.as_deref(), args.n)?;
     let options = ChainOptions { shard: args.engine.shard_options(), cuts: Vec::new(), positions };
-    let chain = Chain::load(&model, &options)?;
+    let chain = engine::load(&model, &options, 1)?;
     let mut talk = Talk { tokenizer, template, chain, sampling, max_new: args.n };
     match ids {
         Some(ids) => one_answer(&mut talk, ids, args.json),

@@ -10,7 +10,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use actix_web::dev::ServerHandle;
-use swarmllm_models::{Model, ShardOptions};
+use swarmllm_models::{Model, Repack, ShardOptions};
 use swarmllm_protocol::ids::LayerRange;
 use tokio::sync::mpsc;
 
@@ -70,6 +70,9 @@ pub struct ServeArgs {
     /// Compute device: cpu, cuda, wgpu or vulkan [default: cpu].
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
+    /// Use weights as they lie in the file, for machines short of memory; slower.
+    #[arg(long)]
+    no_repack: bool,
     /// End when stdin ends: a parent that dies takes its children along.
     #[arg(long, hide = true)]
     until_stdin_closes: bool,
@@ -87,6 +90,7 @@ impl ServeArgs {
             offline: self.offline,
             threads: self.threads,
             device: self.device.clone(),
+            no_repack: self.no_repack,
             models: self.model.clone(),
             layers: self.layers.clone(),
         }
@@ -134,7 +138,9 @@ fn node_options(settings: &Settings, folder: &DataFolder) -> Result<NodeOptions,
         check_layers(&name, &model, layers, &settings.layers.origin)?;
         Ok((name, model, layers))
     });
-    let mut shard = ShardOptions { device: settings.device.value, ..Default::default() };
+    let repack = if settings.repack.value { Repack::Always } else { Repack::Never };
+    let device = settings.device.value;
+    let mut shard = ShardOptions { device, repack, ..Default::default() };
     if settings.threads.value > 0 {
         shard.threads = settings.threads.value as usize;
     }

@@ -24,13 +24,15 @@ pub const PEERS_OFFLINE: &str = "peers.offline";
 pub const COMPUTE_THREADS: &str = "compute.threads";
 /// Compute device.
 pub const COMPUTE_DEVICE: &str = "compute.device";
+/// Whether weights are laid out anew in memory.
+pub const COMPUTE_REPACK: &str = "compute.repack";
 /// Models to serve.
 pub const MODELS_SERVE: &str = "models.serve";
 /// Layers to hold of each.
 pub const MODELS_LAYERS: &str = "models.layers";
 
 /// All of them, in the order of the example file.
-pub const ALL: [&str; 12] = [
+pub const ALL: [&str; 13] = [
     DATA_DIR,
     NETWORK,
     HTTP_LISTEN,
@@ -41,6 +43,7 @@ pub const ALL: [&str; 12] = [
     PEERS_OFFLINE,
     COMPUTE_THREADS,
     COMPUTE_DEVICE,
+    COMPUTE_REPACK,
     MODELS_SERVE,
     MODELS_LAYERS,
 ];

@@ -85,6 +85,8 @@ pub struct Flags {
     pub offline: bool,
     /// `--threads`.
     pub threads: Option<u32>,
+    /// `--no-repack`.
+    pub no_repack: bool,
     /// `--device`.
     pub device: Option<String>,
     /// `--model`, as often as given.
@@ -116,6 +118,8 @@ pub struct Settings {
     pub threads: Setting<u32>,
     /// Compute device.
     pub device: Setting<DeviceChoice>,
+    /// Whether weights are laid out anew in memory, or used as they lie in the file.
+    pub repack: Setting<bool>,
     /// Models to serve.
     pub models: Setting<Vec<String>>,
     /// Layers to hold of each; all of them when absent.
@@ -133,6 +137,7 @@ pub fn resolve(
     let any_peers = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), PEERS_PORT);
     let no_mdns = flags.no_mdns.then_some(("--no-mdns", RawValue::Boolean(false)));
     let offline = flags.offline.then_some(("--offline", RawValue::Boolean(true)));
+    let no_repack = flags.no_repack.then_some(("--no-repack", RawValue::Boolean(false)));
     let threads = flags.threads.map(|n| ("--threads", RawValue::Integer(n.into())));
     let data_dir = match sources.pick(keys::DATA_DIR, flag_path(flags), folder)? {
         Some(setting) => setting,
@@ -162,6 +167,7 @@ pub fn resolve(
         device: sources
             .pick(keys::COMPUTE_DEVICE, flag("--device", &flags.device), device)?
             .unwrap_or_else(|| default(DeviceChoice::Cpu)),
+        repack: sources.pick(keys::COMPUTE_REPACK, no_repack, boolean)?.unwrap_or(default(true)),
         models: sources
             .pick(keys::MODELS_SERVE, flag_list("--model", &flags.models), texts)?
             .unwrap_or_else(|| default(vec!["demo".to_owned()])),
@@ -359,7 +365,8 @@ mod tests {
         };
         let rest = |settings: &Settings| {
             let s = settings;
-            (s.drain_s.value, s.mdns.value, s.offline.value, s.threads.value, s.device.value)
+            let compute = (s.threads.value, s.device.value, s.repack.value);
+            (s.drain_s.value, s.mdns.value, s.offline.value, compute)
         };
         assert_eq!(network(&written), network(&defaults));
         assert_eq!(rest(&written), rest(&defaults));

@@ -14,10 +14,10 @@ impl Head {
     /// Loads `output_norm.weight` and `output.weight`, or the embedding where the model ties them.
     pub fn load(loader: &Loader<'_>) -> Result<Self, LoadError> {
         let (hidden, vocab) = (loader.config.hidden as usize, loader.config.vocab as usize);
+        let norm = loader.norm("output_norm")?;
         let own = "output.weight";
         let name = if loader.gguf.tensor(own).is_some() { own } else { "token_embd.weight" };
         let output = loader.weight(name, &[hidden, vocab])?;
-        let norm = loader.norm("output_norm")?;
         Ok(Self(backend::Head::load(loader.engine, loader.gguf, norm, output)?))
     }
 

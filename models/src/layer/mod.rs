@@ -22,7 +22,7 @@ use crate::{
     backend::{BlockError, EmbeddingTable, Engine, NormParts},
     config::ModelConfig,
     gguf::{Gguf, GgufError, TensorInfo},
-    kernel::cpu::attention::BatchPlan,
+    kernel::cpu::{attention::BatchPlan, linear::WeightError},
     kv::KvType,
     quant,
 };
@@ -102,9 +102,13 @@ impl<'a> Loader<'a> {
     /// A vector, dequantised.
     pub fn vector(&self, name: &str, length: usize) -> Result<Vec<f32>, LoadError> {
         let info = self.tensor(name, &[length])?;
-        let format = self.supported(info)?;
+        let (format, bytes) = (self.supported(info)?, self.gguf.tensor_bytes(info));
+        format.check(bytes).map_err(|source| BlockError::Weight {
+            name: name.into(),
+            source: WeightError::Scale { row: 0, source },
+        })?;
         let mut values = vec![0f32; length];
-        format.dequantise(self.gguf.tensor_bytes(info), &mut values);
+        format.dequantise(bytes, &mut values);
         Ok(values)
     }
 

@@ -6,8 +6,8 @@
 //!   low  = nibble (k / 2) of byte 64h + 32 (k % 2) + l
 //!   high = bits 2k, 2k + 1 of high byte 32h + l
 //!   value = d * s_j * (q - 32), j = value / 16
-//! interleaved, 3360 bytes: see parts; packed are, for each h and each 4 of l: 64h + l, 64h + 32 + l
-//!   and the high bytes 32h + l, so that they are read in order
+//! interleaved, 3360 bytes: see parts; packed are, for each h and each 4 of l: 64h + l,
+//!   64h + 32 + l and the high bytes 32h + l, so that they are read in order
 //! ```
 
 use super::{

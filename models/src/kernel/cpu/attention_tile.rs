@@ -3,8 +3,9 @@
 //! Called by `attention`. Up to four queries share every key and value that is loaded; what each
 //! gets is the same as alone.
 //!
-//! Shapes: keys `[head_dim][32]`, values `[32][padded]` (`padded` = head_dim rounded up to 16), f32,
-//! or f16 widened while they are read; a state is `padded` weighted values, then the maximum, then the sum of weights.
+//! Shapes: keys `[head_dim][32]`, values `[32][padded]` (`padded` = head_dim rounded up to 16),
+//! f32, or f16 widened while they are read; a state is `padded` weighted values, then the maximum,
+//! then the sum of weights.
 
 use super::{
     Level,
@@ -278,12 +279,12 @@ unsafe fn merge<L: Lanes, E: Element, const H: usize, const W: usize>(
             accumulate::<L, E, H, W>(values.add(j * padded), weights, j, &mut parts);
             j += 1;
         }
-        for h in 0..H {
+        for (h, parts) in parts.into_iter().enumerate() {
             let (before, now) = (L::splat(factors[h].0), L::splat(factors[h].1));
-            for i in 0..W {
+            for (i, part) in parts.into_iter().enumerate() {
                 let at = states.as_mut_ptr().add(h * (padded + 2) + column + i * LANES);
                 let total = L::mul(L::load_f32(at.cast()), before);
-                L::store(at, L::mul_add(parts[h][i], now, total));
+                L::store(at, L::mul_add(part, now, total));
             }
         }
     }

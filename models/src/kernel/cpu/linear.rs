@@ -158,41 +158,39 @@ impl Weight {
     ) {
         assert!(range.end <= self.n_groups() && x.length() == self.k, "other sizes than planned");
         let (groups, kernel) = match &self.data {
-            Data::Interleaved { region, kernel } => (Groups::Interleaved(region.bytes()), *kernel),
+            Data::Interleaved { region, kernel } => {
+                (Groups::Interleaved(region.bytes()), Some(*kernel))
+            }
             Data::File { gguf, start, kernel } => {
                 let bytes = &gguf.source().bytes()[*start..*start + self.n * self.row_bytes];
-                let Some(kernel) = kernel else {
-                    // SAFETY: the caller's promise.
-                    return unsafe { self.reference(bytes, range, x, (out, stride), store) };
-                };
                 (Groups::Rows { bytes, row_bytes: self.row_bytes }, *kernel)
             }
         };
         let n_blocks = self.format.n_blocks(self.k);
         let job = GroupJob { groups, range, n_blocks, n: self.n, x, out, stride, store };
-        // SAFETY: the kernel was chosen for a level that this processor has; the rest is the
-        // caller's promise.
-        unsafe { kernel(&job) };
+        match kernel {
+            // SAFETY: the kernel was chosen for a level that this processor has; the rest is the
+            // caller's promise.
+            Some(kernel) => unsafe { kernel(&job) },
+            // SAFETY: the caller's promise.
+            None => unsafe { self.reference(&job) },
+        }
     }
 
-    /// As [`Weight::multiply_groups`], one value after the other.
-    unsafe fn reference(
-        &self,
-        bytes: &[u8],
-        range: Range<usize>,
-        x: &Activations,
-        (out, stride): (*mut f32, usize),
-        store: Store,
-    ) {
-        let rows = range.start * LANES..(range.end * LANES).min(self.n);
+    /// The job, one value after the other, from the file's bytes.
+    unsafe fn reference(&self, job: &GroupJob<'_>) {
+        let Groups::Rows { bytes, row_bytes } = job.groups else {
+            unreachable!("without a kernel, nothing is interleaved");
+        };
+        let rows = job.range.start * LANES..(job.range.end * LANES).min(self.n);
         for (column, row) in rows.enumerate() {
-            let row = &bytes[row * self.row_bytes..(row + 1) * self.row_bytes];
-            for t in 0..x.n_rows() {
-                let product = self.format.dot(row, x, t);
+            let row = &bytes[row * row_bytes..(row + 1) * row_bytes];
+            for t in 0..job.x.n_rows() {
+                let product = self.format.dot(row, job.x, t);
                 // SAFETY: a column of the range, see `multiply_groups`.
-                let to = unsafe { &mut *out.add(t * stride + column) };
-                *to = if store == Store::Set { product } else { *to + product };
-                if store == Store::AddRounded {
+                let to = unsafe { &mut *job.out.add(t * job.stride + column) };
+                *to = if job.store == Store::Set { product } else { *to + product };
+                if job.store == Store::AddRounded {
                     super::half_float::round(std::slice::from_mut(to));
                 }
             }

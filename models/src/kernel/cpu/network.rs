@@ -6,7 +6,10 @@
 //! Shapes: the residual stream `x` is `[rows, hidden]` and changed in place. Canonical: each part
 //! is as its own file says; the order of parts is the order of the code.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 use super::{
     Level, Pool,
@@ -28,6 +31,21 @@ use crate::{
 /// Groups whose gate and up values are computed before they are brought together.
 const GATE_GROUPS: usize = 16;
 
+/// How many bytes of weights are loaded; clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct LoadProgress(Arc<AtomicU64>);
+
+impl LoadProgress {
+    /// Bytes so far, as in the file.
+    pub fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
 /// How the kernels run, and the memory they use again and again.
 #[derive(Debug)]
 pub struct CpuContext {
@@ -37,6 +55,7 @@ pub struct CpuContext {
     pub pool: Pool,
     /// Whether weights are repacked when loaded.
     pub repack: Repack,
+    progress: LoadProgress,
     arena: Mutex<Arena>,
     workspace: Mutex<Workspace>,
 }
@@ -60,7 +79,19 @@ fn room(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
 impl CpuContext {
     /// A context without weights.
     pub fn new(level: Level, pool: Pool, repack: Repack) -> Self {
-        Self { level, pool, repack, arena: Mutex::default(), workspace: Mutex::default() }
+        Self {
+            level,
+            pool,
+            repack,
+            progress: LoadProgress::default(),
+            arena: Mutex::default(),
+            workspace: Mutex::default(),
+        }
+    }
+
+    /// Counts loaded weights there.
+    pub fn with_progress(self, progress: LoadProgress) -> Self {
+        Self { progress, ..self }
     }
 
     /// Loads a weight.
@@ -72,7 +103,9 @@ impl CpuContext {
             repack: self.repack,
             arena: &self.arena,
         };
-        Weight::load(&loader, info)
+        let weight = Weight::load(&loader, info)?;
+        self.progress.add(info.n_bytes);
+        Ok(weight)
     }
 
     /// Normalises the rows of `x` into the workspace's input, in the forms that `weights` want.

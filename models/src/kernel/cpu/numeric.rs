@@ -11,7 +11,8 @@ use super::lanes::Lanes;
 const EXP_MOST: f32 = 88.722_84;
 const EXP_LEAST: f32 = -87.336_54;
 
-/// `e^x` of 16 lanes in f32: 0 below -87.3, infinity above 88.7; relative error below 2 ulp between.
+/// `e^x` of 16 lanes in f32: 0 below -87.3, infinity above 88.7; relative error below 2 ulp
+/// between.
 ///
 /// # Safety
 ///

@@ -96,7 +96,8 @@ pub unsafe trait Lanes {
 
     /// `sum + w . x` per lane; `w` are bytes 0..=127, `x` four i8, the same for every lane.
     unsafe fn dot(sum: Self::Int, w: Self::Bytes, x: i32) -> Self::Int;
-    /// Where a chain of [`Lanes::dot_biased`] starts; `negative_sum` is minus the sum of all its `x`.
+    /// Where a chain of [`Lanes::dot_biased`] starts; `negative_sum` is minus the sum of all its
+    /// `x`.
     unsafe fn biased_start(negative_sum: i32) -> Self::Int;
     /// As [`Lanes::dot`] for bytes that stand for `byte - 128`.
     unsafe fn dot_biased(sum: Self::Int, w: Self::Bytes, x: i32) -> Self::Int;
