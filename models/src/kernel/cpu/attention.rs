@@ -247,11 +247,15 @@ impl Call<'_> {
         tiles.keys.resize(shape.head_dim * TILE, 0.0);
         tiles.values.clear();
         tiles.values.resize((size - 2) * TILE, 0.0);
-        clear_states(&mut tiles.states, n_states, size);
         for span in task.spans.clone() {
             clear_states(&mut tiles.span, n_states, size);
             self.span(task, span, tiles);
-            attention_tile::merge_states(self.level, size, &mut tiles.states, &tiles.span);
+            if span == task.spans.start {
+                // Not merged: a row that sees none of this span has no maximum yet.
+                std::mem::swap(&mut tiles.states, &mut tiles.span);
+            } else {
+                attention_tile::merge_states(self.level, size, &mut tiles.states, &tiles.span);
+            }
         }
         if let Some(at) = task.states_at {
             // SAFETY: the caller's promise.
