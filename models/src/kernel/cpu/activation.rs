@@ -208,7 +208,7 @@ impl Activations {
         room(&mut self.blocks256, wanted(ActivationKind::Blocks256), n_rows, length);
     }
 
-    /// Lets several threads write different parts of rows.
+    /// Lets several threads write different rows.
     pub fn writer<'a>(&'a mut self, kinds: &'a [ActivationKind], level: Level) -> Writer<'a> {
         Writer {
             n_rows: self.n_rows,
@@ -232,7 +232,7 @@ impl Activations {
         let writer = self.writer(kinds, level);
         for_rows(n_rows, pool, &|row| {
             // SAFETY: every row is written by one call.
-            unsafe { writer.write(row, 0, &x[row * length..(row + 1) * length]) };
+            unsafe { writer.write(row, &x[row * length..(row + 1) * length]) };
         });
     }
 }
@@ -257,24 +257,24 @@ pub struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Converts values of a row from column `first` on, a multiple of 256.
+    /// Converts one row.
     ///
     /// # Safety
     ///
-    /// No two calls at the same time write the same columns of a row.
-    pub unsafe fn write(&self, row: usize, first: usize, x: &[f32]) {
+    /// No two calls at the same time write the same row.
+    pub unsafe fn write(&self, row: usize, x: &[f32]) {
         for kind in self.kinds {
             match kind {
                 ActivationKind::Float => {
-                    let to = self.floats.from((first / 32) * self.n_rows + row);
+                    let to = self.floats.from(row);
                     write_floats(self.level, x, to, self.n_rows);
                 }
                 ActivationKind::Blocks32 => {
-                    let to = self.blocks32.from((first / 32) * self.n_rows + row);
+                    let to = self.blocks32.from(row);
                     write_blocks32(self.level, x, to, self.n_rows);
                 }
                 ActivationKind::Blocks256 => {
-                    let to = self.blocks256.from((first / 256) * self.n_rows + row);
+                    let to = self.blocks256.from(row);
                     write_blocks256(self.level, x, to, self.n_rows);
                 }
             }

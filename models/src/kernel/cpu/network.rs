@@ -1,7 +1,8 @@
 //! The blocks of a decoder, each one operation: norm, quantise, multiply, add to the residual.
 //!
 //! Called by the Flex operations of `backend`. Nothing between the parts of a block leaves the
-//! workspace, whose memory is kept from call to call: a token costs no allocation here.
+//! workspace, whose memory is kept from call to call. Still allocated per call: attention's list of
+//! tasks, and the logits that are given away.
 //!
 //! Shapes: the residual stream `x` is `[rows, hidden]` and changed in place. Canonical: each part
 //! is as its own file says; the order of parts is the order of the code.
@@ -120,7 +121,7 @@ impl CpuContext {
                 let x = &x[row * width..(row + 1) * width];
                 norm::rms_norm(self.level, x, &norm.gain, norm.epsilon, normed);
                 // SAFETY: every row is written by one call.
-                unsafe { writer.write(row, 0, normed) };
+                unsafe { writer.write(row, normed) };
             });
         });
     }
@@ -158,13 +159,8 @@ impl CpuLinear {
         Self { weights, kinds, width }
     }
 
-    /// Outputs of all weights.
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
     /// Inputs.
-    pub fn k(&self) -> usize {
+    fn k(&self) -> usize {
         self.weights.first().map_or(0, Weight::k)
     }
 }
