@@ -153,15 +153,18 @@ impl KvPages {
     }
 
     /// Asks for one head of a page, which is read soon.
-    pub fn prefetch_tile(&self, (page, head): (u32, usize)) {
-        let start = self.head_start(page, head);
-        for elements in [&self.keys, &self.values] {
-            let bytes = self.shape.head_dim * TOKENS * elements.kind.bytes();
-            let first = elements.memory.as_ptr().wrapping_add(start * elements.kind.bytes());
-            for line in (0..bytes).step_by(64) {
-                prefetch(first.wrapping_add(line));
-            }
+    pub fn prefetch_tile(&self, tile: (u32, usize)) {
+        for (first, part) in self.addresses(tile).into_iter().zip([&self.keys, &self.values]) {
+            let bytes = self.shape.head_dim * TOKENS * part.kind.bytes();
+            (0..bytes).step_by(64).for_each(|line| prefetch(first.wrapping_add(line)));
         }
+    }
+
+    /// Where keys and values of one head of a page lie, to be asked for early.
+    pub fn addresses(&self, (page, head): (u32, usize)) -> [*const u8; 2] {
+        let start = self.head_start(page, head);
+        [&self.keys, &self.values]
+            .map(|part| part.memory.as_ptr().wrapping_add(start * part.kind.bytes()))
     }
 
     /// One head of a page as it lies there, when it is f16 and rows are whole vectors.

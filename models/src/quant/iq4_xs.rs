@@ -6,16 +6,19 @@
 //!   s_j + 32: low 4 bits = nibble j % 2 of low scale byte j / 2,
 //!             high 2 bits = bits 2j, 2j + 1 of the high scale bits
 //!   value = d * s_j * table[q], j = value / 32; the table is that of IQ4_NL
-//! interleaved, 2208 bytes: see parts; packed are the nibbles
+//! interleaved, 2208 bytes: see parts; packed are, for each half i of the parts and each 4 of
+//!   l: nibble bytes 16j + l, j in 4i..4i + 4
 //! ```
 
 use super::{
     iq4_nl::TABLE,
-    nibbles::nibble_quad,
     offset::Offset,
     parts::{Parts, PartsBlock, Scales},
 };
-use crate::{gguf::TensorType, kernel::cpu::lanes::Lanes};
+use crate::{
+    gguf::TensorType,
+    kernel::cpu::lanes::{Lanes, stream},
+};
 
 pub(super) type Iq4Xs = PartsBlock<Layout, 4>;
 
@@ -44,11 +47,19 @@ impl Parts<4> for Layout {
         TABLE[usize::from(block[8 + 16 * j + l] >> (4 * high) & 15)]
     }
 
+    /// Four parts are read side by side.
+    fn word(at: usize) -> usize {
+        at / 16 * 16 + at % 4 * 4 + at / 4 % 4
+    }
+
     #[inline(always)]
     unsafe fn quads<L: Lanes>(packed: *const u8, i: usize, q: usize) -> [L::Bytes; 4] {
         let quad = |k: usize| {
             // SAFETY: the caller's promise; 32 values take four vectors.
-            unsafe { L::look_up(nibble_quad::<L>(packed.add((4 * i + k) * 256), q), &TABLE) }
+            unsafe {
+                let nibbles = stream::<L>(packed.add(64 * (16 * i + 4 * (q % 4) + k)));
+                L::look_up(L::shift_right(nibbles, 4 * (q as u32 / 4), 15), &TABLE)
+            }
         };
         [quad(0), quad(1), quad(2), quad(3)]
     }

@@ -6,8 +6,8 @@
 //! file: d f16 | m f16, in some | fifth bits u32, in some: bit i of value i | nibbles, 16: low of
 //!   byte l = value l, high = value 16 + l
 //!   value = d * (q - offset) + m, or d * table[q]
-//! interleaved: d f16 x 16 | m f16 x 16 | 4 vectors of 16 rows x 4 bytes: low nibbles quad i, high
-//!   nibbles quad 4 + i | one vector with the fifth bits of quads 0..8 at bits 0..8
+//! interleaved: d f16 x 16 | m f16 x 16 | one vector of 16 rows x 4 bytes with the fifth bits of
+//!   quads 0..8 at bits 0..8 | 4 vectors: low nibbles quad i, high nibbles quad 4 + i
 //! panel: d f32 x 16 | m f32 x 16 | 8 quads of 16 rows x 4 bytes
 //! ```
 //!
@@ -51,7 +51,7 @@ pub(super) struct NibbleBlock<F>(PhantomData<F>);
 ///
 /// As `Block::fold_group`; 256 bytes are readable at `nibbles`.
 #[inline(always)]
-pub(super) unsafe fn nibble_quad<L: Lanes>(nibbles: *const u8, i: usize) -> L::Bytes {
+unsafe fn nibble_quad<L: Lanes>(nibbles: *const u8, i: usize) -> L::Bytes {
     // SAFETY: the caller's promise.
     unsafe { L::shift_right(stream::<L>(nibbles.add(i % 4 * 64)), 4 * (i as u32 / 4), 15) }
 }
@@ -90,7 +90,8 @@ fn interleave_fifth_bits(blocks: &[&[u8]; LANES], at: usize, out: &mut [u8]) {
 
 impl<F: Nibbles> NibbleBlock<F> {
     const HAS_MINIMUM: usize = F::MINIMUM.is_some() as usize;
-    const GROUP_NIBBLES: usize = 32 + 32 * Self::HAS_MINIMUM;
+    const GROUP_FIFTH: usize = 32 + 32 * Self::HAS_MINIMUM;
+    const GROUP_NIBBLES: usize = Self::GROUP_FIFTH + 64 * F::FIFTH.is_some() as usize;
     const PANEL_QUADS: usize = 64 + 64 * Self::HAS_MINIMUM;
 
     /// The weights, without scale and minimum.
@@ -108,10 +109,9 @@ impl<F: Nibbles> NibbleBlock<F> {
     unsafe fn quad<L: Lanes>(group: *const u8, i: usize) -> L::Bytes {
         // SAFETY: the offsets follow the byte diagram; the caller vouches for the rest.
         unsafe {
-            let nibbles = group.add(Self::GROUP_NIBBLES);
-            let mut quad = nibble_quad::<L>(nibbles, i);
+            let fifth = L::load_bytes(group.add(Self::GROUP_FIFTH));
+            let mut quad = nibble_quad::<L>(group.add(Self::GROUP_NIBBLES), i);
             if F::FIFTH.is_some() {
-                let fifth = L::load_bytes(nibbles.add(256));
                 quad = L::or(quad, move_bit::<L>(fifth, i as u32, 4));
             }
             match F::TABLE {
@@ -126,7 +126,7 @@ impl<F: Nibbles> Block for NibbleBlock<F> {
     type Input = Block32;
     const TYPE: TensorType = F::TYPE;
     const BYTES: usize = F::NIBBLES + 16;
-    const GROUP_BYTES: usize = Self::GROUP_NIBBLES + 256 + 64 * F::FIFTH.is_some() as usize;
+    const GROUP_BYTES: usize = Self::GROUP_NIBBLES + 256;
     const PANEL_BYTES: usize = Self::PANEL_QUADS + 8 * 64;
 
     fn dequantise(block: &[u8], out: &mut [f32]) {
@@ -155,11 +155,10 @@ impl<F: Nibbles> Block for NibbleBlock<F> {
         if let Some(at) = F::MINIMUM {
             interleave_f16(blocks, at, &mut out[32..64]);
         }
-        let nibbles = &mut out[Self::GROUP_NIBBLES..];
-        interleave_words(blocks, F::NIBBLES, 4, nibbles);
         if let Some(at) = F::FIFTH {
-            interleave_fifth_bits(blocks, at, &mut nibbles[256..]);
+            interleave_fifth_bits(blocks, at, &mut out[Self::GROUP_FIFTH..Self::GROUP_NIBBLES]);
         }
+        interleave_words(blocks, F::NIBBLES, 4, &mut out[Self::GROUP_NIBBLES..]);
     }
 
     #[inline(always)]

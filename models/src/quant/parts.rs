@@ -6,7 +6,7 @@
 //! ```text
 //! value = d * s_j * (byte - offset) - dmin * m_j, j the value's part; minima only in some
 //! interleaved: d f16 x 16 | dmin f16 x 16 | for each j: 16 s i8 | m of each 4 parts: 16 rows x 4
-//!   bytes | packed bytes in the file's order, each 4 of them of 16 rows side by side
+//!   bytes | packed words of 4 bytes in the order of their use, each of 16 rows side by side
 //! panel: d f32 x 16 | dmin f32 x 16 | for each j: s i32 x 16 | m as above | 64 quads
 //! ```
 //!
@@ -23,7 +23,7 @@ use crate::{
     gguf::TensorType,
     kernel::cpu::{
         activation::Block256,
-        lanes::{LANES, Lanes},
+        lanes::{LANES, Lanes, prefetch},
     },
 };
 
@@ -54,9 +54,10 @@ pub(super) trait Parts<const SIDE: usize>: Send + Sync + 'static {
     /// Scales and minima.
     fn scales(block: &[u8]) -> Scales;
 
-    /// Lays the packed words of 16 rows out in the order in which [`Parts::quads`] reads them.
-    fn interleave(blocks: &[&[u8]; LANES], out: &mut [u8]) {
-        interleave_words(blocks, Self::PACKED.0, Self::PACKED.1, out);
+    /// The file's packed word that [`Parts::quads`] reads `at`-th: it must read them in order,
+    /// since the processor reads ahead of ascending addresses only (half the speed otherwise).
+    fn word(at: usize) -> usize {
+        at
     }
 
     /// The unpacked byte of a value.
@@ -70,20 +71,20 @@ pub(super) trait Parts<const SIDE: usize>: Send + Sync + 'static {
     unsafe fn quads<L: Lanes>(packed: *const u8, i: usize, q: usize) -> [L::Bytes; SIDE];
 }
 
+/// [`Parts::word`] of formats with 8 words of high bits before their other words: each lies beside
+/// the first word that it completes.
+pub(super) fn beside_first(at: usize) -> usize {
+    if at < 16 { at / 2 + 8 * (at % 2) } else { at }
+}
+
+/// Where [`beside_first`] puts word `q` of the others' eight `i`.
+#[inline(always)]
+pub(super) fn place_beside_first(i: usize, q: usize) -> usize {
+    if i == 0 { 2 * q + 1 } else { 8 + 8 * i + q }
+}
+
 /// A format of this layout.
 pub(super) struct PartsBlock<F, const SIDE: usize>(PhantomData<F>);
-
-/// The sums of each 16 inputs as `128 * high + low`: first all highs, then all lows.
-#[inline(always)]
-fn sums16(x: &Block256) -> [[i8; 16]; 2] {
-    let mut sums = [[0i8; 16]; 2];
-    for (j, negative) in x.negative_sums.iter().enumerate() {
-        let high = (64 - negative) >> 7;
-        sums[0][j] = high as i8;
-        sums[1][j] = (-negative - (high << 7)) as i8;
-    }
-    sums
-}
 
 /// `sum_j(m_j * x_sum_j)` of 16 rows.
 ///
@@ -125,15 +126,38 @@ impl<F: Parts<SIDE>, const SIDE: usize> PartsBlock<F, SIDE> {
         unsafe { F::OFFSET.start::<L>(negative_sum) }
     }
 
+    /// The start of the fold: `sum_j(m_j * x_sum_j)` of every input.
+    #[inline(always)]
+    unsafe fn minima_sums<L: Lanes, const T: usize>(
+        minima: *const u8,
+        x: *const Block256,
+    ) -> [L::Int; T] {
+        // SAFETY: as `Block::fold_group`; the minima are there for formats with minima.
+        unsafe {
+            let mut sums = [L::splat_int(0); T];
+            if F::D_MIN.is_some() {
+                for (t, sum) in sums.iter_mut().enumerate() {
+                    let x = &*x.add(t);
+                    *sum = if F::PARTS == 8 {
+                        minima_sum::<L, 8>(minima, &x.sums32)
+                    } else {
+                        minima_sum::<L, 16>(minima, &x.sums16)
+                    };
+                }
+            }
+            sums
+        }
+    }
+
     /// The end of the fold: `dots` are `sum_j(s_j * dot_j)`.
     #[inline(always)]
     unsafe fn fold_dots<L: Lanes, const T: usize>(
-        (d, d_min, minima): (L::Float, L::Float, *const u8),
-        dots: &[L::Int; T],
+        (d, d_min): (L::Float, L::Float),
+        (dots, minima): (&[L::Int; T], &[L::Int; T]),
         x: *const Block256,
         sums: &mut [L::Float; T],
     ) {
-        // SAFETY: as `Block::fold_group`; the minima are there for formats with minima.
+        // SAFETY: as `Block::fold_group`.
         unsafe {
             for t in 0..T {
                 let x = &*x.add(t);
@@ -142,12 +166,7 @@ impl<F: Parts<SIDE>, const SIDE: usize> PartsBlock<F, SIDE> {
                 if F::D_MIN.is_some() {
                     // -(a * b) and a * -b have the same bits.
                     let minus = L::mul(d_min, L::splat(-x.scale));
-                    let minima = if F::PARTS == 8 {
-                        minima_sum::<L, 8>(minima, &x.sums32)
-                    } else {
-                        minima_sum::<L, 16>(minima, &sums16(x))
-                    };
-                    sums[t] = L::mul_add(minus, L::to_float(minima), sums[t]);
+                    sums[t] = L::mul_add(minus, L::to_float(minima[t]), sums[t]);
                 }
             }
         }
@@ -208,7 +227,9 @@ impl<F: Parts<SIDE>, const SIDE: usize> Block for PartsBlock<F, SIDE> {
                 out[at..at + 4].copy_from_slice(minima);
             }
         }
-        F::interleave(blocks, &mut out[Self::GROUP_PACKED..]);
+        for (at, out) in out[Self::GROUP_PACKED..].chunks_exact_mut(64).enumerate() {
+            interleave_words(blocks, F::PACKED.0 + 4 * F::word(at), 1, out);
+        }
     }
 
     #[inline(always)]
@@ -219,7 +240,14 @@ impl<F: Parts<SIDE>, const SIDE: usize> Block for PartsBlock<F, SIDE> {
     ) {
         // SAFETY: the offsets follow the byte diagram; the caller vouches for the rest.
         unsafe {
+            // Scales are used between packed words, but asked for in order: see `Parts::word`.
+            for line in (0..Self::GROUP_PACKED).step_by(64) {
+                prefetch(group.add(line));
+            }
+            // Without minima, the bytes read as `dmin` are scales, and are not used.
+            let head = (L::load_f16(group), L::load_f16(group.add(32)));
             let mut dots = [L::splat_int(0); T];
+            let minima = Self::minima_sums::<L, T>(group.add(Self::GROUP_MINIMA), x);
             // All parts `j(k)` of a step are read at once: SIDE chains side by side.
             for step in 0..F::PARTS / SIDE {
                 let per_32 = F::PARTS / 8;
@@ -247,10 +275,7 @@ impl<F: Parts<SIDE>, const SIDE: usize> Block for PartsBlock<F, SIDE> {
                     }
                 }
             }
-            // Without minima, the bytes read as `dmin` are scales, and are not used.
-            let (d, d_min) = (L::load_f16(group), L::load_f16(group.add(32)));
-            let head = (d, d_min, group.add(Self::GROUP_MINIMA));
-            Self::fold_dots::<L, T>(head, &dots, x, sums);
+            Self::fold_dots::<L, T>(head, (&dots, &minima), x, sums);
         }
     }
 
@@ -307,9 +332,9 @@ impl<F: Parts<SIDE>, const SIDE: usize> Block for PartsBlock<F, SIDE> {
                     dots[t] = L::add_int(dots[t], L::mul_int(scale, part[t]));
                 }
             }
-            let (d, d_min) = (L::load_f32(panel), L::load_f32(panel.add(64)));
-            let head = (d, d_min, panel.add(Self::PANEL_MINIMA));
-            Self::fold_dots::<L, T>(head, &dots, x, sums);
+            let head = (L::load_f32(panel), L::load_f32(panel.add(64)));
+            let minima = Self::minima_sums::<L, T>(panel.add(Self::PANEL_MINIMA), x);
+            Self::fold_dots::<L, T>(head, (&dots, &minima), x, sums);
         }
     }
 }

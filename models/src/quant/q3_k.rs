@@ -8,13 +8,14 @@
 //!   s_j + 32: low 4 bits = nibble j / 8 of scale byte j % 8,
 //!             high 2 bits = bits 2(j / 4), 2(j / 4) + 1 of scale byte 8 + j % 4
 //!   value = d * s_j * (q - 4), j = value / 16
-//! interleaved, 1824 bytes: see parts; packed are third and low bits
+//! interleaved, 1824 bytes: see parts; packed are, for each 4 of l: third
+//!   byte l and low byte l; then the low bytes of half 1
 //! ```
 
 use super::{
     nibbles::move_bit,
     offset::Offset,
-    parts::{Parts, PartsBlock, Scales},
+    parts::{Parts, PartsBlock, Scales, beside_first, place_beside_first},
     q2_k::bit_pairs,
 };
 use crate::{
@@ -51,12 +52,16 @@ impl Parts<4> for Layout {
         low | third << 2
     }
 
+    fn word(at: usize) -> usize {
+        beside_first(at)
+    }
+
     #[inline(always)]
     unsafe fn quads<L: Lanes>(packed: *const u8, half: usize, q: usize) -> [L::Bytes; 4] {
         // SAFETY: the caller's promise.
         unsafe {
-            let third = L::load_bytes(packed.add(q * 64));
-            let low = bit_pairs::<L>(stream::<L>(packed.add((8 + 8 * half + q) * 64)));
+            let third = L::load_bytes(packed.add(128 * q));
+            let low = bit_pairs::<L>(stream::<L>(packed.add(64 * place_beside_first(half, q))));
             let quad = |k: usize| L::or(low[k], move_bit::<L>(third, (4 * half + k) as u32, 2));
             [quad(0), quad(1), quad(2), quad(3)]
         }

@@ -5,13 +5,14 @@
 //!   nibbles, 128
 //!   nibbles as in Q4_K; bit j of fifth byte l belongs to value 32j + l
 //!   value = d * s_j * q - dmin * m_j, j = value / 32
-//! interleaved, 2880 bytes: see parts; packed are fifth bits and nibbles
+//! interleaved, 2880 bytes: see parts; packed are, for each 4 of l: fifth
+//!   byte l and nibbles byte l; then the other nibbles
 //! ```
 
 use super::{
     k_scales,
     nibbles::move_bit,
-    parts::{Parts, PartsBlock, Scales},
+    parts::{Parts, PartsBlock, Scales, beside_first, place_beside_first},
 };
 use crate::{
     gguf::TensorType,
@@ -40,12 +41,16 @@ impl Parts<2> for Layout {
         nibble | (block[16 + l] >> j & 1) << 4
     }
 
+    fn word(at: usize) -> usize {
+        beside_first(at)
+    }
+
     #[inline(always)]
     unsafe fn quads<L: Lanes>(packed: *const u8, i: usize, q: usize) -> [L::Bytes; 2] {
         // SAFETY: the caller's promise.
         unsafe {
-            let fifth = L::load_bytes(packed.add(q * 64));
-            let nibbles = stream::<L>(packed.add((8 + 8 * i + q) * 64));
+            let fifth = L::load_bytes(packed.add(128 * q));
+            let nibbles = stream::<L>(packed.add(64 * place_beside_first(i, q)));
             let j = 2 * i as u32;
             [
                 L::or(L::shift_right(nibbles, 0, 15), move_bit::<L>(fifth, j, 4)),

@@ -11,13 +11,12 @@
 //! ```
 
 use super::{
-    interleave_words,
     offset::Offset,
     parts::{Parts, PartsBlock, Scales},
 };
 use crate::{
     gguf::TensorType,
-    kernel::cpu::lanes::{LANES, Lanes, stream},
+    kernel::cpu::lanes::{Lanes, stream},
 };
 
 pub(super) type Q6K = PartsBlock<Layout, 4>;
@@ -44,15 +43,9 @@ impl Parts<4> for Layout {
         low | high << 4
     }
 
-    fn interleave(blocks: &[&[u8]; LANES], out: &mut [u8]) {
-        for step in 0..16 {
-            let (half, q) = (step / 8, step % 8);
-            for (k, word) in
-                [16 * half + q, 16 * half + 8 + q, 32 + 8 * half + q].iter().enumerate()
-            {
-                interleave_words(blocks, 4 * word, 1, &mut out[(3 * step + k) * 64..]);
-            }
-        }
+    fn word(at: usize) -> usize {
+        let (half, q) = (at / 24, at / 3 % 8);
+        [16 * half + q, 16 * half + 8 + q, 32 + 8 * half + q][at % 3]
     }
 
     #[inline(always)]

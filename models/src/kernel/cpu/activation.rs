@@ -49,7 +49,9 @@ pub struct Block256 {
     pub q: [i8; 256],
     /// Minus the sum of each 16.
     pub negative_sums: [i32; 16],
-    /// The sum of each 32 is `128 * high + low`, low in -64..64; first all highs, then all lows.
+    /// The sum of each 16 is `128 * high + low`, low in -64..64; first all highs, then all lows.
+    pub sums16: [[i8; 16]; 2],
+    /// The same of each 32.
     pub sums32: [[i8; 8]; 2],
     /// What the values are multiplied with.
     pub scale: f32,
@@ -107,6 +109,18 @@ fn inverse_scale(largest: f32) -> f32 {
     if largest > 1e-35 { 127.0 / largest } else { 0.0 }
 }
 
+/// Sums as `128 * high + low`, low in -64..64.
+#[inline(always)]
+fn high_and_low<const N: usize>(sums: &[i32; N]) -> [[i8; N]; 2] {
+    let mut bytes = [[0i8; N]; 2];
+    for (j, sum) in sums.iter().enumerate() {
+        let high = (sum + 64) >> 7;
+        bytes[0][j] = high as i8;
+        bytes[1][j] = (sum - (high << 7)) as i8;
+    }
+    bytes
+}
+
 impl InputBlock for FloatBlock {
     const KIND: ActivationKind = ActivationKind::Float;
     const VALUES: usize = 32;
@@ -157,14 +171,12 @@ impl InputBlock for Block256 {
         for ((x, q), sum) in parts.zip(&mut negative_sums) {
             *sum = quantise16(x, inverse, q);
         }
-        let mut sums32 = [[0i8; 8]; 2];
-        for (j, pair) in negative_sums.as_chunks::<2>().0.iter().enumerate() {
-            let sum = -(pair[0] + pair[1]);
-            let high = (sum + 64) >> 7;
-            sums32[0][j] = high as i8;
-            sums32[1][j] = (sum - (high << 7)) as i8;
+        let sums16 = high_and_low(&negative_sums.map(|sum| -sum));
+        let mut pairs = [0; 8];
+        for (pair, sums) in pairs.iter_mut().zip(negative_sums.as_chunks::<2>().0) {
+            *pair = -(sums[0] + sums[1]);
         }
-        Self { q, negative_sums, sums32, scale: largest / 127.0 }
+        Self { q, negative_sums, sums16, sums32: high_and_low(&pairs), scale: largest / 127.0 }
     }
 
     fn of(activations: &Activations) -> &[Self] {
@@ -325,6 +337,10 @@ mod tests {
                 let [high, low] = [block.sums32[0][j], block.sums32[1][j]].map(i32::from);
                 assert_eq!(high * 128 + low, sum);
                 assert_eq!(-block.negative_sums[2 * j] - block.negative_sums[2 * j + 1], sum);
+            }
+            for (j, sum) in block.negative_sums.into_iter().enumerate() {
+                let [high, low] = [block.sums16[0][j], block.sums16[1][j]].map(i32::from);
+                assert_eq!(high * 128 + low, -sum);
             }
             let small = Block32::new(&x[..32]);
             assert_eq!(small.negative_sum, -small.q.iter().map(|q| i32::from(*q)).sum::<i32>());

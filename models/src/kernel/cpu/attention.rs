@@ -275,13 +275,12 @@ impl Call<'_> {
         let end = (first + task.rows.end).div_ceil(TILE).min((span + 1) * SPAN_TILES);
         for tile in span * SPAN_TILES..end {
             let page = (task.sequence.pages[tile], task.kv_head);
+            let next = (task.sequence.pages[(tile + 1).min(end - 1)], task.kv_head);
             let few = task.rows.len() * group < QUERIES_TO_WIDEN;
             let halves = self.pages.tile(page).filter(|_| few);
             if halves.is_none() {
                 self.pages.load_tile(page, &mut tiles.keys, &mut tiles.values, self.level);
-            }
-            if tile + 1 < end {
-                self.pages.prefetch_tile((task.sequence.pages[tile + 1], task.kv_head));
+                self.pages.prefetch_tile(next);
             }
             let mut row = task.rows.start;
             while row < task.rows.end {
@@ -300,7 +299,12 @@ impl Call<'_> {
                         Some([keys, values]) => Elements::F16(keys, values),
                         None => Elements::F32(&tiles.keys, &tiles.values),
                     };
-                    let tile = Tile { elements, visible, scale: shape.scale };
+                    let tile = Tile {
+                        elements,
+                        visible,
+                        scale: shape.scale,
+                        next: self.pages.addresses(next),
+                    };
                     let at = (row - task.rows.start) * group * size;
                     let states = &mut tiles.span[at..at + n * group * size];
                     for states in states.chunks_mut(16 * size) {

@@ -1,6 +1,6 @@
 //! One tile of attention: queries times 32 keys, softmax weights, weighted values.
 //!
-//! Called by `attention`. Up to four queries share every key and value that is loaded; what each
+//! Called by `attention`. Up to eight queries share every key and value that is loaded; what each
 //! gets is the same as alone.
 //!
 //! Shapes: keys `[head_dim][32]`, values `[32][padded]` (`padded` = head_dim rounded up to 16),
@@ -9,7 +9,7 @@
 
 use super::{
     Level,
-    lanes::{LANES, Lanes},
+    lanes::{LANES, Lanes, prefetch},
     numeric::exp_lanes,
 };
 use crate::kv::PAGE_TOKENS;
@@ -17,7 +17,7 @@ use crate::kv::PAGE_TOKENS;
 /// Positions per tile.
 pub const TILE: usize = PAGE_TOKENS as usize;
 /// Queries that are computed together.
-pub const QUERIES: usize = 4;
+const QUERIES: usize = 8;
 
 /// Keys and values in either type.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +37,9 @@ pub struct Tile<'a> {
     pub visible: usize,
     /// What scores are multiplied with.
     pub scale: f32,
+    /// Where the f16 keys and values that are read next lie: asked for line by line while these
+    /// are read. Any address.
+    pub next: [*const u8; 2],
 }
 
 impl Tile<'_> {
@@ -56,6 +59,12 @@ impl Tile<'_> {
 trait Element: Copy {
     /// 16 of them, widened.
     unsafe fn load<L: Lanes>(from: *const Self) -> L::Float;
+
+    /// Asks for element `at` of what is read next, unless it was asked for already.
+    #[inline(always)]
+    fn ahead(next: *const u8, at: usize) {
+        let _ = (next, at);
+    }
 }
 
 impl Element for f32 {
@@ -72,6 +81,11 @@ impl Element for u16 {
         // SAFETY: the caller's promise.
         unsafe { L::load_f16(from.cast()) }
     }
+
+    #[inline(always)]
+    fn ahead(next: *const u8, at: usize) {
+        prefetch(next.wrapping_add(at * size_of::<Self>()));
+    }
 }
 
 /// Merges the tile into the states of some queries, which follow each other in `states`.
@@ -79,14 +93,25 @@ pub fn attend(level: Level, tile: &Tile<'_>, queries: &[&[f32]], states: &mut [f
     let size = tile.padded() + 2;
     assert_eq!(states.len(), queries.len() * size, "one state per query");
     assert!(tile.visible >= 1 && tile.visible <= TILE, "visible positions");
-    let (fours, rest) = queries.as_chunks::<QUERIES>();
-    let (four_states, rest_states) = states.split_at_mut(fours.len() * QUERIES * size);
-    for (queries, states) in fours.iter().zip(four_states.chunks_exact_mut(QUERIES * size)) {
+    let (queries, states) = attend_chunks::<QUERIES>(level, tile, queries, states);
+    let (queries, states) = attend_chunks::<4>(level, tile, queries, states);
+    attend_chunks::<1>(level, tile, queries, states);
+}
+
+/// Attends whole chunks of queries, and gives back the rest.
+fn attend_chunks<'q, 's, const H: usize>(
+    level: Level,
+    tile: &Tile<'_>,
+    queries: &'q [&'q [f32]],
+    states: &'s mut [f32],
+) -> (&'q [&'q [f32]], &'s mut [f32]) {
+    let size = tile.padded() + 2;
+    let (chunks, rest) = queries.as_chunks::<H>();
+    let (chunk_states, rest_states) = states.split_at_mut(chunks.len() * H * size);
+    for (queries, states) in chunks.iter().zip(chunk_states.chunks_exact_mut(H * size)) {
         attend_some(level, tile, queries, states);
     }
-    for (query, states) in rest.iter().zip(rest_states.chunks_exact_mut(size)) {
-        attend_some(level, tile, std::array::from_ref(query), states);
-    }
+    (rest, rest_states)
 }
 
 fn attend_some<const H: usize>(
@@ -155,27 +180,11 @@ unsafe fn typed<L: Lanes, E: Element, const H: usize>(
 ) {
     let padded = tile.padded();
     let mut weights = [[0f32; TILE]; H];
-    let mut sums = [0f32; H];
-    // The exponents of what came before and of this tile, per query.
-    let mut exponents = [0f32; LANES];
     // SAFETY: the caller's promise.
-    unsafe {
+    let factors = unsafe {
         let scores = scores::<L, E, H>(tile, keys, queries);
-        for (h, scores) in scores.into_iter().enumerate() {
-            let (largest, sum) = softmax::<L>(scores, tile.visible, &mut weights[h]);
-            let rest = &mut states[h * (padded + 2) + padded..][..2];
-            let maximum = if rest[0] > largest { rest[0] } else { largest };
-            (exponents[h], exponents[QUERIES + h]) = (rest[0] - maximum, largest - maximum);
-            (rest[0], sums[h]) = (maximum, sum);
-        }
-        let factors = exp_lanes::<L>(L::load_f32(exponents.as_ptr().cast()));
-        L::store(exponents.as_mut_ptr(), factors);
-    }
-    let factors: [(f32, f32); H] = std::array::from_fn(|h| (exponents[h], exponents[QUERIES + h]));
-    for (h, (before, now)) in factors.into_iter().enumerate() {
-        let total = &mut states[h * (padded + 2) + padded + 1];
-        *total = sums[h].mul_add(now, *total * before);
-    }
+        softmax::<L, H>(scores, tile.visible, &mut weights, (states, padded))
+    };
     // SAFETY: the caller's promise; columns in whole vectors, two at a time where possible.
     unsafe {
         let mut column = 0;
@@ -196,61 +205,121 @@ unsafe fn scores<L: Lanes, E: Element, const H: usize>(
     keys: *const E,
     queries: &[&[f32]; H],
 ) -> [[L::Float; 2]; H] {
-    let pairs = tile.lengths()[0] / (2 * TILE);
-    // SAFETY: pair d is inside of keys and queries; see `attend`.
+    // SAFETY: the caller's promise.
     unsafe {
-        let mut even = [[L::splat(0.0); 2]; H];
-        let mut odd = [[L::splat(0.0); 2]; H];
-        for d in 0..pairs {
-            let mut pair = [L::splat(0.0); 4];
-            for (i, key) in pair.iter_mut().enumerate() {
-                *key = E::load::<L>(keys.add(d * 2 * TILE + i * LANES));
-            }
-            for h in 0..H {
-                let q = queries[h].as_ptr().add(2 * d);
-                let (first, second) = (L::splat(*q), L::splat(*q.add(1)));
-                for i in 0..2 {
-                    even[h][i] = L::mul_add(pair[i], first, even[h][i]);
-                    odd[h][i] = L::mul_add(pair[2 + i], second, odd[h][i]);
-                }
-            }
-        }
-        let scale = L::splat(tile.scale);
-        let mut scores = [[scale; 2]; H];
-        for h in 0..H {
-            for i in 0..2 {
-                scores[h][i] = L::mul(L::add(even[h][i], odd[h][i]), scale);
-            }
+        let mut scores = [[L::splat(0.0); 2]; H];
+        if H > 4 {
+            // As many sums as there are registers.
+            some_scores::<L, E, H, 1>(tile, keys, queries, 0, &mut scores);
+            some_scores::<L, E, H, 1>(tile, keys, queries, 1, &mut scores);
+        } else {
+            some_scores::<L, E, H, 2>(tile, keys, queries, 0, &mut scores);
         }
         scores
     }
 }
 
-/// Writes the weights `exp(s - max)`; gives the maximum and the sum of weights.
+/// `N` vectors of scores, from vector `first` on.
 #[inline(always)]
-unsafe fn softmax<L: Lanes>(
-    mut scores: [L::Float; 2],
-    visible: usize,
-    weights: &mut [f32; TILE],
-) -> (f32, f32) {
-    // SAFETY: the caller vouches for the instruction set; `weights` has 32 values.
+unsafe fn some_scores<L: Lanes, E: Element, const H: usize, const N: usize>(
+    tile: &Tile<'_>,
+    keys: *const E,
+    queries: &[&[f32]; H],
+    first: usize,
+    scores: &mut [[L::Float; 2]; H],
+) {
+    let pairs = tile.lengths()[0] / (2 * TILE);
+    // SAFETY: pair d is inside of keys and queries; see `attend`.
     unsafe {
-        let at = weights.as_mut_ptr();
-        if visible < TILE {
-            L::store(at, scores[0]);
-            L::store(at.add(LANES), scores[1]);
-            // Slots beyond the row's own position hold other or no tokens: they must not count.
-            weights[visible..].fill(f32::NEG_INFINITY);
-            scores = [L::load_f32(at.cast()), L::load_f32(at.add(LANES).cast())];
+        let mut even = [[L::splat(0.0); N]; H];
+        let mut odd = [[L::splat(0.0); N]; H];
+        for d in 0..pairs {
+            let at = d * 2 * TILE;
+            let mut pair = [[L::splat(0.0); N]; 2];
+            for (which, keys_of) in pair.iter_mut().enumerate() {
+                for (i, key) in keys_of.iter_mut().enumerate() {
+                    *key = E::load::<L>(keys.add(at + which * TILE + (first + i) * LANES));
+                }
+            }
+            if first == 0 {
+                E::ahead(tile.next[0], at);
+                E::ahead(tile.next[0], at + TILE);
+            }
+            for h in 0..H {
+                let q = queries[h].as_ptr().add(2 * d);
+                let (one, two) = (L::splat(*q), L::splat(*q.add(1)));
+                for i in 0..N {
+                    even[h][i] = L::mul_add(pair[0][i], one, even[h][i]);
+                    odd[h][i] = L::mul_add(pair[1][i], two, odd[h][i]);
+                }
+            }
         }
-        let largest = L::largest(L::where_less(scores[0], scores[1], scores[1], scores[0]));
-        let minus = L::splat(-largest);
-        let first = exp_lanes::<L>(L::add(scores[0], minus));
-        let second = exp_lanes::<L>(L::add(scores[1], minus));
-        L::store(at, first);
-        L::store(at.add(LANES), second);
-        (largest, L::sum(L::add(first, second)))
+        let scale = L::splat(tile.scale);
+        for h in 0..H {
+            for i in 0..N {
+                scores[h][first + i] = L::mul(L::add(even[h][i], odd[h][i]), scale);
+            }
+        }
     }
+}
+
+/// Writes the weights `exp(s - max)` and brings maximum and sum of every state up to date; gives
+/// what earlier weights are multiplied with.
+#[inline(always)]
+unsafe fn softmax<L: Lanes, const H: usize>(
+    mut scores: [[L::Float; 2]; H],
+    visible: usize,
+    weights: &mut [[f32; TILE]; H],
+    (states, padded): (&mut [f32], usize),
+) -> [f32; H] {
+    let mut factors = [1f32; H];
+    // SAFETY: the caller vouches for the instruction set; `weights` has rows of 32 values.
+    unsafe {
+        if visible < TILE {
+            for (scores, weights) in scores.iter_mut().zip(&mut *weights) {
+                let at = weights.as_mut_ptr();
+                L::store(at, scores[0]);
+                L::store(at.add(LANES), scores[1]);
+                // Slots beyond the row's own position hold other or no tokens: they must not count.
+                weights[visible..].fill(f32::NEG_INFINITY);
+                *scores = [L::load_f32(at.cast()), L::load_f32(at.add(LANES).cast())];
+            }
+        }
+        for h in 0..H {
+            let [first, second] = scores[h];
+            let largest = L::largest(L::where_less(first, second, second, first));
+            let maximum = &mut states[h * (padded + 2) + padded];
+            if largest > *maximum {
+                factors[h] = exp::<L>(*maximum - largest);
+                *maximum = largest;
+            }
+            let minus = L::splat(-*maximum);
+            scores[h] = [L::add(first, minus), L::add(second, minus)];
+        }
+        for h in 0..H {
+            scores[h] = [exp_lanes::<L>(scores[h][0]), exp_lanes::<L>(scores[h][1])];
+            L::store(weights[h].as_mut_ptr(), scores[h][0]);
+            L::store(weights[h].as_mut_ptr().add(LANES), scores[h][1]);
+        }
+        for h in 0..H {
+            let total = &mut states[h * (padded + 2) + padded + 1];
+            *total = total.mul_add(factors[h], L::sum(L::add(scores[h][0], scores[h][1])));
+        }
+    }
+    factors
+}
+
+/// `e^x` of one number.
+///
+/// # Safety
+///
+/// Needs the instruction set of `L`.
+#[inline(always)]
+unsafe fn exp<L: Lanes>(x: f32) -> f32 {
+    let mut lanes = [0f32; LANES];
+    // SAFETY: the caller's promise.
+    unsafe { L::store(lanes.as_mut_ptr(), exp_lanes::<L>(L::splat(x))) };
+    lanes[0]
 }
 
 /// Adds the weighted values of `W` vectors of columns: one fused chain over ascending positions,
@@ -259,7 +328,7 @@ unsafe fn softmax<L: Lanes>(
 unsafe fn merge<L: Lanes, E: Element, const H: usize, const W: usize>(
     (tile, values): (&Tile<'_>, *const E),
     weights: &[[f32; TILE]; H],
-    factors: &[(f32, f32); H],
+    factors: &[f32; H],
     states: &mut [f32],
     column: usize,
 ) {
@@ -272,6 +341,7 @@ unsafe fn merge<L: Lanes, E: Element, const H: usize, const W: usize>(
         while j + 4 <= tile.visible {
             for j in j..j + 4 {
                 accumulate::<L, E, H, W>(values.add(j * padded), weights, j, &mut parts);
+                E::ahead(tile.next[1], j * padded + column);
             }
             j += 4;
         }
@@ -280,11 +350,10 @@ unsafe fn merge<L: Lanes, E: Element, const H: usize, const W: usize>(
             j += 1;
         }
         for (h, parts) in parts.into_iter().enumerate() {
-            let (before, now) = (L::splat(factors[h].0), L::splat(factors[h].1));
+            let factor = L::splat(factors[h]);
             for (i, part) in parts.into_iter().enumerate() {
                 let at = states.as_mut_ptr().add(h * (padded + 2) + column + i * LANES);
-                let total = L::mul(L::load_f32(at.cast()), before);
-                L::store(at, L::mul_add(part, now, total));
+                L::store(at, L::mul_add(L::load_f32(at.cast()), factor, part));
             }
         }
     }

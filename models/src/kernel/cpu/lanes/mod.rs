@@ -13,6 +13,8 @@ pub mod avx2;
 pub mod avx512;
 pub mod portable;
 
+use std::sync::atomic::{Ordering, compiler_fence};
+
 /// Asks for the cache line at `from`; any address is allowed.
 #[inline(always)]
 pub fn prefetch(from: *const u8) {
@@ -36,6 +38,8 @@ pub unsafe fn stream<L: Lanes>(from: *const u8) -> L::Bytes {
     if L::AHEAD > 0 {
         prefetch(from.wrapping_add(L::AHEAD));
     }
+    // The processor reads ahead where it sees ascending addresses; the compiler must not swap loads.
+    compiler_fence(Ordering::SeqCst);
     // SAFETY: the caller's promise.
     unsafe { L::load_bytes(from) }
 }
