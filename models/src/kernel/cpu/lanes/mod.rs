@@ -38,7 +38,7 @@ pub unsafe fn stream<L: Lanes>(from: *const u8) -> L::Bytes {
     if L::AHEAD > 0 {
         prefetch(from.wrapping_add(L::AHEAD));
     }
-    // The processor reads ahead where it sees ascending addresses; the compiler must not swap loads.
+    // The processor reads ahead of ascending addresses; the compiler must not swap loads.
     compiler_fence(Ordering::SeqCst);
     // SAFETY: the caller's promise.
     unsafe { L::load_bytes(from) }
