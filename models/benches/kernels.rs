@@ -4,8 +4,8 @@
 //!
 //! - `multiply`: quantised rows times a 4096 x 4096 matrix, every format. Bytes are those of the
 //!   weights in a file, items are multiply-adds.
-//! - `attend`: the last rows of 2048 positions, with the sizes of an 8-billion model's layer. Bytes
-//!   are those of the keys and values that are read, items are multiply-adds.
+//! - `attention`: the last rows of 2048 positions, with the sizes of an 8-billion model's layer.
+//!   Bytes are those of the keys and values that are read, items are multiply-adds.
 //! - `quantise`: input rows in the forms that the formats want. Bytes and items are the f32 values.
 //!
 //! Every iteration takes the next of a set of equal weights (or layers) of [`SET_BYTES`] in all, so
@@ -30,10 +30,9 @@ use swarmllm_models::{
     kernel::cpu::{
         Level, Pool,
         activation::{ActivationKind, Activations},
-        attention::{AttentionScratch, AttentionShape, BatchPlan, SequencePlan, attention},
+        attention::{AttentionScratch, AttentionShape, BatchPlan, SequencePlan, attend},
         linear::{self, Repack},
         network::CpuContext,
-        rope,
         schedule::Store,
     },
     kv::{KvPages, KvShape, KvType, PAGE_TOKENS},
@@ -48,8 +47,15 @@ const WIDTH: usize = 4096;
 const DISTINCT_ROWS: usize = 64;
 const ROWS: [usize; 3] = [1, 8, 64];
 const POSITIONS: usize = 2048;
-const SHAPE: AttentionShape =
-    AttentionShape { n_heads: 32, n_kv_heads: 8, head_dim: 128, scale: 0.088 };
+const SHAPE: AttentionShape = AttentionShape {
+    n_heads: 32,
+    n_kv_heads: 8,
+    key_dim: 128,
+    value_dim: 128,
+    scale: 0.088,
+    soft_cap: None,
+    window: None,
+};
 
 static CONTEXT: LazyLock<CpuContext> = LazyLock::new(|| {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -124,12 +130,12 @@ fn multiply(bencher: Bencher<'_, '_>, &Case(Named(kind), rows): &Case<Named>) {
 }
 
 #[divan::bench(args = ROWS, max_time = 1)]
-fn attend(bencher: Bencher<'_, '_>, rows: usize) {
-    let AttentionShape { n_kv_heads, head_dim, .. } = SHAPE;
-    let (n_pages, width) = ((POSITIONS as u32).div_ceil(PAGE_TOKENS), n_kv_heads * head_dim);
+fn attention(bencher: Bencher<'_, '_>, rows: usize) {
+    let AttentionShape { n_kv_heads, key_dim, value_dim, .. } = SHAPE;
+    let (n_pages, width) = ((POSITIONS as u32).div_ceil(PAGE_TOKENS), n_kv_heads * key_dim);
     let values = random_rows(POSITIONS, width);
     let layer = |_| {
-        let shape = KvShape { n_pages, n_kv_heads, head_dim };
+        let shape = KvShape { n_pages, n_kv_heads, key_dim, value_dim, is_latent: false };
         let pages = KvPages::new(KvType::F16, shape).unwrap();
         for (position, row) in (0u32..).zip(values.chunks_exact(width)) {
             let (page, slot) = (position / PAGE_TOKENS, position % PAGE_TOKENS);
@@ -141,14 +147,10 @@ fn attend(bencher: Bencher<'_, '_>, rows: usize) {
     let n_bytes = 2 * 2 * POSITIONS * width;
     let layers: Vec<KvPages> = (0..SET_BYTES.div_ceil(n_bytes)).map(layer).collect();
     let first_position = (POSITIONS - rows) as u32;
-    let rotation = rope::table(
-        (0..rows as u32).map(|row| first_position + row),
-        &rope::frequencies(10_000.0, head_dim, None, 1.0),
-    );
     let sequence =
         SequencePlan { pages: (0..n_pages).collect(), first_position, first_row: 0, n_rows: rows };
-    let plan = BatchPlan { sequences: vec![sequence], rotation, n_rows: rows };
-    let mut qkv = random_rows(rows, SHAPE.qkv_width());
+    let plan = BatchPlan { sequences: vec![sequence], rotations: Vec::new(), n_rows: rows };
+    let queries = random_rows(rows, SHAPE.query_width());
     let mut out = vec![0f32; rows * SHAPE.out_width()];
     let (mut scratch, mut set) = (AttentionScratch::default(), layers.iter().cycle());
     bencher
@@ -156,7 +158,8 @@ fn attend(bencher: Bencher<'_, '_>, rows: usize) {
         .counter(ItemsCount::new(2 * rows * POSITIONS * SHAPE.out_width()))
         .bench_local(|| {
             let (pages, to) = (set.next().unwrap(), (&mut out[..], &mut scratch));
-            attention((&SHAPE, &plan), &mut qkv, pages, to, (CONTEXT.level, &CONTEXT.pool));
+            let how = (CONTEXT.level, &CONTEXT.pool);
+            attend((&SHAPE, &plan), (&queries, SHAPE.query_width()), pages, to, how);
             black_box(&out);
         });
 }

@@ -13,28 +13,26 @@
 //! operations trust the shapes that `shard` checked. Absent on purpose: autodiff, fusion, our own
 //! GPU kernels.
 
+mod blocks;
 mod device;
 mod flex;
+pub mod parts;
 mod plain;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use burn::{
     backend::{Backend, Dispatch, backend_extension, tensor::FloatTensor},
     tensor::{Device, Tensor, TensorData},
 };
 
+pub use blocks::{Attention, FeedForward, Head, LatentAttention, Mixture};
 pub use device::{DeviceChoice, DeviceError};
-pub use flex::{AttentionCall, EmbeddingRows, FeedForwardCall, HeadCall};
+pub use flex::{AttentionCall, EmbeddingRows, FeedForwardCall, HeadCall, LatentCall, MixtureCall};
 
 use crate::{
     gguf::{Gguf, TensorInfo},
-    kernel::cpu::{
-        attention::{AttentionShape, BatchPlan},
-        linear::WeightError,
-        network::{CpuAttention, CpuContext, CpuFeedForward, CpuHead, CpuLinear, CpuNorm},
-    },
-    kv::{KvPages, KvShape, KvType},
+    kernel::cpu::{linear::WeightError, network::CpuContext},
     quant,
 };
 
@@ -44,7 +42,11 @@ use crate::{
 pub trait SwarmOps: Backend {
     /// Adds attention to the residual stream.
     fn attention(x: FloatTensor<Self>, call: AttentionCall) -> FloatTensor<Self>;
-    /// Adds the gated feed-forward to the residual stream.
+    /// Adds latent attention to the residual stream.
+    fn latent_attention(x: FloatTensor<Self>, call: LatentCall) -> FloatTensor<Self>;
+    /// Adds the mixture of experts to the residual stream.
+    fn mixture(x: FloatTensor<Self>, call: MixtureCall) -> FloatTensor<Self>;
+    /// Adds the feed-forward to the residual stream.
     fn feed_forward(x: FloatTensor<Self>, call: FeedForwardCall) -> FloatTensor<Self>;
     /// The logits of the residual stream.
     fn head(x: FloatTensor<Self>, call: HeadCall) -> FloatTensor<Self>;
@@ -100,7 +102,7 @@ impl Engine {
         Tensor::from_data(TensorData::new(values, [n_rows, width]), &self.device)
     }
 
-    /// The embeddings of tokens, dequantised from the rows of a table.
+    /// The embeddings of tokens, dequantised from the rows of a table, times the table's scale.
     pub fn embed(&self, table: &EmbeddingTable, tokens: &[u32]) -> Tensor<2> {
         let rows = EmbeddingRows { table: table.clone(), tokens: tokens.into() };
         if self.cpu.is_some() {
@@ -116,14 +118,15 @@ impl Engine {
 pub struct EmbeddingTable {
     gguf: Gguf,
     info: Arc<TensorInfo>,
+    scale: Option<f32>,
 }
 
 impl EmbeddingTable {
-    /// The table in this tensor.
-    pub fn new(gguf: &Gguf, info: &TensorInfo) -> Result<Self, BlockError> {
+    /// The table in this tensor; its values are multiplied with `scale`.
+    pub fn new(gguf: &Gguf, info: &TensorInfo, scale: Option<f32>) -> Result<Self, BlockError> {
         let unsupported = |source| BlockError::Weight { name: info.name.clone(), source };
         quant::format(info.kind).map_err(|error| unsupported(error.into()))?;
-        Ok(Self { gguf: gguf.clone(), info: Arc::new(info.clone()) })
+        Ok(Self { gguf: gguf.clone(), info: Arc::new(info.clone()), scale })
     }
 
     /// Values per row.
@@ -137,179 +140,8 @@ impl EmbeddingTable {
         let bytes = self.gguf.tensor_bytes(&self.info);
         let format = quant::format(self.info.kind).expect("checked when the table was made");
         format.dequantise(&bytes[row as usize * row_bytes..][..row_bytes], out);
-    }
-}
-
-/// What a norm is made of.
-#[derive(Clone, Debug)]
-pub struct NormParts {
-    /// One factor per value.
-    pub gain: Vec<f32>,
-    /// What is added to the mean of squares.
-    pub epsilon: f32,
-}
-
-impl From<NormParts> for CpuNorm {
-    fn from(NormParts { gain, epsilon }: NormParts) -> Self {
-        Self { gain, epsilon }
-    }
-}
-
-fn cpu_linear(
-    context: &CpuContext,
-    gguf: &Gguf,
-    infos: &[&TensorInfo],
-) -> Result<CpuLinear, BlockError> {
-    let load = |info: &&TensorInfo| {
-        let failed = |source| BlockError::Weight { name: info.name.clone(), source };
-        context.weight(gguf, info).map_err(failed)
-    };
-    Ok(CpuLinear::new(infos.iter().map(load).collect::<Result<_, _>>()?))
-}
-
-/// Pre-norm attention with its residual addition.
-#[derive(Clone, Debug)]
-pub enum Attention {
-    /// For the CPU kernels.
-    Cpu(Arc<CpuAttention>, Arc<CpuContext>),
-    /// On the device.
-    Plain(Arc<Mutex<plain::PlainAttention>>),
-}
-
-/// What attention is made of.
-#[derive(Debug)]
-pub struct AttentionParts<'a> {
-    /// The norm before it.
-    pub norm: NormParts,
-    /// Projections to queries, keys and values.
-    pub query_key_value: [&'a TensorInfo; 3],
-    /// Projection back.
-    pub output: &'a TensorInfo,
-    /// Sizes.
-    pub shape: AttentionShape,
-    /// Type of the cache.
-    pub kv: KvType,
-    /// Pages of the cache.
-    pub kv_pages: u32,
-}
-
-impl Attention {
-    /// Loads the weights and makes empty pages.
-    pub fn load(
-        engine: &Engine,
-        gguf: &Gguf,
-        parts: AttentionParts<'_>,
-    ) -> Result<Self, BlockError> {
-        let AttentionShape { n_kv_heads, head_dim, .. } = parts.shape;
-        let kv_shape = KvShape { n_pages: parts.kv_pages, n_kv_heads, head_dim };
-        let Some(context) = &engine.cpu else {
-            let block = plain::PlainAttention::load(gguf, parts, kv_shape, &engine.device)?;
-            return Ok(Self::Plain(Arc::new(Mutex::new(block))));
-        };
-        let pages = KvPages::new(parts.kv, kv_shape)
-            .map_err(|source| BlockError::Cache { pages: parts.kv_pages, source })?;
-        let block = CpuAttention {
-            norm: parts.norm.into(),
-            query_key_value: cpu_linear(context, gguf, &parts.query_key_value)?,
-            output: cpu_linear(context, gguf, &[parts.output])?,
-            shape: parts.shape,
-            pages: Mutex::new(pages),
-        };
-        Ok(Self::Cpu(Arc::new(block), context.clone()))
-    }
-
-    /// Adds what each row attends to.
-    pub fn forward(&self, x: Tensor<2>, plan: &Arc<BatchPlan>) -> Tensor<2> {
-        match self {
-            Self::Cpu(block, context) => {
-                let (block, plan, context) = (block.clone(), plan.clone(), context.clone());
-                let call = AttentionCall { block, plan, context };
-                Tensor::from_dispatch(Dispatch::attention(x.into_dispatch(), call))
-            }
-            Self::Plain(block) => {
-                let mut block = block.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                block.forward(x, plan)
-            }
-        }
-    }
-}
-
-/// Pre-norm gated feed-forward with its residual addition.
-#[derive(Clone, Debug)]
-pub enum FeedForward {
-    /// For the CPU kernels.
-    Cpu(Arc<CpuFeedForward>, Arc<CpuContext>),
-    /// On the device.
-    Plain(Arc<plain::PlainFeedForward>),
-}
-
-impl FeedForward {
-    /// Loads norm, gate and up, and down.
-    pub fn load(
-        engine: &Engine,
-        gguf: &Gguf,
-        norm: NormParts,
-        [gate, up, down]: [&TensorInfo; 3],
-    ) -> Result<Self, BlockError> {
-        let Some(context) = &engine.cpu else {
-            let tensors = [gate, up, down];
-            let block = plain::PlainFeedForward::load(gguf, norm, tensors, &engine.device)?;
-            return Ok(Self::Plain(Arc::new(block)));
-        };
-        let block = CpuFeedForward {
-            norm: norm.into(),
-            gate_up: cpu_linear(context, gguf, &[gate, up])?,
-            down: cpu_linear(context, gguf, &[down])?,
-        };
-        Ok(Self::Cpu(Arc::new(block), context.clone()))
-    }
-
-    /// Adds the transformed rows; the result is rounded to f16 when `round` says so.
-    pub fn forward(&self, x: Tensor<2>, round: bool) -> Tensor<2> {
-        match self {
-            Self::Cpu(block, context) => {
-                let (block, context) = (block.clone(), context.clone());
-                let call = FeedForwardCall { block, round, context };
-                Tensor::from_dispatch(Dispatch::feed_forward(x.into_dispatch(), call))
-            }
-            Self::Plain(block) => block.forward(x, round),
-        }
-    }
-}
-
-/// The final norm and the projection to logits.
-#[derive(Clone, Debug)]
-pub enum Head {
-    /// For the CPU kernels.
-    Cpu(Arc<CpuHead>, Arc<CpuContext>),
-    /// On the device.
-    Plain(Arc<plain::PlainHead>),
-}
-
-impl Head {
-    /// Loads norm and projection.
-    pub fn load(
-        engine: &Engine,
-        gguf: &Gguf,
-        norm: NormParts,
-        output: &TensorInfo,
-    ) -> Result<Self, BlockError> {
-        let Some(context) = &engine.cpu else {
-            let block = plain::PlainHead::load(gguf, norm, output, &engine.device)?;
-            return Ok(Self::Plain(Arc::new(block)));
-        };
-        let block = CpuHead { norm: norm.into(), output: cpu_linear(context, gguf, &[output])? };
-        Ok(Self::Cpu(Arc::new(block), context.clone()))
-    }
-
-    /// The logits of rows.
-    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        match self {
-            Self::Cpu(block, context) => {
-                let call = HeadCall { block: block.clone(), context: context.clone() };
-                Tensor::from_dispatch(Dispatch::head(x.into_dispatch(), call))
-            }
-            Self::Plain(block) => block.forward(x),
+        if let Some(scale) = self.scale {
+            out.iter_mut().for_each(|value| *value *= scale);
         }
     }
 }

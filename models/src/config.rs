@@ -5,6 +5,12 @@
 //! Errors: [`ConfigError`] names the key that is missing or contradicts another.
 //! Source: the GGUF specification and the keys that llama.cpp's converter writes.
 
+mod experts;
+mod rope;
+
+pub use experts::{ExpertConfig, LatentConfig};
+pub use rope::{RopeConfig, YarnConfig};
+
 use crate::gguf::{Gguf, GgufError};
 
 /// Largest number of layers; the deepest known models have below 200.
@@ -35,17 +41,6 @@ pub enum ConfigError {
     },
 }
 
-/// How positions become angles.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RopeConfig {
-    /// The base of the geometric row of wave lengths.
-    pub base: f32,
-    /// How many leading values of a head are rotated.
-    pub n_rotated: u32,
-    /// Positions are divided by this (linear scaling); 1 is none.
-    pub linear_factor: f32,
-}
-
 /// The hyper-parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
@@ -59,8 +54,10 @@ pub struct ModelConfig {
     pub n_heads: u32,
     /// Key-value heads per layer.
     pub n_kv_heads: u32,
-    /// Values per head.
+    /// Values of a key (and of a query) per head, as it is kept in the cache.
     pub head_dim: u32,
+    /// Values of a value per head, as it is kept in the cache.
+    pub value_dim: u32,
     /// Width of the feed-forward block.
     pub feed_forward: u32,
     /// Number of tokens.
@@ -70,7 +67,19 @@ pub struct ModelConfig {
     /// Rotary embedding.
     pub rope: RopeConfig,
     /// Added under the root of the norms.
-    pub rms_epsilon: f32,
+    pub norm_epsilon: f32,
+    /// How many positions a row sees in layers with a window.
+    pub window: Option<u32>,
+    /// One of this many layers, the last, has no window; set by few files.
+    pub window_pattern: Option<u32>,
+    /// What attention scores are bounded to, softly.
+    pub score_cap: Option<f32>,
+    /// What logits are bounded to, softly.
+    pub logit_cap: Option<f32>,
+    /// Of mixtures.
+    pub experts: Option<ExpertConfig>,
+    /// Of latent attention.
+    pub latent: Option<LatentConfig>,
     /// Tokens after which a generation ends, as far as numbers in the metadata say.
     pub end_tokens: Vec<u32>,
 }
@@ -96,6 +105,23 @@ impl Keys<'_> {
             return Err(bad(&name, value, format!("it must be from 1 to {most}")));
         }
         Ok(value)
+    }
+
+    /// A size that may be missing or 0, which both mean that there is none.
+    fn optional_size(&self, key: &str, most: u32) -> Result<Option<u32>, ConfigError> {
+        let name = self.name(key);
+        match self.has(key) && self.gguf.get_u32(&name)? > 0 {
+            true => self.size(key, most).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// A positive number that may be missing or 0, which both mean that there is none.
+    fn optional_positive(&self, key: &str) -> Result<Option<f32>, ConfigError> {
+        match self.has(key) && self.gguf.get_f32(&self.name(key))? != 0.0 {
+            true => self.positive_or(key, 1.0).map(Some),
+            false => Ok(None),
+        }
     }
 
     fn size_or(&self, key: &str, most: u32, default: u32) -> Result<u32, ConfigError> {
@@ -136,37 +162,57 @@ impl ModelConfig {
             let why = format!("with heads of {head_dim} values a row is too wide");
             return Err(bad(&keys.name("attention.head_count"), n_heads, why));
         }
-        Ok(Self {
+        let latent = LatentConfig::read(&keys)?;
+        let config = Self {
             architecture: architecture.into(),
             n_layers: keys.size("block_count", MAX_LAYERS)?,
             hidden,
             n_heads,
             n_kv_heads,
             head_dim,
+            value_dim: keys.size_or("attention.value_length", MAX_WIDTH, head_dim)?,
             feed_forward: keys.size("feed_forward_length", MAX_WIDTH)?,
             vocab: vocabulary(&keys)?,
             context_length: keys.size("context_length", MAX_CONTEXT)?,
-            rope: rope(&keys, head_dim)?,
-            rms_epsilon: {
-                let name = keys.name("attention.layer_norm_rms_epsilon");
-                let value = gguf.get_f32(&name)?;
-                if !(0.0..1.0).contains(&value) {
-                    return Err(bad(&name, value, "it must be from 0 to 1".into()));
-                }
-                value
-            },
+            rope: RopeConfig::read(&keys, head_dim)?,
+            norm_epsilon: norm_epsilon(&keys)?,
+            window: keys.optional_size("attention.sliding_window", MAX_CONTEXT)?,
+            window_pattern: keys.optional_size("attention.sliding_window_pattern", MAX_LAYERS)?,
+            score_cap: keys.optional_positive("attn_logit_softcapping")?,
+            logit_cap: keys.optional_positive("final_logit_softcapping")?,
+            experts: ExpertConfig::read(&keys)?,
+            latent,
             end_tokens: end_tokens(gguf),
-        })
+        };
+        config.check_latent(&keys)?;
+        Ok(config)
     }
 
-    /// Width of the queries of one row.
-    pub fn query_width(&self) -> usize {
-        self.n_heads as usize * self.head_dim as usize
+    /// Latent attention keeps one head, of the latent vector and the rotated values.
+    fn check_latent(&self, keys: &Keys<'_>) -> Result<(), ConfigError> {
+        let Some(latent) = &self.latent else { return Ok(()) };
+        let wanted = [
+            ("attention.head_count_kv", self.n_kv_heads, 1),
+            ("attention.key_length", self.head_dim, latent.rank + self.rope.n_rotated),
+            ("attention.value_length", self.value_dim, latent.rank),
+        ];
+        for (key, found, wanted) in wanted {
+            if found != wanted {
+                let why = format!("latent vectors of {} values make it {wanted}", latent.rank);
+                return Err(bad(&keys.name(key), found, why));
+            }
+        }
+        if latent.query_dim <= self.rope.n_rotated {
+            let why = format!("{} values of it are rotated", self.rope.n_rotated);
+            return Err(bad(&keys.name("attention.key_length_mla"), latent.query_dim, why));
+        }
+        Ok(())
     }
 
-    /// Width of the keys (or values) of one row.
-    pub fn kv_width(&self) -> usize {
-        self.n_kv_heads as usize * self.head_dim as usize
+    /// Values of one position and layer in the cache.
+    pub fn cache_width(&self) -> usize {
+        let values = if self.latent.is_some() { 0 } else { self.value_dim as usize };
+        self.n_kv_heads as usize * (self.head_dim as usize + values)
     }
 }
 
@@ -181,12 +227,18 @@ fn head_dim(keys: &Keys<'_>, hidden: u32, n_heads: u32) -> Result<u32, ConfigErr
     if head_dim < 2 || !head_dim.is_multiple_of(2) {
         return Err(bad(&name, head_dim, "heads need an even number of values".into()));
     }
-    let value_length = keys.size_or("attention.value_length", MAX_WIDTH, head_dim)?;
-    if value_length != head_dim {
-        let why = format!("keys have {head_dim} values per head; both must be equal here");
-        return Err(bad(&keys.name("attention.value_length"), value_length, why));
-    }
     Ok(head_dim)
+}
+
+fn norm_epsilon(keys: &Keys<'_>) -> Result<f32, ConfigError> {
+    let layer = "attention.layer_norm_epsilon";
+    let key = if keys.has(layer) { layer } else { "attention.layer_norm_rms_epsilon" };
+    let name = keys.name(key);
+    let value = keys.gguf.get_f32(&name)?;
+    if !(0.0..1.0).contains(&value) {
+        return Err(bad(&name, value, "it must be from 0 to 1".into()));
+    }
+    Ok(value)
 }
 
 fn vocabulary(keys: &Keys<'_>) -> Result<u32, ConfigError> {
@@ -208,29 +260,6 @@ fn vocabulary(keys: &Keys<'_>) -> Result<u32, ConfigError> {
             }
         }
     }
-}
-
-fn rope(keys: &Keys<'_>, head_dim: u32) -> Result<RopeConfig, ConfigError> {
-    let n_rotated = keys.size_or("rope.dimension_count", MAX_WIDTH, head_dim)?;
-    if n_rotated > head_dim || !n_rotated.is_multiple_of(2) {
-        let why = format!("it must be even and at most {head_dim}, the values of a head");
-        return Err(bad(&keys.name("rope.dimension_count"), n_rotated, why));
-    }
-    let linear_factor = if keys.has("rope.scaling.type") {
-        let name = keys.name("rope.scaling.type");
-        match keys.gguf.get_str(&name)? {
-            "none" => 1.0,
-            "linear" => keys.positive_or("rope.scaling.factor", 1.0)?,
-            other => {
-                let why = "this scaling is not supported yet (none and linear are)";
-                return Err(bad(&name, other, why.into()));
-            }
-        }
-    } else {
-        // Older converters wrote only this key, for linear scaling.
-        keys.positive_or("rope.scale_linear", 1.0)?
-    };
-    Ok(RopeConfig { base: keys.positive_or("rope.freq_base", 10_000.0)?, n_rotated, linear_factor })
 }
 
 fn end_tokens(gguf: &Gguf) -> Vec<u32> {

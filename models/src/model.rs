@@ -115,7 +115,7 @@ impl Model {
     fn read(source: Source) -> Result<Self, ModelError> {
         let gguf = Gguf::read(source)?;
         // A file of another architecture lacks keys of ours, so its name is looked at first.
-        arch::check(gguf.get_str("general.architecture")?, &gguf)?;
+        arch::find(gguf.get_str("general.architecture")?)?;
         let config = Arc::new(ModelConfig::from_gguf(&gguf)?);
         Ok(Self(Arc::new(Inner { gguf, config, content_id: OnceLock::new() })))
     }

@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use crate::{
     arch::{self, Architecture, UnknownArchitecture},
-    backend::{DeviceChoice, DeviceError, Engine},
+    backend::{DeviceChoice, DeviceError, Engine, parts::CacheParts},
     config::ModelConfig,
     kernel::cpu::{
         Level, Pool,
@@ -58,6 +58,9 @@ pub struct ShardOptions {
     pub repack: Repack,
     /// Where loaded weights are counted, for whoever waits.
     pub progress: LoadProgress,
+    /// Longest context that is served, where that chooses between rotations (Phi-3); absent, the
+    /// one that the model was trained for.
+    pub context: Option<u32>,
     /// Pages of the cache, of [`PAGE_TOKENS`] positions each; memory is taken when used.
     pub kv_pages: u32,
 }
@@ -72,6 +75,7 @@ impl Default for ShardOptions {
             simd: SimdLevel::default(),
             repack: Repack::default(),
             progress: LoadProgress::default(),
+            context: None,
             kv_pages: 256,
         }
     }
@@ -242,16 +246,17 @@ impl Shard {
             let Range { start, end } = layers;
             return Err(ShardError::Layers { start, end, n_layers });
         }
-        let load = arch::loader(&config.architecture, model.gguf())?;
+        let architecture = arch::find(&config.architecture)?;
         let loader = Loader {
             gguf: model.gguf(),
             config,
             engine: &engine,
-            kv: options.kv,
-            kv_pages: options.kv_pages,
+            style: architecture.style,
+            cache: CacheParts { kind: options.kv, n_pages: options.kv_pages },
+            context: options.context.unwrap_or(config.context_length),
         };
         let rope = Rope::load(&loader)?;
-        let network = load(&loader, layers.clone())?;
+        let network = (architecture.load)(&loader, layers.clone())?;
         Ok(Self {
             config: model.config_arc(),
             weight_bytes: model.weight_bytes(layers.clone()),
@@ -357,7 +362,7 @@ impl Shard {
                 return Err(ShardError::Batch(format!("page {page} is written and used twice")));
             }
         }
-        plan.rotation = self.rope.table(&positions);
+        plan.rotations = self.rope.tables(&positions);
         Ok(plan)
     }
 

@@ -1,16 +1,15 @@
 //! NUMERICS.md as a test: the logits' bits depend on model and tokens, and on nothing else.
 //!
 //! Over (format x cut points x batch mix x chunk size x threads x SIMD level x page layout x load
-//! mode), with
-//! the scalar reference, alone, in one piece and with one thread as the answer.
+//! mode), and over every architecture, with the scalar reference, alone, in one piece and with one thread as the answer.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails here says where")]
 
 mod common;
 
-use common::{Random, Shape, forward, random_model, rows, shards};
+use common::{Random, Shape, architectures, forward, random_model, rows, shards};
 use swarmllm_models::{
-    KvType, LogitsWanted, Repack, RunProfile, SequenceRows, Shard, ShardOptions, SimdLevel,
+    KvType, LogitsWanted, Model, Repack, RunProfile, SequenceRows, Shard, ShardOptions, SimdLevel,
     gguf::TensorType, kernel::cpu::Level, quant,
 };
 
@@ -62,21 +61,25 @@ fn run_mixed(
 }
 
 fn check(kind: TensorType, profile: RunProfile, kv: KvType, rounds: usize) {
-    let mut random = Random(u64::from(kind.id()) + 1);
-    let shape = Shape::small(kind);
-    let model = random_model(&shape, 7);
-    let sequences = [tokens(45, shape.vocab, &mut random), tokens(9, shape.vocab, &mut random)];
+    let model = random_model(&Shape::small(kind), 7);
+    check_model(kind.name(), &model, (profile, kv), rounds);
+}
+
+fn check_model(kind: &str, model: &Model, (profile, kv): (RunProfile, KvType), rounds: usize) {
+    let mut random = Random(kind.bytes().map(u64::from).sum());
+    let (vocab, n_layers) = (model.config().vocab as usize, model.config().n_layers);
+    let sequences = [tokens(45, vocab, &mut random), tokens(9, vocab, &mut random)];
     let alone: [Vec<f32>; 2] = std::array::from_fn(|s| {
         let options = ShardOptions { profile, kv, ..options(SimdLevel::Scalar, 1) };
         let batch = [rows(&[0, 1], 0, sequences[s].len() as u32, LogitsWanted::All)];
-        forward(&mut shards(&model, &[], &options), &batch, sequences[s].clone())
+        forward(&mut shards(model, &[], &options), &batch, sequences[s].clone())
     });
     assert!(alone.iter().flatten().all(|x| x.is_finite()), "{kind}: logits are not finite");
     let levels = levels();
     for round in 0..rounds {
         let level = levels[round % levels.len()];
         let threads = 1 + 2 * random.below(2);
-        let cuts: Vec<u32> = (1..shape.n_layers as u32).filter(|_| random.below(2) == 0).collect();
+        let cuts: Vec<u32> = (1..n_layers).filter(|_| random.below(2) == 0).collect();
         let chunks = [[1, 3, 16, 45][random.below(4)], [1, 2, 9][random.below(3)]];
         let mut order: Vec<u32> = (0..12).collect();
         for i in (1..order.len()).rev() {
@@ -85,8 +88,8 @@ fn check(kind: TensorType, profile: RunProfile, kv: KvType, rounds: usize) {
         let pages = [order[..2].to_vec(), order[2..4].to_vec()];
         let repack = [Repack::Always, Repack::Never][random.below(2)];
         let options = ShardOptions { profile, kv, repack, ..options(level, threads) };
-        let mut shards = shards(&model, &cuts, &options);
-        let mixed = run_mixed(&mut shards, &sequences, chunks, &pages, shape.vocab);
+        let mut shards = shards(model, &cuts, &options);
+        let mixed = run_mixed(&mut shards, &sequences, chunks, &pages, vocab);
         for s in 0..2 {
             assert!(
                 bits(&mixed[s]) == bits(&alone[s]),
@@ -101,6 +104,18 @@ fn check(kind: TensorType, profile: RunProfile, kv: KvType, rounds: usize) {
 fn every_format_gives_one_answer() {
     for format in quant::all() {
         check(format.tensor_type(), RunProfile::F16, KvType::F16, 9);
+    }
+}
+
+#[test]
+fn every_architecture_gives_one_answer() {
+    for variant in architectures::VARIANTS {
+        for kind in [TensorType::Q8_0, TensorType::F16] {
+            let model = Model::from_vec(architectures::file(variant, kind, 7)).unwrap();
+            check_model(variant, &model, (RunProfile::F16, KvType::F16), 6);
+        }
+        let model = Model::from_vec(architectures::file(variant, TensorType::Q5_0, 8)).unwrap();
+        check_model(variant, &model, (RunProfile::F32, KvType::F32), 3);
     }
 }
 
@@ -161,19 +176,22 @@ fn a_batch_of_many_gives_each_its_own_answer() {
 fn a_long_context_gives_one_answer() {
     // Heads of 24 values, which are widened first, and of 64, which few queries read as f16.
     for kind in [TensorType::Q8_0, TensorType::Q4_K] {
-        long_context(kind);
+        long_context(kind.name(), &random_model(&Shape::small(kind), 7));
+    }
+    // Windows that end inside of a tile, of a span, and latent vectors.
+    for variant in ["gemma2", "llama wide", "deepseek2"] {
+        let file = architectures::file(variant, TensorType::F16, 7);
+        long_context(variant, &Model::from_vec(file).unwrap());
     }
 }
 
-fn long_context(kind: TensorType) {
+fn long_context(kind: &str, model: &Model) {
     let mut random = Random(29);
-    let shape = Shape::small(kind);
-    let model = random_model(&shape, 7);
-    let text = tokens(1100, shape.vocab, &mut random);
+    let text = tokens(1100, model.config().vocab as usize, &mut random);
     let pages: Vec<u32> = (0..35).collect();
     let read = |level, threads, chunk: usize| {
         let options = ShardOptions { kv_pages: 35, ..options(level, threads) };
-        let mut shards = shards(&model, &[], &options);
+        let mut shards = shards(model, &[], &options);
         let mut last = Vec::new();
         // The end token by token, as an answer grows.
         let (head, tail) = text.split_at(1080);

@@ -7,9 +7,9 @@
 
 mod common;
 
-use common::{Shape, forward, random_model, rows, shards};
+use common::{Shape, architectures, forward, random_model, rows, shards};
 use swarmllm_models::{
-    DeviceChoice, LogitsWanted, RunProfile, Shard, ShardInput, ShardOptions, ShardOutput,
+    DeviceChoice, LogitsWanted, Model, RunProfile, Shard, ShardInput, ShardOptions, ShardOutput,
     backend::Engine, gguf::TensorType,
 };
 
@@ -18,34 +18,44 @@ fn plain_operations_compute_the_same_function() {
     for (kind, tolerance) in
         [(TensorType::F32, 2e-4), (TensorType::F16, 2e-4), (TensorType::Q8_0, 3e-2)]
     {
-        let model = random_model(&Shape::small(kind), 5);
-        let options = ShardOptions {
-            profile: RunProfile::F32,
-            kv_pages: 6,
-            threads: 1,
-            ..ShardOptions::default()
-        };
-        let batches = [
-            (vec![(vec![3, 1], 0, 35), (vec![5], 0, 4)], (0..39).collect::<Vec<u32>>()),
-            (vec![(vec![5], 4, 1), (vec![3, 1], 35, 2)], vec![7, 8, 9]),
-        ];
-        let mut canonical = shards(&model, &[], &options);
-        let engine = Engine::plain(DeviceChoice::Cpu).unwrap();
-        let mut plain = Shard::load_on(&model, 0..3, &options, engine).unwrap();
-        for (sequences, tokens) in batches {
-            let batch: Vec<_> = sequences
-                .iter()
-                .map(|(pages, first, n)| rows(pages, *first, *n, LogitsWanted::All))
-                .collect();
-            let expected = forward(&mut canonical, &batch, tokens.clone());
-            let output = plain.forward(&batch, ShardInput::Tokens(tokens)).unwrap();
-            let ShardOutput::Logits(logits) = output else { panic!("logits were wanted") };
-            let size = (expected.iter().map(|x| x * x).sum::<f32>() / expected.len() as f32).sqrt();
-            let difference = (expected.iter().zip(&logits.values))
-                .map(|(a, b)| (a - b).abs())
-                .fold(0f32, f32::max);
-            assert!(difference <= tolerance * size * 4.0, "{kind}: {difference} of {size}");
-        }
+        compare(kind.name(), &random_model(&Shape::small(kind), 5), tolerance);
+    }
+}
+
+#[test]
+fn plain_operations_compute_every_architecture() {
+    for variant in architectures::VARIANTS {
+        let file = architectures::file(variant, TensorType::F16, 5);
+        compare(variant, &Model::from_vec(file).unwrap(), 2e-4);
+    }
+}
+
+fn compare(kind: &str, model: &Model, tolerance: f32) {
+    let options = ShardOptions {
+        profile: RunProfile::F32,
+        kv_pages: 6,
+        threads: 1,
+        ..ShardOptions::default()
+    };
+    let batches = [
+        (vec![(vec![3, 1], 0, 35), (vec![5], 0, 4)], (0..39).collect::<Vec<u32>>()),
+        (vec![(vec![5], 4, 1), (vec![3, 1], 35, 2)], vec![7, 8, 9]),
+    ];
+    let mut canonical = shards(model, &[], &options);
+    let engine = Engine::plain(DeviceChoice::Cpu).unwrap();
+    let mut plain = Shard::load_on(model, 0..3, &options, engine).unwrap();
+    for (sequences, tokens) in batches {
+        let batch: Vec<_> = sequences
+            .iter()
+            .map(|(pages, first, n)| rows(pages, *first, *n, LogitsWanted::All))
+            .collect();
+        let expected = forward(&mut canonical, &batch, tokens.clone());
+        let output = plain.forward(&batch, ShardInput::Tokens(tokens)).unwrap();
+        let ShardOutput::Logits(logits) = output else { panic!("logits were wanted") };
+        let size = (expected.iter().map(|x| x * x).sum::<f32>() / expected.len() as f32).sqrt();
+        let difference =
+            (expected.iter().zip(&logits.values)).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+        assert!(difference <= tolerance * size * 4.0, "{kind}: {difference} of {size}");
     }
 }
 

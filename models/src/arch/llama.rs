@@ -1,78 +1,57 @@
-//! Llama: pre-norm decoder with grouped-query attention and a gated feed-forward block.
+//! Llama and its relatives: pre-norm decoders with grouped-query attention, whose differences are
+//! tensors that are there or not (biases, norms of heads, fused projections, experts) and what
+//! `Style` says.
 //!
-//! Called through `arch`. Covers the files whose `general.architecture` is `llama`: Llama 1 to 3,
-//! Mistral, TinyLlama, and the embedded demo models.
-//!
-//! ```text
-//! tokens -> embedding -> [ x + attention(norm(x)), x + feed_forward(norm(x)) ] * n -> norm -> head
-//! ```
-//!
-//! Source: arXiv 2302.13971. Absent on purpose: mixtures of experts (Mixtral), biases.
+//! Called through `arch` for `llama` (Llama 1 to 3, CodeLlama, Mistral, Mixtral, TinyLlama),
+//! `qwen2`, `qwen3`, `qwen2moe`, `qwen3moe`, `phi3`, `glm4`, `chatglm` and `starcoder2`.
+//! Sources: arXiv 2302.13971, 2310.06825, 2401.04088, 2407.10671, 2505.09388, 2404.14219,
+//! 2406.12793, 2402.19173.
 
 use std::ops::Range;
 
-use burn::tensor::Tensor;
-
-use super::Architecture;
-use crate::{
-    backend::{EmbeddingTable, Engine},
-    gguf::Gguf,
-    layer::{Attention, FeedForward, Head, LoadError, Loader, Pass},
+use super::{
+    Architecture,
+    decoder::{self, Attending, Layer},
 };
+use crate::layer::{Attention, AttentionOptions, FeedForward, LoadError, Loader};
 
-struct Llama {
-    engine: Engine,
-    first: u32,
-    embedding: Option<EmbeddingTable>,
-    layers: Vec<Layer>,
-    head: Option<Head>,
-}
-
-struct Layer {
-    attention: Attention,
-    feed_forward: FeedForward,
-}
-
-/// Refuses what shares the name but not the layers.
-pub(super) fn check(gguf: &Gguf) -> Result<(), String> {
-    match gguf.get_u32("llama.expert_count") {
-        Ok(experts) if experts > 0 => Err(format!("llama with {experts} experts")),
-        _ => Ok(()),
-    }
-}
-
+/// Layers with attention over everything before, or over the window that the file names.
 pub(super) fn load(
     loader: &Loader<'_>,
     layers: Range<u32>,
 ) -> Result<Box<dyn Architecture>, LoadError> {
-    let embedding = if layers.start == 0 { Some(loader.embedding()?) } else { None };
-    let head = if layers.end == loader.config.n_layers { Some(Head::load(loader)?) } else { None };
-    let first = layers.start;
-    let layers: Result<_, _> = layers.map(|index| Layer::load(loader, index)).collect();
-    Ok(Box::new(Llama { engine: loader.engine.clone(), first, embedding, layers: layers?, head }))
+    load_with(loader, layers, loader.config.window, true)
 }
 
-impl Layer {
-    fn load(loader: &Loader<'_>, index: u32) -> Result<Self, LoadError> {
-        let prefix = format!("blk.{index}");
-        Ok(Self {
-            attention: Attention::load(loader, &prefix)?,
-            feed_forward: FeedForward::load(loader, &prefix)?,
-        })
-    }
+/// As [`load`] without windows: Qwen's files name one that the models do not use.
+pub(super) fn load_qwen(
+    loader: &Loader<'_>,
+    layers: Range<u32>,
+) -> Result<Box<dyn Architecture>, LoadError> {
+    load_with(loader, layers, None, true)
 }
 
-impl Architecture for Llama {
-    fn embed(&self, tokens: &[u32]) -> Option<Tensor<2>> {
-        self.embedding.as_ref().map(|table| self.engine.embed(table, tokens))
-    }
+/// As [`load_qwen`]; the weights of a row's experts are not divided by their sum.
+pub(super) fn load_qwen2_mixture(
+    loader: &Loader<'_>,
+    layers: Range<u32>,
+) -> Result<Box<dyn Architecture>, LoadError> {
+    load_with(loader, layers, None, false)
+}
 
-    fn layer(&self, index: u32, x: Tensor<2>, pass: &Pass, round: bool) -> Tensor<2> {
-        let layer = &self.layers[(index - self.first) as usize];
-        layer.feed_forward.forward(layer.attention.forward(x, pass), round)
-    }
-
-    fn head(&self, x: Tensor<2>) -> Option<Tensor<2>> {
-        self.head.as_ref().map(|head| head.forward(x))
-    }
+fn load_with(
+    loader: &Loader<'_>,
+    layers: Range<u32>,
+    window: Option<u32>,
+    normalise: bool,
+) -> Result<Box<dyn Architecture>, LoadError> {
+    decoder::load(loader, layers, |_, prefix| {
+        let options = AttentionOptions { window, ..AttentionOptions::default() };
+        let feed_forward = match &loader.config.experts {
+            Some(experts) => FeedForward::load_mixture(loader, prefix, experts, normalise)?,
+            None => FeedForward::load(loader, prefix)?,
+        };
+        let attention = Attending::Heads(Attention::load(loader, prefix, options)?);
+        Ok(Layer { attention, feed_forward })
+    })
 }

@@ -3,6 +3,9 @@
 //! Called by `shard`. A new architecture adds its file and one line in [`ARCHITECTURES`].
 //! Errors: [`UnknownArchitecture`] lists those that exist.
 
+mod decoder;
+mod deepseek;
+mod gemma;
 mod llama;
 
 use std::ops::Range;
@@ -10,8 +13,8 @@ use std::ops::Range;
 use burn::tensor::Tensor;
 
 use crate::{
-    gguf::Gguf,
-    layer::{LoadError, Loader, Pass},
+    kernel::cpu::{elementwise::Activation, rope::Pairs},
+    layer::{LoadError, Loader, Pass, Style},
 };
 
 /// The layers of one shard.
@@ -35,34 +38,51 @@ pub struct UnknownArchitecture {
 
 /// Loads layers a..b.
 pub type Load = fn(&Loader<'_>, Range<u32>) -> Result<Box<dyn Architecture>, LoadError>;
-type Check = fn(&Gguf) -> Result<(), String>;
 
-struct Entry {
+/// An architecture of ours.
+#[derive(Clone, Copy)]
+pub struct Entry {
     name: &'static str,
-    /// Refuses variants that the name alone does not tell apart.
-    check: Check,
-    load: Load,
+    /// What its name implies.
+    pub style: Style,
+    /// Loads some of its layers.
+    pub load: Load,
 }
 
-const ARCHITECTURES: [Entry; 1] = [Entry { name: "llama", check: llama::check, load: llama::load }];
+const LLAMA: Style = Style {
+    pairs: Pairs::Neighbours,
+    activation: Activation::Silu,
+    has_gate: true,
+    has_layer_norm: false,
+    has_scaled_embedding: false,
+};
+const QWEN: Style = Style { pairs: Pairs::Halves, ..LLAMA };
+const GEMMA: Style = Style { activation: Activation::Gelu, has_scaled_embedding: true, ..QWEN };
+const STARCODER: Style =
+    Style { activation: Activation::Gelu, has_gate: false, has_layer_norm: true, ..QWEN };
+
+const ARCHITECTURES: [Entry; 13] = [
+    Entry { name: "llama", style: LLAMA, load: llama::load },
+    Entry { name: "qwen2", style: QWEN, load: llama::load_qwen },
+    Entry { name: "qwen3", style: QWEN, load: llama::load_qwen },
+    Entry { name: "qwen2moe", style: QWEN, load: llama::load_qwen2_mixture },
+    Entry { name: "qwen3moe", style: QWEN, load: llama::load_qwen },
+    Entry { name: "deepseek2", style: LLAMA, load: deepseek::load },
+    Entry { name: "glm4", style: LLAMA, load: llama::load },
+    Entry { name: "chatglm", style: LLAMA, load: llama::load },
+    Entry { name: "gemma", style: GEMMA, load: gemma::load },
+    Entry { name: "gemma2", style: GEMMA, load: gemma::load_2 },
+    Entry { name: "gemma3", style: GEMMA, load: gemma::load_3 },
+    Entry { name: "phi3", style: QWEN, load: llama::load },
+    Entry { name: "starcoder2", style: STARCODER, load: llama::load },
+];
 
 fn supported() -> String {
     ARCHITECTURES.map(|entry| entry.name).join(", ")
 }
 
-fn find(name: &str, gguf: &Gguf) -> Result<Entry, UnknownArchitecture> {
+/// The architecture of this name.
+pub fn find(name: &str) -> Result<Entry, UnknownArchitecture> {
     let entry = ARCHITECTURES.into_iter().find(|entry| entry.name == name);
-    let entry = entry.ok_or_else(|| UnknownArchitecture { found: name.into() })?;
-    (entry.check)(gguf).map_err(|found| UnknownArchitecture { found })?;
-    Ok(entry)
-}
-
-/// Whether a model of this architecture can be loaded at all.
-pub fn check(name: &str, gguf: &Gguf) -> Result<(), UnknownArchitecture> {
-    find(name, gguf).map(|_| ())
-}
-
-/// The loading function of a model's architecture.
-pub fn loader(name: &str, gguf: &Gguf) -> Result<Load, UnknownArchitecture> {
-    find(name, gguf).map(|entry| entry.load)
+    entry.ok_or_else(|| UnknownArchitecture { found: name.into() })
 }

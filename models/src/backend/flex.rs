@@ -11,7 +11,10 @@ use burn_flex::{Flex, FlexTensor};
 use super::{EmbeddingTable, SwarmOps};
 use crate::kernel::cpu::{
     attention::BatchPlan,
-    network::{CpuAttention, CpuContext, CpuFeedForward, CpuHead},
+    feed_forward::CpuFeedForward,
+    latent::CpuLatentAttention,
+    mixture::CpuMixture,
+    network::{CpuAttention, CpuContext, CpuHead},
 };
 
 /// Arguments of the attention operation.
@@ -21,6 +24,28 @@ pub struct AttentionCall {
     pub block: Arc<CpuAttention>,
     /// The batch.
     pub plan: Arc<BatchPlan>,
+    /// How to run.
+    pub context: Arc<CpuContext>,
+}
+
+/// Arguments of the latent attention operation.
+#[derive(Clone, Debug)]
+pub struct LatentCall {
+    /// The block.
+    pub block: Arc<CpuLatentAttention>,
+    /// The batch.
+    pub plan: Arc<BatchPlan>,
+    /// How to run.
+    pub context: Arc<CpuContext>,
+}
+
+/// Arguments of the mixture operation.
+#[derive(Clone, Debug)]
+pub struct MixtureCall {
+    /// The block.
+    pub block: Arc<CpuMixture>,
+    /// Whether the result is rounded to f16.
+    pub round: bool,
     /// How to run.
     pub context: Arc<CpuContext>,
 }
@@ -81,6 +106,18 @@ impl SwarmOps for Flex {
     fn attention(x: FlexTensor, call: AttentionCall) -> FlexTensor {
         let mut x = contiguous(x);
         call.block.run(x.storage_mut::<f32>(), &call.plan, &call.context);
+        x
+    }
+
+    fn latent_attention(x: FlexTensor, call: LatentCall) -> FlexTensor {
+        let mut x = contiguous(x);
+        call.block.run(x.storage_mut::<f32>(), &call.plan, &call.context);
+        x
+    }
+
+    fn mixture(x: FlexTensor, call: MixtureCall) -> FlexTensor {
+        let mut x = contiguous(x);
+        call.block.run(x.storage_mut::<f32>(), call.round, &call.context);
         x
     }
 

@@ -105,6 +105,19 @@ impl TensorInfo {
         self.dims.iter().skip(1).product()
     }
 
+    /// Some of its rows, as a tensor of their own.
+    pub fn rows(&self, rows: std::ops::Range<usize>) -> Self {
+        assert!(rows.start <= rows.end && rows.end as u64 <= self.n_rows(), "rows of the tensor");
+        let row_bytes = self.n_bytes / (self.n_rows() as usize).max(1);
+        Self {
+            name: self.name.clone(),
+            dims: vec![self.row_values(), rows.len() as u64],
+            kind: self.kind,
+            start: self.start + rows.start * row_bytes,
+            n_bytes: rows.len() * row_bytes,
+        }
+    }
+
     /// Number of values.
     pub fn n_values(&self) -> u64 {
         self.dims.iter().product()

@@ -3,8 +3,9 @@
 //! Called by `shard` (owns one [`KvPages`] per layer), attention (reads and writes it), and by the
 //! owner of a shard, who hands out page numbers with [`PageAllocator`].
 //!
-//! Shapes: a page of one layer holds, per key-value head, keys as `[head_dim][PAGE_TOKENS]` (so
-//! that scores of 32 positions are computed side by side) and values as `[PAGE_TOKENS][head_dim]`.
+//! Shapes: a page of one layer holds, per key-value head, keys as `[key_dim][PAGE_TOKENS]` (so
+//! that scores of 32 positions are computed side by side) and values as `[PAGE_TOKENS][value_dim]`.
+//! Latent attention keeps keys only: its values are the keys' first `value_dim` numbers.
 //! A sequence names its pages in order; position p is in its page number p / PAGE_TOKENS. The same
 //! page number is used in every layer. Memory is reserved at the start but taken from the system
 //! only when a page is first written.

@@ -40,8 +40,12 @@ pub struct KvShape {
     pub n_pages: u32,
     /// Key-value heads.
     pub n_kv_heads: usize,
-    /// Values per head.
-    pub head_dim: usize,
+    /// Values of a key per head.
+    pub key_dim: usize,
+    /// Values of a value per head.
+    pub value_dim: usize,
+    /// Whether values are the keys' first numbers, and not kept themselves.
+    pub is_latent: bool,
 }
 
 /// Keys and values of one layer.
@@ -49,7 +53,7 @@ pub struct KvShape {
 pub struct KvPages {
     shape: KvShape,
     keys: Elements,
-    values: Elements,
+    values: Option<Elements>,
 }
 
 /// Zeroed memory straight from the system: pages that no sequence uses cost nothing.
@@ -60,8 +64,8 @@ struct Elements {
 }
 
 impl Elements {
-    fn new(kind: KvType, shape: KvShape) -> std::io::Result<Self> {
-        let values = [shape.n_pages as usize, shape.n_kv_heads, shape.head_dim, TOKENS];
+    fn new(kind: KvType, shape: KvShape, head_dim: usize) -> std::io::Result<Self> {
+        let values = [shape.n_pages as usize, shape.n_kv_heads, head_dim, TOKENS];
         let bytes = values.iter().try_fold(kind.bytes(), |bytes, n| bytes.checked_mul(*n));
         let bytes = bytes.filter(|bytes| *bytes <= isize::MAX as usize);
         let bytes = bytes.ok_or(std::io::ErrorKind::OutOfMemory)?;
@@ -120,7 +124,11 @@ impl Elements {
 impl KvPages {
     /// Empty pages; fails when the system has no such room.
     pub fn new(kind: KvType, shape: KvShape) -> std::io::Result<Self> {
-        let (keys, values) = (Elements::new(kind, shape)?, Elements::new(kind, shape)?);
+        let keys = Elements::new(kind, shape, shape.key_dim)?;
+        let values = match shape.is_latent {
+            true => None,
+            false => Some(Elements::new(kind, shape, shape.value_dim)?),
+        };
         Ok(Self { shape, keys, values })
     }
 
@@ -129,72 +137,95 @@ impl KvPages {
         self.shape
     }
 
-    fn head_start(&self, page: u32, head: usize) -> usize {
-        (page as usize * self.shape.n_kv_heads + head) * self.shape.head_dim * TOKENS
+    /// Which tile, in the order of memory, is a page's part of a head.
+    fn tile_index(&self, (page, head): (u32, usize)) -> usize {
+        page as usize * self.shape.n_kv_heads + head
     }
 
-    /// Writes keys and values, `[n_kv_heads * head_dim]` each, at a slot of a page.
+    /// Writes keys `[n_kv_heads * key_dim]` and values `[n_kv_heads * value_dim]` (latent pages
+    /// ignore them) at a slot of a page.
     ///
     /// # Safety
     ///
     /// Nobody else uses this slot meanwhile.
     pub unsafe fn append(&self, page: u32, slot: usize, keys: &[f32], values: &[f32]) {
         assert!(slot < TOKENS, "a page has {TOKENS} slots");
-        let head_dim = self.shape.head_dim;
-        for head in 0..self.shape.n_kv_heads {
-            let start = self.head_start(page, head);
-            let part = head * head_dim..(head + 1) * head_dim;
+        let KvShape { n_kv_heads, key_dim, value_dim, .. } = self.shape;
+        for head in 0..n_kv_heads {
+            let tile = self.tile_index((page, head)) * TOKENS;
+            let keys = &keys[head * key_dim..(head + 1) * key_dim];
             // SAFETY: the caller's promise.
-            unsafe {
-                self.keys.write(start + slot, TOKENS, &keys[part.clone()]);
-                self.values.write(start + slot * head_dim, 1, &values[part]);
+            unsafe { self.keys.write(tile * key_dim + slot, TOKENS, keys) };
+            if let Some(elements) = &self.values {
+                let values = &values[head * value_dim..(head + 1) * value_dim];
+                // SAFETY: as above.
+                unsafe { elements.write((tile + slot) * value_dim, 1, values) };
             }
         }
     }
 
     /// Asks for one head of a page, which is read soon.
     pub fn prefetch_tile(&self, tile: (u32, usize)) {
-        for (first, part) in self.addresses(tile).into_iter().zip([&self.keys, &self.values]) {
-            let bytes = self.shape.head_dim * TOKENS * part.kind.bytes();
+        let KvShape { key_dim, value_dim, .. } = self.shape;
+        let [keys, values] = self.addresses(tile);
+        let ask = |first: *const u8, head_dim: usize, elements: &Elements| {
+            let bytes = head_dim * TOKENS * elements.kind.bytes();
             (0..bytes).step_by(64).for_each(|line| prefetch(first.wrapping_add(line)));
+        };
+        ask(keys, key_dim, &self.keys);
+        if let Some(elements) = &self.values {
+            ask(values, value_dim, elements);
         }
     }
 
     /// Where keys and values of one head of a page lie, to be asked for early.
-    pub fn addresses(&self, (page, head): (u32, usize)) -> [*const u8; 2] {
-        let start = self.head_start(page, head);
-        [&self.keys, &self.values]
-            .map(|part| part.memory.as_ptr().wrapping_add(start * part.kind.bytes()))
+    pub fn addresses(&self, tile: (u32, usize)) -> [*const u8; 2] {
+        let KvShape { key_dim, value_dim, .. } = self.shape;
+        let index = self.tile_index(tile) * TOKENS;
+        let address = |elements: &Elements, head_dim: usize| -> *const u8 {
+            let bytes = index * head_dim * elements.kind.bytes();
+            elements.memory.as_ptr().wrapping_add(bytes)
+        };
+        let keys = address(&self.keys, key_dim);
+        [keys, self.values.as_ref().map_or(keys, |values| address(values, value_dim))]
     }
 
     /// One head of a page as it lies there, when it is f16 and rows are whole vectors.
-    pub fn tile(&self, (page, head): (u32, usize)) -> Option<[&[u16]; 2]> {
-        let head_dim = self.shape.head_dim;
-        if self.keys.kind != KvType::F16 || !head_dim.is_multiple_of(LANES) {
+    pub fn tile(&self, tile: (u32, usize)) -> Option<[&[u16]; 2]> {
+        let KvShape { key_dim, value_dim, .. } = self.shape;
+        let values = self.values.as_ref()?;
+        if self.keys.kind != KvType::F16 || !value_dim.is_multiple_of(LANES) {
             return None;
         }
-        let start = self.head_start(page, head);
-        let range = start..start + head_dim * TOKENS;
-        Some([self.keys.slice(range.clone()), self.values.slice(range)])
+        let index = self.tile_index(tile) * TOKENS;
+        let range = |head_dim: usize| index * head_dim..(index + TOKENS) * head_dim;
+        Some([self.keys.slice(range(key_dim)), values.slice(range(value_dim))])
     }
 
-    /// Reads one head of a page: keys `[head_dim][TOKENS]`, values `[TOKENS][padded]`.
+    /// Reads one head of a page: keys `[key_dim][TOKENS]`, values `[TOKENS][padded]`.
     pub fn load_tile(
         &self,
-        (page, head): (u32, usize),
+        tile: (u32, usize),
         keys: &mut [f32],
         values: &mut [f32],
         level: Level,
     ) {
-        let start = self.head_start(page, head);
-        self.keys.read(start, keys, level);
+        let KvShape { key_dim, value_dim, .. } = self.shape;
+        let index = self.tile_index(tile) * TOKENS;
+        self.keys.read(index * key_dim, keys, level);
         let padded = values.len() / TOKENS;
-        if padded == self.shape.head_dim {
-            self.values.read(start, values, level);
-        } else {
-            for (slot, row) in values.chunks_exact_mut(padded).enumerate() {
-                let at = start + slot * self.shape.head_dim;
-                self.values.read(at, &mut row[..self.shape.head_dim], level);
+        if let Some(elements) = self.values.as_ref().filter(|_| padded == value_dim) {
+            return elements.read(index * value_dim, values, level);
+        }
+        for (slot, row) in values.chunks_exact_mut(padded).enumerate() {
+            let row = &mut row[..value_dim];
+            match &self.values {
+                Some(elements) => elements.read((index + slot) * value_dim, row, level),
+                None => {
+                    for (value, keys) in row.iter_mut().zip(keys.chunks_exact(TOKENS)) {
+                        *value = keys[slot];
+                    }
+                }
             }
         }
     }

@@ -5,20 +5,23 @@
 use burn::tensor::Tensor;
 
 use super::{LoadError, Loader};
-use crate::backend;
+use crate::backend::{self, parts::HeadParts};
 
 /// The block.
 pub struct Head(backend::Head);
 
 impl Head {
-    /// Loads `output_norm.weight` and `output.weight`, or the embedding where the model ties them.
+    /// Loads `output_norm` and `output.weight`, or the embedding where the model ties them.
     pub fn load(loader: &Loader<'_>) -> Result<Self, LoadError> {
         let (hidden, vocab) = (loader.config.hidden as usize, loader.config.vocab as usize);
-        let norm = loader.norm("output_norm")?;
         let own = "output.weight";
-        let name = if loader.gguf.tensor(own).is_some() { own } else { "token_embd.weight" };
-        let output = loader.weight(name, &[hidden, vocab])?;
-        Ok(Self(backend::Head::load(loader.engine, loader.gguf, norm, output)?))
+        let name = if loader.has(own) { own } else { "token_embd.weight" };
+        let parts = HeadParts {
+            norm: loader.norm("output_norm")?,
+            output: loader.weight(name, &[hidden, vocab])?.clone(),
+            soft_cap: loader.config.logit_cap,
+        };
+        Ok(Self(backend::Head::load(loader.engine, loader.gguf, parts)?))
     }
 
     /// The logits of each row.

@@ -9,21 +9,27 @@
 mod attention;
 mod feed_forward;
 mod head;
+mod latent;
 mod rope;
 
 use std::sync::Arc;
 
-pub use attention::Attention;
+pub use attention::{Attention, AttentionOptions};
 pub use feed_forward::FeedForward;
 pub use head::Head;
+pub use latent::LatentAttention;
 pub use rope::Rope;
 
 use crate::{
-    backend::{BlockError, EmbeddingTable, Engine, NormParts},
+    backend::{
+        BlockError, EmbeddingTable, Engine,
+        parts::{CacheParts, OutputParts, ProjectionParts},
+    },
     config::ModelConfig,
     gguf::{Gguf, GgufError, TensorInfo},
-    kernel::cpu::{attention::BatchPlan, linear::WeightError},
-    kv::KvType,
+    kernel::cpu::{
+        attention::BatchPlan, elementwise::Activation, linear::WeightError, norm::Norm, rope::Pairs,
+    },
     quant,
 };
 
@@ -56,6 +62,21 @@ pub struct Pass {
     pub plan: Arc<BatchPlan>,
 }
 
+/// What the name of an architecture implies and no key of the metadata says.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    /// Which values of a head are turned together.
+    pub pairs: Pairs,
+    /// The function of the feed-forward block.
+    pub activation: Activation,
+    /// Whether a feed-forward block has a gate.
+    pub has_gate: bool,
+    /// Whether norms take the mean off, and have a bias.
+    pub has_layer_norm: bool,
+    /// Whether embeddings are multiplied with the root of their width.
+    pub has_scaled_embedding: bool,
+}
+
 /// Everything that loading a block needs.
 pub struct Loader<'a> {
     /// The file.
@@ -64,10 +85,12 @@ pub struct Loader<'a> {
     pub config: &'a ModelConfig,
     /// Where the weights go.
     pub engine: &'a Engine,
-    /// Type of the cache.
-    pub kv: KvType,
-    /// Pages of the cache.
-    pub kv_pages: u32,
+    /// What the architecture's name implies.
+    pub style: Style,
+    /// The cache of each attention layer.
+    pub cache: CacheParts,
+    /// Longest context that is served.
+    pub context: u32,
 }
 
 impl<'a> Loader<'a> {
@@ -76,9 +99,11 @@ impl<'a> Loader<'a> {
         let info = self.gguf.tensor(name).ok_or_else(|| GgufError::MissingTensor(name.into()))?;
         let expected: Vec<u64> = sizes.iter().map(|s| *s as u64).collect();
         let is_ones = |rest: &[u64]| rest.iter().all(|d| *d == 1);
-        let fits = info.dims.len() >= expected.len()
-            && info.dims.starts_with(&expected)
-            && is_ones(&info.dims[expected.len()..]);
+        // Sizes of 1 at the end need not be written.
+        let shared = info.dims.len().min(expected.len());
+        let fits = info.dims[..shared] == expected[..shared]
+            && is_ones(&info.dims[shared..])
+            && is_ones(&expected[shared..]);
         if !fits {
             let found = info.dims.clone();
             return Err(LoadError::Shape { name: name.into(), found, expected });
@@ -93,10 +118,56 @@ impl<'a> Loader<'a> {
         Ok(info)
     }
 
-    /// A root-mean-square norm of the residual stream, `NAME.weight`.
-    pub fn norm(&self, name: &str) -> Result<NormParts, LoadError> {
-        let gain = self.vector(&format!("{name}.weight"), self.config.hidden as usize)?;
-        Ok(NormParts { gain, epsilon: self.config.rms_epsilon })
+    /// Whether the file has this tensor.
+    pub fn has(&self, name: &str) -> bool {
+        self.gguf.tensor(name).is_some()
+    }
+
+    /// A norm of the residual stream, `NAME.weight`, and `NAME.bias` where norms have one.
+    pub fn norm(&self, name: &str) -> Result<Norm, LoadError> {
+        let mut norm = self.rms_norm(name, self.config.hidden as usize)?;
+        if self.style.has_layer_norm {
+            norm.bias = Some(self.vector(&format!("{name}.bias"), self.config.hidden as usize)?);
+        }
+        Ok(norm)
+    }
+
+    /// As [`Loader::norm`], where the file has it.
+    pub fn optional_norm(&self, name: &str) -> Result<Option<Norm>, LoadError> {
+        self.has(&format!("{name}.weight")).then(|| self.norm(name)).transpose()
+    }
+
+    /// A root-mean-square norm of this width, `NAME.weight`.
+    pub fn rms_norm(&self, name: &str, width: usize) -> Result<Norm, LoadError> {
+        let gain = self.vector(&format!("{name}.weight"), width)?;
+        Ok(Norm { gain, bias: None, epsilon: self.config.norm_epsilon })
+    }
+
+    /// A norm of heads, `NAME.weight`, where the file has it.
+    pub fn head_norm(&self, name: &str, width: usize) -> Result<Option<Norm>, LoadError> {
+        self.has(&format!("{name}.weight")).then(|| self.rms_norm(name, width)).transpose()
+    }
+
+    /// The projection `NAME.weight` from `k` to `n` values, with `NAME.bias` where there is one.
+    pub fn projection(&self, name: &str, k: usize, n: usize) -> Result<ProjectionParts, LoadError> {
+        let weight = self.weight(&format!("{name}.weight"), &[k, n])?.clone();
+        Ok(ProjectionParts { weight, bias: self.optional_vector(&format!("{name}.bias"), n)? })
+    }
+
+    /// The end of a block: the projection `NAME` from `k` values to the residual stream, and the
+    /// norm behind it where the file has it.
+    pub fn output(&self, name: &str, k: usize, norm: &str) -> Result<OutputParts, LoadError> {
+        let projection = self.projection(name, k, self.config.hidden as usize)?;
+        Ok(OutputParts { projection, norm: self.optional_norm(norm)? })
+    }
+
+    /// A vector, where the file has it.
+    pub fn optional_vector(
+        &self,
+        name: &str,
+        length: usize,
+    ) -> Result<Option<Vec<f32>>, LoadError> {
+        self.has(name).then(|| self.vector(name, length)).transpose()
     }
 
     /// A vector, dequantised.
@@ -116,7 +187,8 @@ impl<'a> Loader<'a> {
     pub fn embedding(&self) -> Result<EmbeddingTable, LoadError> {
         let sizes = [self.config.hidden as usize, self.config.vocab as usize];
         let info = self.tensor("token_embd.weight", &sizes)?;
-        Ok(EmbeddingTable::new(self.gguf, info)?)
+        let scale = self.style.has_scaled_embedding.then(|| (self.config.hidden as f32).sqrt());
+        Ok(EmbeddingTable::new(self.gguf, info, scale)?)
     }
 
     fn supported(&self, info: &TensorInfo) -> Result<&'static dyn quant::Format, LoadError> {

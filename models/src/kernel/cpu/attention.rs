@@ -1,24 +1,22 @@
 //! Causal grouped-query attention over pages, in fixed tiles with an online softmax.
 //!
-//! Called by `network`. In place: rotates queries and keys, appends keys and values to the pages,
-//! then computes every row's result.
+//! Called by `network` and `latent` once the rows' own keys and values are in the pages (see
+//! `attention_rows`).
 //!
 //! Canonical (per row and query head): tiles of 32 positions from position 0 (see
 //! `attention_tile`), merged in order within spans of 16 tiles; spans are merged in order. So a
 //! long context can be split over threads at the borders of spans, and every tile and span merges
 //! to the same bits wherever it was computed.
 //!
-//! Shapes: `qkv` `[rows, (n_heads + 2 * n_kv_heads) * head_dim]`; output
-//! `[rows, n_heads * head_dim]`. Source: FlashAttention (arXiv 2205.14135), tiling only.
-//! Absent on purpose: sliding windows, soft caps.
+//! Shapes: queries `[rows, n_heads * key_dim]`, rows at any distance; output
+//! `[rows, n_heads * value_dim]`. Source: FlashAttention (arXiv 2205.14135), tiling only; sliding
+//! windows as Mistral (arXiv 2310.06825).
 
 use std::{cell::RefCell, ops::Range};
 
 use super::{
     Level, Pool,
-    activation::for_rows,
     attention_tile::{self, Elements, TILE, Tile},
-    rope,
     shared::SharedMut,
 };
 use crate::kv::KvPages;
@@ -52,8 +50,8 @@ pub struct SequencePlan {
 pub struct BatchPlan {
     /// The sequences; their rows follow each other.
     pub sequences: Vec<SequencePlan>,
-    /// Rotation table, one row per batch row, see `rope`.
-    pub rotation: Vec<f32>,
+    /// Rotation tables, each with one row per batch row, see `rope`.
+    pub rotations: Vec<Vec<f32>>,
     /// All rows.
     pub n_rows: usize,
 }
@@ -65,21 +63,32 @@ pub struct AttentionShape {
     pub n_heads: usize,
     /// Key-value heads.
     pub n_kv_heads: usize,
-    /// Values per head.
-    pub head_dim: usize,
+    /// Values of a key (and of a query) per head.
+    pub key_dim: usize,
+    /// Values of a value per head.
+    pub value_dim: usize,
     /// What scores are multiplied with.
     pub scale: f32,
+    /// What scores are bounded to, softly.
+    pub soft_cap: Option<f32>,
+    /// How many positions, its own included, a row sees; all when there is no window.
+    pub window: Option<usize>,
 }
 
 impl AttentionShape {
-    /// Length of a row of `qkv`.
+    /// Length of a row's queries.
+    pub fn query_width(&self) -> usize {
+        self.n_heads * self.key_dim
+    }
+
+    /// Length of a row's queries, keys and values side by side.
     pub fn qkv_width(&self) -> usize {
-        (self.n_heads + 2 * self.n_kv_heads) * self.head_dim
+        self.query_width() + self.n_kv_heads * (self.key_dim + self.value_dim)
     }
 
     /// Length of an output row.
     pub fn out_width(&self) -> usize {
-        self.n_heads * self.head_dim
+        self.n_heads * self.value_dim
     }
 
     fn group(&self) -> usize {
@@ -88,7 +97,12 @@ impl AttentionShape {
 
     /// Length of a state.
     fn state(&self) -> usize {
-        self.head_dim.next_multiple_of(16) + 2
+        self.value_dim.next_multiple_of(16) + 2
+    }
+
+    /// The first position that the row at this one sees.
+    fn first_visible(&self, position: usize) -> usize {
+        self.window.map_or(0, |window| (position + 1).saturating_sub(window))
     }
 }
 
@@ -99,23 +113,22 @@ pub struct AttentionScratch {
     states: Vec<f32>,
 }
 
-/// Rotates, appends and attends; see the top of the file.
-pub fn attention(
+/// Computes every row's result; see the top of the file. Query rows are `stride` apart.
+pub fn attend(
     (shape, plan): (&AttentionShape, &BatchPlan),
-    qkv: &mut [f32],
+    (queries, stride): (&[f32], usize),
     pages: &KvPages,
     (out, scratch): (&mut [f32], &mut AttentionScratch),
     (level, pool): (Level, &Pool),
 ) {
-    assert_eq!(qkv.len(), plan.n_rows * shape.qkv_width(), "one input row per batch row");
+    assert!(queries.len() >= plan.n_rows * stride, "one query row per batch row");
     assert_eq!(out.len(), plan.n_rows * shape.out_width(), "one output row per batch row");
-    rotate_and_append((shape, plan), qkv, pages, (level, pool));
     let (tasks, n_states) = tasks(shape, plan);
     let work: usize = tasks.iter().map(Task::n_scores).sum();
     if scratch.states.len() < n_states * shape.state() {
         scratch.states.resize(n_states * shape.state(), 0.0);
     }
-    let call = Call { shape, qkv, pages, level };
+    let call = Call { shape, queries, stride, pages, level };
     let shared = (SharedMut::new(out), SharedMut::new(&mut scratch.states));
     let run = |i: usize| {
         TILES.with_borrow_mut(|tiles| {
@@ -123,39 +136,12 @@ pub fn attention(
             unsafe { call.run(&tasks[i], tiles, &shared) };
         });
     };
-    if work * shape.group() * shape.head_dim * 2 < SERIAL_WORK {
+    if work * shape.group() * shape.key_dim * 2 < SERIAL_WORK {
         (0..tasks.len()).for_each(run);
     } else {
         pool.run(tasks.len(), &run);
     }
     call.merge(&tasks, &shared);
-}
-
-fn rotate_and_append(
-    (shape, plan): (&AttentionShape, &BatchPlan),
-    qkv: &mut [f32],
-    pages: &KvPages,
-    (level, pool): (Level, &Pool),
-) {
-    let table_width = plan.rotation.len() / plan.n_rows.max(1);
-    let (n_kv_heads, head_dim, width) = (shape.n_kv_heads, shape.head_dim, shape.qkv_width());
-    let shared = SharedMut::new(qkv);
-    for sequence in &plan.sequences {
-        for_rows(sequence.n_rows, pool, &|i| {
-            let row = sequence.first_row + i;
-            // SAFETY: every row is one call's.
-            let qkv = unsafe { shared.part(row * width..(row + 1) * width) };
-            let table = &plan.rotation[row * table_width..(row + 1) * table_width];
-            let (rotated, values) = qkv.split_at_mut(width - n_kv_heads * head_dim);
-            rope::rotate_heads(level, rotated, head_dim, table);
-            let keys = &rotated[shape.out_width()..];
-            let position = sequence.first_position as usize + i;
-            let page = sequence.pages[position / TILE];
-            // SAFETY: `shard` checked that a page written here belongs to one sequence, and every
-            // position of it is one call's.
-            unsafe { pages.append(page, position % TILE, keys, values) };
-        });
-    }
 }
 
 /// Some rows of a sequence, one key-value head, some spans.
@@ -166,6 +152,8 @@ struct Task<'a> {
     spans: Range<usize>,
     /// Where its states go when it does not see all spans.
     states_at: Option<usize>,
+    /// In the first of several tasks that share rows and head: how many they are.
+    n_merged: usize,
 }
 
 impl Task<'_> {
@@ -182,22 +170,26 @@ fn tasks<'a>(shape: &AttentionShape, plan: &'a BatchPlan) -> (Vec<Task<'a>>, usi
     for sequence in &plan.sequences {
         for first in (0..sequence.n_rows).step_by(ROWS_PER_TASK) {
             let rows = first..(first + ROWS_PER_TASK).min(sequence.n_rows);
-            let end = sequence.first_position as usize + rows.end;
-            let n_spans = end.div_ceil(SPAN_TILES * TILE);
+            let first_position = sequence.first_position as usize;
+            let n_spans = (first_position + rows.end).div_ceil(SPAN_TILES * TILE);
+            let first_visible = shape.first_visible(first_position + rows.start);
+            let first_span = first_visible / (SPAN_TILES * TILE);
             for kv_head in 0..shape.n_kv_heads {
-                let task = |spans, states_at| Task {
+                let task = |spans, states_at, n_merged| Task {
                     sequence,
                     rows: rows.clone(),
                     kv_head,
                     spans,
                     states_at,
+                    n_merged,
                 };
-                if rows.len() > ROWS_TO_SPLIT || n_spans == 1 {
-                    tasks.push(task(0..n_spans, None));
+                if rows.len() > ROWS_TO_SPLIT || n_spans - first_span == 1 {
+                    tasks.push(task(first_span..n_spans, None, 0));
                     continue;
                 }
-                for span in 0..n_spans {
-                    tasks.push(task(span..span + 1, Some(n_states)));
+                for span in first_span..n_spans {
+                    let n_merged = if span == first_span { n_spans - first_span } else { 0 };
+                    tasks.push(task(span..span + 1, Some(n_states), n_merged));
                     n_states += rows.len() * shape.group();
                 }
             }
@@ -230,7 +222,8 @@ fn clear_states(states: &mut Vec<f32>, n: usize, size: usize) {
 
 struct Call<'a> {
     shape: &'a AttentionShape,
-    qkv: &'a [f32],
+    queries: &'a [f32],
+    stride: usize,
     pages: &'a KvPages,
     level: Level,
 }
@@ -244,7 +237,7 @@ impl Call<'_> {
     ) {
         let (shape, size) = (self.shape, self.shape.state());
         let n_states = task.rows.len() * shape.group();
-        tiles.keys.resize(shape.head_dim * TILE, 0.0);
+        tiles.keys.resize(shape.key_dim * TILE, 0.0);
         tiles.values.clear();
         tiles.values.resize((size - 2) * TILE, 0.0);
         for span in task.spans.clone() {
@@ -270,10 +263,11 @@ impl Call<'_> {
     /// All tiles of one span, for every row that sees them.
     fn span(&self, task: &Task<'_>, span: usize, tiles: &mut Tiles) {
         let (shape, size, group) = (self.shape, self.shape.state(), self.shape.group());
-        let (head_dim, width) = (shape.head_dim, shape.qkv_width());
+        let key_dim = shape.key_dim;
         let first = task.sequence.first_position as usize;
         let end = (first + task.rows.end).div_ceil(TILE).min((span + 1) * SPAN_TILES);
-        for tile in span * SPAN_TILES..end {
+        let start = shape.first_visible(first + task.rows.start) / TILE;
+        for tile in start.max(span * SPAN_TILES)..end {
             let page = (task.sequence.pages[tile], task.kv_head);
             let next = (task.sequence.pages[(tile + 1).min(end - 1)], task.kv_head);
             let few = task.rows.len() * group < QUERIES_TO_WIDEN;
@@ -282,17 +276,21 @@ impl Call<'_> {
                 self.pages.load_tile(page, &mut tiles.keys, &mut tiles.values, self.level);
                 self.pages.prefetch_tile(next);
             }
+            let visible_to = |row: usize| {
+                let from = shape.first_visible(first + row).saturating_sub(tile * TILE);
+                [from, (first + row + 1).saturating_sub(tile * TILE).min(TILE)]
+            };
             let mut row = task.rows.start;
             while row < task.rows.end {
-                let visible_to = |row: usize| (first + row + 1).saturating_sub(tile * TILE);
-                let visible = visible_to(row).min(TILE);
+                let visible = visible_to(row);
                 // Rows that see all of the tile go together, others alone.
-                let n = if visible == TILE { task.rows.end - row } else { 1 };
-                if visible > 0 {
+                let whole = (row..task.rows.end).take_while(|row| visible_to(*row) == [0, TILE]);
+                let n = whole.count().max(1);
+                if visible[0] < visible[1] {
                     let heads = |row: usize| {
-                        let at = (task.sequence.first_row + row) * width
-                            + task.kv_head * group * head_dim;
-                        self.qkv[at..at + group * head_dim].chunks_exact(head_dim)
+                        let at = (task.sequence.first_row + row) * self.stride
+                            + task.kv_head * group * key_dim;
+                        self.queries[at..at + group * key_dim].chunks_exact(key_dim)
                     };
                     let mut queries = (row..row + n).flat_map(heads);
                     let elements = match halves {
@@ -303,6 +301,7 @@ impl Call<'_> {
                         elements,
                         visible,
                         scale: shape.scale,
+                        soft_cap: shape.soft_cap,
                         next: self.pages.addresses(next),
                     };
                     let at = (row - task.rows.start) * group * size;
@@ -326,10 +325,10 @@ impl Call<'_> {
         for row in task.rows.clone() {
             for (head, state) in (0..group).zip(&mut states) {
                 let at = (task.sequence.first_row + row) * shape.out_width()
-                    + (task.kv_head * group + head) * shape.head_dim;
+                    + (task.kv_head * group + head) * shape.value_dim;
                 let inverse = 1.0 / state[state.len() - 1];
                 // SAFETY: the caller's promise.
-                let out = unsafe { out.part(at..at + shape.head_dim) };
+                let out = unsafe { out.part(at..at + shape.value_dim) };
                 for (out, value) in out.iter_mut().zip(state) {
                     *out = value * inverse;
                 }
@@ -341,14 +340,12 @@ impl Call<'_> {
     fn merge(&self, tasks: &[Task<'_>], (out, states): &(SharedMut<'_, f32>, SharedMut<'_, f32>)) {
         let size = self.shape.state();
         for task in tasks {
-            let Some(at) = task.states_at.filter(|_| task.spans.start == 0) else { continue };
+            let Some(at) = task.states_at.filter(|_| task.n_merged > 0) else { continue };
             let n = task.rows.len() * self.shape.group();
-            let n_spans =
-                (task.sequence.first_position as usize + task.rows.end).div_ceil(SPAN_TILES * TILE);
             // SAFETY: the tasks are done, and this is the only user of these parts.
             unsafe {
                 let merged = states.part(at * size..(at + n) * size);
-                for span in 1..n_spans {
+                for span in 1..task.n_merged {
                     let from = at + span * n;
                     let from = states.part(from * size..(from + n) * size);
                     attention_tile::merge_states(self.level, size, merged, from);

@@ -3,12 +3,13 @@
 //! Called by `attention`. Up to eight queries share every key and value that is loaded; what each
 //! gets is the same as alone.
 //!
-//! Shapes: keys `[head_dim][32]`, values `[32][padded]` (`padded` = head_dim rounded up to 16),
+//! Shapes: keys `[key_dim][32]`, values `[32][padded]` (`padded` = value_dim rounded up to 16),
 //! f32, or f16 widened while they are read; a state is `padded` weighted values, then the maximum,
 //! then the sum of weights.
 
 use super::{
     Level,
+    elementwise::cap_lanes,
     lanes::{LANES, Lanes, prefetch},
     numeric::exp_lanes,
 };
@@ -31,12 +32,14 @@ pub enum Elements<'a> {
 /// Keys and values of one tile, and how scores are scaled.
 #[derive(Clone, Copy, Debug)]
 pub struct Tile<'a> {
-    /// Keys `[head_dim][32]` and values `[32][padded]`.
+    /// Keys `[key_dim][32]` and values `[32][padded]`.
     pub elements: Elements<'a>,
-    /// Positions of the tile that the queries see, at least 1.
-    pub visible: usize,
+    /// First position of the tile that the queries see, and the one behind the last; at least one.
+    pub visible: [usize; 2],
     /// What scores are multiplied with.
     pub scale: f32,
+    /// What scores are bounded to, softly.
+    pub soft_cap: Option<f32>,
     /// Where the f16 keys and values that are read next lie: asked for line by line while these
     /// are read. Any address.
     pub next: [*const u8; 2],
@@ -92,7 +95,8 @@ impl Element for u16 {
 pub fn attend(level: Level, tile: &Tile<'_>, queries: &[&[f32]], states: &mut [f32]) {
     let size = tile.padded() + 2;
     assert_eq!(states.len(), queries.len() * size, "one state per query");
-    assert!(tile.visible >= 1 && tile.visible <= TILE, "visible positions");
+    let [from, to] = tile.visible;
+    assert!(from < to && to <= TILE, "visible positions");
     let (queries, states) = attend_chunks::<QUERIES>(level, tile, queries, states);
     let (queries, states) = attend_chunks::<4>(level, tile, queries, states);
     attend_chunks::<1>(level, tile, queries, states);
@@ -182,7 +186,14 @@ unsafe fn typed<L: Lanes, E: Element, const H: usize>(
     let mut weights = [[0f32; TILE]; H];
     // SAFETY: the caller's promise.
     let factors = unsafe {
-        let scores = scores::<L, E, H>(tile, keys, queries);
+        let mut scores = scores::<L, E, H>(tile, keys, queries);
+        if let Some(cap) = tile.soft_cap {
+            for scores in &mut scores {
+                for score in scores {
+                    *score = cap_lanes::<L>(*score, cap, 1.0 / cap);
+                }
+            }
+        }
         softmax::<L, H>(scores, tile.visible, &mut weights, (states, padded))
     };
     // SAFETY: the caller's promise; columns in whole vectors, two at a time where possible.
@@ -268,20 +279,21 @@ unsafe fn some_scores<L: Lanes, E: Element, const H: usize, const N: usize>(
 #[inline(always)]
 unsafe fn softmax<L: Lanes, const H: usize>(
     mut scores: [[L::Float; 2]; H],
-    visible: usize,
+    [from, to]: [usize; 2],
     weights: &mut [[f32; TILE]; H],
     (states, padded): (&mut [f32], usize),
 ) -> [f32; H] {
     let mut factors = [1f32; H];
     // SAFETY: the caller vouches for the instruction set; `weights` has rows of 32 values.
     unsafe {
-        if visible < TILE {
+        if to - from < TILE {
             for (scores, weights) in scores.iter_mut().zip(&mut *weights) {
                 let at = weights.as_mut_ptr();
                 L::store(at, scores[0]);
                 L::store(at.add(LANES), scores[1]);
                 // Slots beyond the row's own position hold other or no tokens: they must not count.
-                weights[visible..].fill(f32::NEG_INFINITY);
+                weights[..from].fill(f32::NEG_INFINITY);
+                weights[to..].fill(f32::NEG_INFINITY);
                 *scores = [L::load_f32(at.cast()), L::load_f32(at.add(LANES).cast())];
             }
         }
@@ -337,15 +349,15 @@ unsafe fn merge<L: Lanes, E: Element, const H: usize, const W: usize>(
     unsafe {
         let mut parts = [[L::splat(0.0); W]; H];
         let values = values.add(column);
-        let mut j = 0;
-        while j + 4 <= tile.visible {
+        let [mut j, end] = tile.visible;
+        while j + 4 <= end {
             for j in j..j + 4 {
                 accumulate::<L, E, H, W>(values.add(j * padded), weights, j, &mut parts);
                 E::ahead(tile.next[1], j * padded + column);
             }
             j += 4;
         }
-        while j < tile.visible {
+        while j < end {
             accumulate::<L, E, H, W>(values.add(j * padded), weights, j, &mut parts);
             j += 1;
         }
@@ -415,6 +427,14 @@ unsafe fn merge_avx512(size: usize, into: &mut [f32], from: &[f32]) {
 unsafe fn merge_body<L: Lanes>(size: usize, into: &mut [f32], from: &[f32]) {
     let padded = size - 2;
     for (into, from) in into.chunks_exact_mut(size).zip(from.chunks_exact(size)) {
+        if from[padded] == f32::NEG_INFINITY {
+            // These positions are behind the window.
+            continue;
+        }
+        if into[padded] == f32::NEG_INFINITY {
+            into.copy_from_slice(from);
+            continue;
+        }
         let maximum = if into[padded] > from[padded] { into[padded] } else { from[padded] };
         let mut factors = [0f32; LANES];
         (factors[0], factors[1]) = (into[padded] - maximum, from[padded] - maximum);

@@ -213,7 +213,8 @@ pub fn multiply(
     pool: &Pool,
 ) {
     let n: usize = weights.iter().map(Weight::n).sum();
-    assert!(n <= stride && x.n_rows() * stride <= out.len(), "output too small");
+    let needed = x.n_rows().saturating_sub(1) * stride + n;
+    assert!(n <= stride && needed <= out.len(), "output too small");
     let out = SharedMut::new(out);
     let n_groups = weights.iter().map(Weight::n_groups).sum();
     split(n_groups, x, pool, &|range| {

@@ -10,18 +10,23 @@
 
 pub mod activation;
 pub mod attention;
+pub mod attention_rows;
 pub mod attention_tile;
 pub mod elementwise;
+pub mod feed_forward;
 pub mod half_float;
 pub mod lanes;
+pub mod latent;
 pub mod level;
 pub mod linear;
 pub mod memory;
+pub mod mixture;
 pub mod network;
 pub mod norm;
 pub mod numeric;
 pub mod pool;
 pub mod rope;
+pub mod routing;
 pub mod schedule;
 pub mod shared;
 

@@ -1,6 +1,8 @@
-//! The blocks of a decoder, each one operation: norm, quantise, multiply, add to the residual.
+//! Attention and head of a decoder, each one operation, and what all blocks share: norm, quantise,
+//! multiply, add to the residual.
 //!
-//! Called by the Flex operations of `backend`. Nothing between the parts of a block leaves the
+//! Called by the Flex operations of `backend`; other blocks: `feed_forward`, `mixture`, `latent`.
+//! Nothing between the parts of a block leaves the
 //! workspace, whose memory is kept from call to call. Still allocated per call: attention's list of
 //! tasks, and the logits that are given away.
 //!
@@ -8,7 +10,7 @@
 //! is as its own file says; the order of parts is the order of the code.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -16,11 +18,11 @@ use super::{
     Level, Pool,
     activation::{ActivationKind, Activations, for_rows},
     attention::{self, AttentionScratch, AttentionShape, BatchPlan},
-    elementwise,
-    lanes::LANES,
+    attention_rows::{self, RowPreparation},
+    elementwise, half_float,
     linear::{self, Repack, Weight, WeightError, WeightLoader},
     memory::Arena,
-    norm,
+    norm::Norm,
     schedule::Store,
     shared::SharedMut,
 };
@@ -28,9 +30,6 @@ use crate::{
     gguf::{Gguf, TensorInfo},
     kv::KvPages,
 };
-
-/// Groups whose gate and up values are computed before they are brought together.
-const GATE_GROUPS: usize = 16;
 
 /// How many bytes of weights are loaded; clones count together.
 #[derive(Clone, Debug, Default)]
@@ -61,16 +60,20 @@ pub struct CpuContext {
     workspace: Mutex<Workspace>,
 }
 
+/// Memory of one block at a time. What a buffer is for depends on the block.
 #[derive(Debug, Default)]
-struct Workspace {
-    input: Activations,
-    wide: Vec<f32>,
-    narrow: Vec<f32>,
-    attention: AttentionScratch,
+pub(super) struct Workspace {
+    pub(super) input: Activations,
+    pub(super) inner: Activations,
+    pub(super) wide: Vec<f32>,
+    pub(super) narrow: Vec<f32>,
+    pub(super) rows: Vec<f32>,
+    pub(super) sum: Vec<f32>,
+    pub(super) attention: AttentionScratch,
 }
 
 /// Grows the buffer when needed; what is in it does not matter.
-fn room(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
+pub(super) fn room(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
     if buffer.len() < length {
         buffer.resize(length, 0.0);
     }
@@ -109,8 +112,19 @@ impl CpuContext {
         Ok(weight)
     }
 
+    /// The workspace, for one block at a time.
+    pub(super) fn workspace(&self) -> MutexGuard<'_, Workspace> {
+        self.workspace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Normalises the rows of `x` into the workspace's input, in the forms that `weights` want.
-    fn normalise(&self, x: &[f32], norm: &CpuNorm, kinds: &[ActivationKind], to: &mut Activations) {
+    pub(super) fn normalise(
+        &self,
+        x: &[f32],
+        norm: &Norm,
+        kinds: &[ActivationKind],
+        to: &mut Activations,
+    ) {
         let width = norm.gain.len();
         let n_rows = x.len() / width;
         to.prepare(kinds, n_rows, width);
@@ -119,7 +133,7 @@ impl CpuContext {
             ROW.with_borrow_mut(|normed| {
                 let normed = room(normed, width);
                 let x = &x[row * width..(row + 1) * width];
-                norm::rms_norm(self.level, x, &norm.gain, norm.epsilon, normed);
+                norm.apply(self.level, x, normed);
                 // SAFETY: every row is written by one call.
                 unsafe { writer.write(row, normed) };
             });
@@ -129,24 +143,14 @@ impl CpuContext {
 
 thread_local! {
     static ROW: std::cell::RefCell<Vec<f32>> = const { std::cell::RefCell::new(Vec::new()) };
-    static GATE: std::cell::RefCell<Vec<f32>> = const { std::cell::RefCell::new(Vec::new()) };
-}
-
-/// Gain and epsilon of a root-mean-square norm.
-#[derive(Debug)]
-pub struct CpuNorm {
-    /// One factor per value.
-    pub gain: Vec<f32>,
-    /// What is added to the mean of squares.
-    pub epsilon: f32,
 }
 
 /// Weights that multiply the same rows, results side by side.
 #[derive(Debug)]
 pub struct CpuLinear {
-    weights: Vec<Weight>,
-    kinds: Vec<ActivationKind>,
-    width: usize,
+    pub(super) weights: Vec<Weight>,
+    pub(super) kinds: Vec<ActivationKind>,
+    pub(super) width: usize,
 }
 
 impl CpuLinear {
@@ -160,8 +164,75 @@ impl CpuLinear {
     }
 
     /// Inputs.
-    fn k(&self) -> usize {
+    pub(super) fn k(&self) -> usize {
         self.weights.first().map_or(0, Weight::k)
+    }
+
+    /// The products of all rows, `[rows, width]`.
+    pub(super) fn multiply(&self, input: &Activations, out: &mut [f32], pool: &Pool) {
+        linear::multiply(&self.weights, input, (out, self.width), Store::Set, pool);
+    }
+}
+
+/// The end of a block: `x + norm(weight * input + bias)`, norm and bias only where there are some.
+#[derive(Debug)]
+pub struct CpuOutput {
+    /// The projection back to the residual stream.
+    pub linear: CpuLinear,
+    /// Added to its products.
+    pub bias: Option<Vec<f32>>,
+    /// Applied before the addition to the stream.
+    pub norm: Option<Norm>,
+}
+
+impl CpuOutput {
+    /// Changes the rows `x`, and rounds them to f16 when `round` says so.
+    pub(super) fn add(
+        &self,
+        input: &Activations,
+        x: &mut [f32],
+        (round, scratch): (bool, &mut Vec<f32>),
+        (level, pool): (Level, &Pool),
+    ) {
+        let width = self.linear.width;
+        if self.bias.is_none() && self.norm.is_none() {
+            let store = if round { Store::AddRounded } else { Store::Add };
+            return linear::multiply(&self.linear.weights, input, (x, width), store, pool);
+        }
+        let products = room(scratch, input.n_rows() * width);
+        self.linear.multiply(input, products, pool);
+        let (x, products) = (SharedMut::new(x), SharedMut::new(products));
+        for_rows(input.n_rows(), pool, &|row| {
+            let at = row * width..(row + 1) * width;
+            // SAFETY: every row is one call's.
+            let (x, product) = unsafe { (x.part(at.clone()), products.part(at)) };
+            if let Some(bias) = &self.bias {
+                product.iter_mut().zip(bias).for_each(|(y, bias)| *y += bias);
+            }
+            add_to_stream(product, self.norm.as_ref(), x, round, level);
+        });
+    }
+}
+
+/// `x + norm(y)`, one row, rounded to f16 when `round` says so.
+pub(super) fn add_to_stream(
+    y: &mut [f32],
+    norm: Option<&Norm>,
+    x: &mut [f32],
+    round: bool,
+    level: Level,
+) {
+    ROW.with_borrow_mut(|normed| {
+        let mut y = &*y;
+        if let Some(norm) = norm {
+            let normed = room(normed, y.len());
+            norm.apply(level, y, normed);
+            y = normed;
+        }
+        x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
+    });
+    if round {
+        half_float::round(x);
     }
 }
 
@@ -169,11 +240,13 @@ impl CpuLinear {
 #[derive(Debug)]
 pub struct CpuAttention {
     /// The norm.
-    pub norm: CpuNorm,
+    pub norm: Norm,
     /// Projections to queries, keys and values.
     pub query_key_value: CpuLinear,
+    /// What happens to them before attention.
+    pub preparation: RowPreparation,
     /// Projection back.
-    pub output: CpuLinear,
+    pub output: CpuOutput,
     /// Sizes.
     pub shape: AttentionShape,
     /// Keys and values of earlier positions.
@@ -184,84 +257,20 @@ impl CpuAttention {
     /// Changes the rows `x`.
     pub fn run(&self, x: &mut [f32], plan: &BatchPlan, context: &CpuContext) {
         let CpuContext { level, pool, .. } = context;
-        let mut workspace = context.workspace.lock().unwrap_or_else(PoisonError::into_inner);
-        let Workspace { input, wide, narrow, attention } = &mut *workspace;
+        let mut workspace = context.workspace();
+        let Workspace { input, wide, narrow, rows, attention, .. } = &mut *workspace;
         let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
-        let (qkv, back) = (&self.query_key_value, &self.output);
+        let (shape, qkv) = (&self.shape, &self.query_key_value);
         context.normalise(x, &self.norm, &qkv.kinds, input);
         let wide = room(wide, plan.n_rows * qkv.width);
-        linear::multiply(&qkv.weights, input, (wide, qkv.width), Store::Set, pool);
-        let attended = room(narrow, plan.n_rows * self.shape.out_width());
-        attention::attention(
-            (&self.shape, plan),
-            wide,
-            &pages,
-            (attended, attention),
-            (*level, pool),
-        );
+        qkv.multiply(input, wide, pool);
+        attention_rows::prepare(&self.preparation, (shape, plan), wide, &pages, (*level, pool));
+        let attended = room(narrow, plan.n_rows * shape.out_width());
+        let out = (&mut *attended, attention);
+        attention::attend((shape, plan), (wide, qkv.width), &pages, out, (*level, pool));
+        let back = &self.output.linear;
         input.fill(&back.kinds, (attended, back.k()), (*level, pool));
-        linear::multiply(&back.weights, input, (x, back.width), Store::Add, pool);
-    }
-}
-
-/// Pre-norm gated feed-forward: `x + down(silu(gate(norm(x))) * up(norm(x)))`.
-#[derive(Debug)]
-pub struct CpuFeedForward {
-    /// The norm.
-    pub norm: CpuNorm,
-    /// The gate and up projections.
-    pub gate_up: CpuLinear,
-    /// Projection back.
-    pub down: CpuLinear,
-}
-
-impl CpuFeedForward {
-    /// Changes the rows `x`, and rounds them to f16 when `round` says so.
-    pub fn run(&self, x: &mut [f32], round: bool, context: &CpuContext) {
-        let CpuContext { level, pool, .. } = context;
-        let mut workspace = context.workspace.lock().unwrap_or_else(PoisonError::into_inner);
-        let Workspace { input, wide, .. } = &mut *workspace;
-        let n_rows = x.len() / self.norm.gain.len();
-        context.normalise(x, &self.norm, &self.gate_up.kinds, input);
-        let width = self.down.k();
-        let gated = room(wide, n_rows * width);
-        self.gated(input, gated, (*level, pool));
-        input.fill(&self.down.kinds, (gated, width), (*level, pool));
-        let store = if round { Store::AddRounded } else { Store::Add };
-        linear::multiply(&self.down.weights, input, (x, self.down.width), store, pool);
-    }
-
-    /// `silu(gate) * up`, column by column of both projections at a time.
-    fn gated(&self, input: &Activations, out: &mut [f32], (level, pool): (Level, &Pool)) {
-        let [gate, up] = &self.gate_up.weights[..] else {
-            unreachable!("a gated unit has two projections");
-        };
-        let (n_rows, width) = (input.n_rows(), gate.n());
-        let out = SharedMut::new(out);
-        linear::split(gate.n_groups(), input, pool, &|range| {
-            for first in range.clone().step_by(GATE_GROUPS) {
-                let groups = first..(first + GATE_GROUPS).min(range.end);
-                let columns = first * LANES..(groups.end * LANES).min(width);
-                let stride = 2 * columns.len();
-                GATE.with_borrow_mut(|both| {
-                    let both = room(both, n_rows * stride);
-                    let gates = both.as_mut_ptr();
-                    // SAFETY: the buffer has 2 * columns values in every row.
-                    unsafe {
-                        let ups = gates.add(columns.len());
-                        gate.multiply_groups(groups.clone(), input, (gates, stride), Store::Set);
-                        up.multiply_groups(groups.clone(), input, (ups, stride), Store::Set);
-                    }
-                    for (row, both) in both.chunks_exact(stride).enumerate() {
-                        let at = row * width;
-                        // SAFETY: different ranges write different columns.
-                        let out = unsafe { out.part(at + columns.start..at + columns.end) };
-                        let (gate, up) = both.split_at(columns.len());
-                        elementwise::swiglu(level, gate, up, out);
-                    }
-                });
-            }
-        });
+        self.output.add(input, x, (false, rows), (*level, pool));
     }
 }
 
@@ -269,21 +278,24 @@ impl CpuFeedForward {
 #[derive(Debug)]
 pub struct CpuHead {
     /// The norm.
-    pub norm: CpuNorm,
+    pub norm: Norm,
     /// The projection to logits.
     pub output: CpuLinear,
+    /// What logits are bounded to, softly.
+    pub soft_cap: Option<f32>,
 }
 
 impl CpuHead {
     /// The logits of the rows `x`.
     pub fn run(&self, x: &[f32], context: &CpuContext) -> Vec<f32> {
-        let mut workspace = context.workspace.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut workspace = context.workspace();
         let input = &mut workspace.input;
         context.normalise(x, &self.norm, &self.output.kinds, input);
-        let width = self.output.width;
-        let mut logits = vec![0f32; input.n_rows() * width];
-        let to = (&mut logits[..], width);
-        linear::multiply(&self.output.weights, input, to, Store::Set, &context.pool);
+        let mut logits = vec![0f32; input.n_rows() * self.output.width];
+        self.output.multiply(input, &mut logits, &context.pool);
+        if let Some(cap) = self.soft_cap {
+            elementwise::soft_cap(context.level, cap, &mut logits);
+        }
         logits
     }
 }

@@ -5,7 +5,7 @@
 //! Source: Cody-Waite reduction, polynomial of Cephes `expf` (relative error below 1e-7); the
 //! `f64` functions are plain Taylor series after reduction, absolute error below 1e-14.
 
-use super::lanes::Lanes;
+use super::lanes::{Lanes, portable::Portable};
 
 /// The largest and smallest arguments of [`exp_lanes`] with a finite, normal result.
 const EXP_MOST: f32 = 88.722_84;
@@ -67,6 +67,53 @@ pub unsafe fn silu_lanes<L: Lanes>(x: L::Float) -> L::Float {
         let negative = L::mul(x, L::splat(-1.0));
         L::div(x, L::add(L::splat(1.0), exp_lanes::<L>(negative)))
     }
+}
+
+/// The gated linear unit's `gelu` in its tanh form: `x * sigmoid(2u)`,
+/// `u = sqrt(2 / pi) * (x + 0.044715 x^3)`. Source: arXiv 1606.08415.
+///
+/// # Safety
+///
+/// Needs the instruction set of `L`.
+#[inline(always)]
+pub unsafe fn gelu_lanes<L: Lanes>(x: L::Float) -> L::Float {
+    // -2 sqrt(2 / pi)
+    const FACTOR: f32 = -1.595_769_2;
+    // SAFETY: the caller's promise.
+    unsafe {
+        let cubic = L::mul(L::mul(x, x), L::splat(0.044_715));
+        let inner = L::mul(L::mul_add(cubic, x, x), L::splat(FACTOR));
+        L::div(x, L::add(L::splat(1.0), exp_lanes::<L>(inner)))
+    }
+}
+
+/// `tanh(x)`, within 2e-7 of the truth.
+///
+/// # Safety
+///
+/// Needs the instruction set of `L`.
+#[inline(always)]
+pub unsafe fn tanh_lanes<L: Lanes>(x: L::Float) -> L::Float {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (zero, minus) = (L::splat(0.0), L::splat(-1.0));
+        let negative = L::where_less(x, zero, x, L::mul(x, minus));
+        let power = exp_lanes::<L>(L::add(negative, negative));
+        let one = L::splat(1.0);
+        let size = L::div(L::mul_add(power, minus, one), L::add(one, power));
+        L::where_less(x, zero, L::mul(size, minus), size)
+    }
+}
+
+/// `1 / (1 + e^-x)` of one number.
+pub fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
+/// `e^x` of one number.
+pub fn exp(x: f32) -> f32 {
+    // SAFETY: plain code.
+    unsafe { exp_lanes::<Portable>([x; 16])[0] }
 }
 
 /// Natural logarithm of a positive normal number.
@@ -144,12 +191,6 @@ pub fn sum_lanes(mut lanes: [f32; 16]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::cpu::lanes::portable::Portable;
-
-    fn exp(x: f32) -> f32 {
-        // SAFETY: plain code.
-        unsafe { exp_lanes::<Portable>([x; 16])[0] }
-    }
 
     #[test]
     fn exp_is_close_over_its_range() {
@@ -166,6 +207,21 @@ mod tests {
         assert_eq!(exp(1e4), f32::INFINITY);
     }
 
+    #[test]
+    fn tanh_and_gelu_are_close() {
+        for i in -20_000..20_000 {
+            let x = i as f32 * 1e-3;
+            // SAFETY: plain code.
+            let [tanh, gelu] =
+                unsafe { [tanh_lanes::<Portable>([x; 16])[0], gelu_lanes::<Portable>([x; 16])[0]] };
+            let wide = f64::from(x);
+            assert!((f64::from(tanh) - wide.tanh()).abs() < 2e-7, "tanh {x}");
+            let u = (2.0 / std::f64::consts::PI).sqrt() * (wide + 0.044_715 * wide.powi(3));
+            let expected = 0.5 * wide * (1.0 + u.tanh());
+            assert!((f64::from(gelu) - expected).abs() < 2e-6, "gelu {x}");
+        }
+    }
+
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn every_level_has_the_same_bits() {
@@ -173,13 +229,15 @@ mod tests {
             Level,
             lanes::{avx2::Avx2, avx512::Avx512},
         };
-        unsafe fn both<L: Lanes>(x: &[f32; 16]) -> [f32; 32] {
-            let mut out = [0f32; 32];
+        unsafe fn all<L: Lanes>(x: &[f32; 16]) -> [f32; 64] {
+            let mut out = [0f32; 64];
             // SAFETY: the caller asked the processor.
             unsafe {
                 let x = L::load_f32(x.as_ptr().cast());
                 L::store(out.as_mut_ptr(), exp_lanes::<L>(x));
                 L::store(out[16..].as_mut_ptr(), silu_lanes::<L>(x));
+                L::store(out[32..].as_mut_ptr(), gelu_lanes::<L>(x));
+                L::store(out[48..].as_mut_ptr(), tanh_lanes::<L>(x));
             }
             out
         }
@@ -189,12 +247,12 @@ mod tests {
                 if i % 2 == 0 { f32::from_bits(bits) } else { bits as f32 / 2.4e7 - 89.0 }
             });
             // SAFETY: plain code.
-            let expected = unsafe { both::<Portable>(&x) };
+            let expected = unsafe { all::<Portable>(&x) };
             for level in Level::available() {
                 // SAFETY: the processor has the level.
                 let values = match level {
-                    Level::Avx2(_) => unsafe { both::<Avx2>(&x) },
-                    Level::Avx512(_) => unsafe { both::<Avx512>(&x) },
+                    Level::Avx2(_) => unsafe { all::<Avx2>(&x) },
+                    Level::Avx512(_) => unsafe { all::<Avx512>(&x) },
                     _ => continue,
                 };
                 for (a, b) in values.iter().zip(&expected) {
