@@ -16,6 +16,7 @@
 mod device;
 mod flex;
 mod plain;
+mod state_space;
 
 use std::sync::{Arc, Mutex};
 
@@ -26,6 +27,7 @@ use burn::{
 
 pub use device::{DeviceChoice, DeviceError};
 pub use flex::{AttentionCall, EmbeddingRows, FeedForwardCall, HeadCall};
+pub use state_space::{SelectionParts, StateSpace, StateSpaceCall, StateSpaceParts};
 
 use crate::{
     gguf::{Gguf, TensorInfo},
@@ -46,6 +48,8 @@ pub trait SwarmOps: Backend {
     fn attention(x: FloatTensor<Self>, call: AttentionCall) -> FloatTensor<Self>;
     /// Adds the gated feed-forward to the residual stream.
     fn feed_forward(x: FloatTensor<Self>, call: FeedForwardCall) -> FloatTensor<Self>;
+    /// Moves the states of sequences on and adds what is read from them to the residual stream.
+    fn state_space(x: FloatTensor<Self>, call: StateSpaceCall) -> FloatTensor<Self>;
     /// The logits of the residual stream.
     fn head(x: FloatTensor<Self>, call: HeadCall) -> FloatTensor<Self>;
     /// The embeddings of some tokens; `anchor` only says on which back end.

@@ -5,6 +5,10 @@
 //! Errors: [`ConfigError`] names the key that is missing or contradicts another.
 //! Source: the GGUF specification and the keys that llama.cpp's converter writes.
 
+mod state_space;
+
+pub use state_space::{Recurrence, StateSpaceConfig};
+
 use crate::gguf::{Gguf, GgufError};
 
 /// Largest number of layers; the deepest known models have below 200.
@@ -122,6 +126,9 @@ fn bad(key: &str, value: impl std::fmt::Display, why: String) -> ConfigError {
 impl ModelConfig {
     /// Reads the hyper-parameters.
     pub fn from_gguf(gguf: &Gguf) -> Result<Self, ConfigError> {
+        if let Some(config) = state_space::common(gguf)? {
+            return Ok(config);
+        }
         let architecture = gguf.get_str("general.architecture")?;
         let keys = Keys { gguf, architecture };
         let hidden = keys.size("embedding_length", MAX_WIDTH)?;

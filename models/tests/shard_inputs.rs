@@ -100,9 +100,9 @@ fn what_cannot_run_is_named() {
     };
     let text = |t: &str| MetadataValue::String(t.into());
     let error = open(&|w| {
-        w.key("general.architecture", text("mamba"));
+        w.key("general.architecture", text("rwkv7"));
     });
-    assert!(error.contains("\"mamba\"") && error.contains("llama"), "{error}");
+    assert!(error.contains("\"rwkv7\"") && error.contains("llama"), "{error}");
     let error = open(&|w| {
         w.key("general.architecture", text("llama"));
     });

@@ -4,6 +4,7 @@
 //! Errors: [`UnknownArchitecture`] lists those that exist.
 
 mod llama;
+mod mamba;
 
 use std::ops::Range;
 
@@ -23,6 +24,11 @@ pub trait Architecture: Send {
     fn layer(&self, index: u32, x: Tensor<2>, pass: &Pass, round: bool) -> Tensor<2>;
     /// Logits of some rows; only where the last layer is.
     fn head(&self, x: Tensor<2>) -> Option<Tensor<2>>;
+    /// Whether a sequence's rows from `first_position` on can be computed, and if not, why. Keys
+    /// and values of any position can be written again; a recurrent layer's state cannot go back.
+    fn continues(&self, _pages: &[u32], _first_position: u32) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// The model's architecture is none of ours.
@@ -44,7 +50,11 @@ struct Entry {
     load: Load,
 }
 
-const ARCHITECTURES: [Entry; 1] = [Entry { name: "llama", check: llama::check, load: llama::load }];
+const ARCHITECTURES: [Entry; 3] = [
+    Entry { name: "llama", check: llama::check, load: llama::load },
+    Entry { name: "mamba", check: mamba::check, load: mamba::load },
+    Entry { name: "mamba2", check: mamba::check, load: mamba::load },
+];
 
 fn supported() -> String {
     ARCHITECTURES.map(|entry| entry.name).join(", ")

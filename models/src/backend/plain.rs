@@ -5,6 +5,8 @@
 //! tolerance (see the tests in `tests/plain.rs`), and repeat exactly on the same device.
 //! Absent on purpose: speed.
 
+pub(super) mod state_space;
+
 use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation};
 
 use super::{AttentionParts, BlockError, NormParts};

@@ -13,9 +13,11 @@
 
 mod allocator;
 mod pages;
+mod state_pages;
 
 pub use allocator::{OutOfPages, PageAllocator};
 pub use pages::{KvPages, KvShape, KvType};
+pub use state_pages::{StatePages, Stretch, continues, stretches};
 
 /// Positions per page; also the tile of attention, so a tile never crosses a page.
 pub const PAGE_TOKENS: u32 = 32;

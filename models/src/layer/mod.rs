@@ -10,6 +10,7 @@ mod attention;
 mod feed_forward;
 mod head;
 mod rope;
+mod state_space;
 
 use std::sync::Arc;
 
@@ -17,10 +18,11 @@ pub use attention::Attention;
 pub use feed_forward::FeedForward;
 pub use head::Head;
 pub use rope::Rope;
+pub use state_space::StateSpace;
 
 use crate::{
     backend::{BlockError, EmbeddingTable, Engine, NormParts},
-    config::ModelConfig,
+    config::{ConfigError, ModelConfig},
     gguf::{Gguf, GgufError, TensorInfo},
     kernel::cpu::{attention::BatchPlan, linear::WeightError},
     kv::KvType,
@@ -44,6 +46,9 @@ pub enum LoadError {
         /// What they should be.
         expected: Vec<u64>,
     },
+    /// The metadata describes no such layer.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// A block cannot be made of its tensors.
     #[error(transparent)]
     Block(#[from] BlockError),

@@ -24,6 +24,7 @@ pub mod pool;
 pub mod rope;
 pub mod schedule;
 pub mod shared;
+pub mod state_space;
 
 pub use level::Level;
 pub use pool::Pool;

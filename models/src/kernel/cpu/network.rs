@@ -7,6 +7,10 @@
 //! Shapes: the residual stream `x` is `[rows, hidden]` and changed in place. Canonical: each part
 //! is as its own file says; the order of parts is the order of the code.
 
+mod state_space;
+
+pub use state_space::{CpuSelection, CpuStateSpace, StateSpaceScratch};
+
 use std::sync::{
     Arc, Mutex, PoisonError,
     atomic::{AtomicU64, Ordering},
@@ -67,6 +71,7 @@ struct Workspace {
     wide: Vec<f32>,
     narrow: Vec<f32>,
     attention: AttentionScratch,
+    state_space: StateSpaceScratch,
 }
 
 /// Grows the buffer when needed; what is in it does not matter.
@@ -185,7 +190,7 @@ impl CpuAttention {
     pub fn run(&self, x: &mut [f32], plan: &BatchPlan, context: &CpuContext) {
         let CpuContext { level, pool, .. } = context;
         let mut workspace = context.workspace.lock().unwrap_or_else(PoisonError::into_inner);
-        let Workspace { input, wide, narrow, attention } = &mut *workspace;
+        let Workspace { input, wide, narrow, attention, .. } = &mut *workspace;
         let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         let (qkv, back) = (&self.query_key_value, &self.output);
         context.normalise(x, &self.norm, &qkv.kinds, input);
