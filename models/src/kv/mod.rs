@@ -1,4 +1,5 @@
-//! The memory of sequences: keys and values in pages of [`PAGE_TOKENS`] positions.
+//! The memory of sequences: keys and values in pages of [`PAGE_TOKENS`] positions, and states of
+//! recurrent layers, one per page ([`StatePages`]).
 //!
 //! Called by `shard` (owns one [`KvPages`] per layer), attention (reads and writes it), and by the
 //! owner of a shard, who hands out page numbers with [`PageAllocator`].

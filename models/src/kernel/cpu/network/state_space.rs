@@ -8,7 +8,8 @@
 //! Mamba 2: input -> z, (x, B, C), steps      x, B and C are convolved; a norm follows the gate
 //! ```
 //!
-//! Shapes: the stream is `[rows, hidden]`. Canonical: the parts' own files; the order is the code's.
+//! Shapes: the stream is `[rows, hidden]`. Canonical: each part is as its own file says; the order
+//! of parts is the order of the code.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -17,6 +18,7 @@ use super::{
 };
 use crate::{
     kernel::cpu::{
+        Pool,
         activation::{Activations, for_rows},
         schedule::Store,
         shared::SharedMut,
@@ -88,7 +90,8 @@ impl CpuStateSpace {
         let Workspace { input, wide, narrow, state_space, .. } = &mut *workspace;
         let StateSpaceScratch { convolved, selected, steps } = state_space;
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        self.hold(plan, &mut states, |_| 0);
+        // Until the end the slots are neither the old states nor the new ones.
+        Self::hold(plan, &mut states, |_| 0);
         let (slots, length) = states.slots();
         let slots = Slots { values: SharedMut::new(slots), length };
         let run = Run { plan, slots, level: *level, pool };
@@ -96,13 +99,13 @@ impl CpuStateSpace {
         let (n_rows, shape) = (plan.n_rows, *self.scan.shape());
         context.normalise(x, &self.norm, &self.input.kinds, input);
         let wide = room(wide, n_rows * self.input.width);
-        linear::multiply(&self.input.weights, input, (wide, self.input.width), Store::Set, pool);
+        multiply(&self.input, input, wide, pool);
         let wide = |first| Columns { values: &*wide, stride: self.input.width, first };
 
         let n_channels = self.convolution.n_channels();
         let convolved = room(convolved, n_rows * n_channels);
-        let is_second = matches!(self.selection, CpuSelection::Mamba2 { .. });
-        let channels = wide(if is_second { shape.inner } else { 0 });
+        let is_mamba2 = matches!(self.selection, CpuSelection::Mamba2 { .. });
+        let channels = wide(if is_mamba2 { shape.inner } else { 0 });
         self.convolution.run(&run, channels, convolved);
 
         let steps = room(steps, n_rows * shape.n_heads);
@@ -110,21 +113,9 @@ impl CpuStateSpace {
             CpuSelection::Mamba1 { project, steps: to_steps, norm } => {
                 input.fill(&project.kinds, (convolved, n_channels), how);
                 let selected = room(selected, n_rows * project.width);
-                linear::multiply(
-                    &project.weights,
-                    input,
-                    (selected, project.width),
-                    Store::Set,
-                    pool,
-                );
+                multiply(project, input, selected, pool);
                 select(selected, to_steps, (shape.state, norm.as_ref()), input, context);
-                linear::multiply(
-                    &to_steps.weights,
-                    input,
-                    (steps, to_steps.width),
-                    Store::Set,
-                    pool,
-                );
+                multiply(to_steps, input, steps, pool);
                 let part = |first| Columns { values: &*selected, stride: project.width, first };
                 (part(to_steps.k()), part(to_steps.k() + shape.state))
             }
@@ -143,7 +134,7 @@ impl CpuStateSpace {
             x: Columns { values: convolved, stride: n_channels, first: 0 },
             into_state,
             out_of_state,
-            gate: wide(if is_second { 0 } else { shape.inner }),
+            gate: wide(if is_mamba2 { 0 } else { shape.inner }),
             steps,
         };
         let start = self.convolution.state_length();
@@ -151,11 +142,11 @@ impl CpuStateSpace {
         self.back(gated, input, context);
         let store = if round { Store::AddRounded } else { Store::Add };
         linear::multiply(&self.output.weights, input, (x, self.output.width), store, pool);
-        self.hold(plan, &mut states, |end| end);
+        Self::hold(plan, &mut states, |end| end);
     }
 
     /// Says which positions the slots hold behind each stretch, given its end.
-    fn hold(&self, plan: &BatchPlan, states: &mut StatePages, held: impl Fn(u32) -> u32) {
+    fn hold(plan: &BatchPlan, states: &mut StatePages, held: impl Fn(u32) -> u32) {
         for sequence in &plan.sequences {
             for stretch in stretches(&sequence.pages, sequence.first_position, sequence.n_rows) {
                 states.hold(stretch.page, held(stretch.end));
@@ -187,6 +178,11 @@ impl CpuStateSpace {
             });
         });
     }
+}
+
+/// Writes the products of the rows, one after the other.
+fn multiply(linear: &CpuLinear, input: &Activations, to: &mut [f32], pool: &Pool) {
+    linear::multiply(&linear.weights, input, (to, linear.width), Store::Set, pool);
 }
 
 /// Makes the leading values of each row the inputs of the time steps; they and the two parts of
