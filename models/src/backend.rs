@@ -18,6 +18,7 @@ mod device;
 mod flex;
 pub mod parts;
 mod plain;
+mod state_space;
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ use burn::{
 pub use blocks::{Attention, FeedForward, Head, LatentAttention, Mixture};
 pub use device::{DeviceChoice, DeviceError};
 pub use flex::{AttentionCall, EmbeddingRows, FeedForwardCall, HeadCall, LatentCall, MixtureCall};
+pub use state_space::{SelectionParts, StateSpace, StateSpaceCall, StateSpaceParts};
 
 use crate::{
     gguf::{Gguf, TensorInfo},
@@ -48,6 +50,8 @@ pub trait SwarmOps: Backend {
     fn mixture(x: FloatTensor<Self>, call: MixtureCall) -> FloatTensor<Self>;
     /// Adds the feed-forward to the residual stream.
     fn feed_forward(x: FloatTensor<Self>, call: FeedForwardCall) -> FloatTensor<Self>;
+    /// Moves the states of sequences on and adds what is read from them to the residual stream.
+    fn state_space(x: FloatTensor<Self>, call: StateSpaceCall) -> FloatTensor<Self>;
     /// The logits of the residual stream.
     fn head(x: FloatTensor<Self>, call: HeadCall) -> FloatTensor<Self>;
     /// The embeddings of some tokens; `anchor` only says on which back end.

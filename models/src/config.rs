@@ -7,9 +7,11 @@
 
 mod experts;
 mod rope;
+mod state_space;
 
 pub use experts::{ExpertConfig, LatentConfig};
 pub use rope::{RopeConfig, YarnConfig};
+pub use state_space::{Recurrence, StateSpaceConfig};
 
 use crate::gguf::{Gguf, GgufError};
 
@@ -148,6 +150,9 @@ fn bad(key: &str, value: impl std::fmt::Display, why: String) -> ConfigError {
 impl ModelConfig {
     /// Reads the hyper-parameters.
     pub fn from_gguf(gguf: &Gguf) -> Result<Self, ConfigError> {
+        if let Some(config) = state_space::common(gguf)? {
+            return Ok(config);
+        }
         let architecture = gguf.get_str("general.architecture")?;
         let keys = Keys { gguf, architecture };
         let hidden = keys.size("embedding_length", MAX_WIDTH)?;

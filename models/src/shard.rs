@@ -343,6 +343,7 @@ impl Shard {
             let first_written = (rows.first_position / PAGE_TOKENS) as usize;
             let pages = &rows.pages[..end.div_ceil(PAGE_TOKENS) as usize];
             used.extend(pages.iter().enumerate().map(|(n, page)| (*page, n >= first_written)));
+            self.network.continues(pages, rows.first_position).map_err(bad)?;
             positions.extend(rows.first_position..end);
             plan.sequences.push(SequencePlan {
                 pages: pages.to_vec(),

@@ -1,7 +1,8 @@
 //! NUMERICS.md as a test: the logits' bits depend on model and tokens, and on nothing else.
 //!
-//! Over (format x cut points x batch mix x chunk size x threads x SIMD level x page layout x load
-//! mode), and over every architecture, with the scalar reference, alone, in one piece and with one thread as the answer.
+//! Over (format or architecture x cut points x batch mix x chunk size x threads x SIMD level x page
+//! layout x load mode), with the scalar reference, alone, in one piece and with one thread as the
+//! answer. State-space models: `state_space.rs`.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails here says where")]
 

@@ -7,6 +7,7 @@ mod decoder;
 mod deepseek;
 mod gemma;
 mod llama;
+mod mamba;
 
 use std::ops::Range;
 
@@ -26,6 +27,11 @@ pub trait Architecture: Send {
     fn layer(&self, index: u32, x: Tensor<2>, pass: &Pass, round: bool) -> Tensor<2>;
     /// Logits of some rows; only where the last layer is.
     fn head(&self, x: Tensor<2>) -> Option<Tensor<2>>;
+    /// Whether a sequence's rows from `first_position` on can be computed, and if not, why. Keys
+    /// and values of any position can be written again; a recurrent layer's state cannot go back.
+    fn continues(&self, _pages: &[u32], _first_position: u32) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// The model's architecture is none of ours.
@@ -61,7 +67,7 @@ const GEMMA: Style = Style { activation: Activation::Gelu, has_scaled_embedding:
 const STARCODER: Style =
     Style { activation: Activation::Gelu, has_gate: false, has_layer_norm: true, ..QWEN };
 
-const ARCHITECTURES: [Entry; 13] = [
+const ARCHITECTURES: [Entry; 15] = [
     Entry { name: "llama", style: LLAMA, load: llama::load },
     Entry { name: "qwen2", style: QWEN, load: llama::load_qwen },
     Entry { name: "qwen3", style: QWEN, load: llama::load_qwen },
@@ -75,6 +81,8 @@ const ARCHITECTURES: [Entry; 13] = [
     Entry { name: "gemma3", style: GEMMA, load: gemma::load_3 },
     Entry { name: "phi3", style: QWEN, load: llama::load },
     Entry { name: "starcoder2", style: STARCODER, load: llama::load },
+    Entry { name: "mamba", style: LLAMA, load: mamba::load },
+    Entry { name: "mamba2", style: LLAMA, load: mamba::load },
 ];
 
 fn supported() -> String {

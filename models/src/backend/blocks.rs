@@ -29,9 +29,9 @@ use crate::{
 };
 
 /// Loads weights for the CPU kernels.
-struct CpuLoader<'a> {
-    context: &'a CpuContext,
-    gguf: &'a Gguf,
+pub(super) struct CpuLoader<'a> {
+    pub(super) context: &'a CpuContext,
+    pub(super) gguf: &'a Gguf,
 }
 
 impl CpuLoader<'_> {
@@ -45,7 +45,7 @@ impl CpuLoader<'_> {
         Ok(CpuLinear::new(weights?))
     }
 
-    fn one(&self, info: &TensorInfo) -> Result<CpuLinear, BlockError> {
+    pub(super) fn one(&self, info: &TensorInfo) -> Result<CpuLinear, BlockError> {
         self.linear(std::slice::from_ref(info))
     }
 

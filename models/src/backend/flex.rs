@@ -8,7 +8,7 @@ use std::sync::Arc;
 use burn::tensor::TensorData;
 use burn_flex::{Flex, FlexTensor};
 
-use super::{EmbeddingTable, SwarmOps};
+use super::{EmbeddingTable, StateSpaceCall, SwarmOps};
 use crate::kernel::cpu::{
     attention::BatchPlan,
     feed_forward::CpuFeedForward,
@@ -124,6 +124,12 @@ impl SwarmOps for Flex {
     fn feed_forward(x: FlexTensor, call: FeedForwardCall) -> FlexTensor {
         let mut x = contiguous(x);
         call.block.run(x.storage_mut::<f32>(), call.round, &call.context);
+        x
+    }
+
+    fn state_space(x: FlexTensor, call: StateSpaceCall) -> FlexTensor {
+        let mut x = contiguous(x);
+        call.block.run(x.storage_mut::<f32>(), &call.plan, call.round, &call.context);
         x
     }
 

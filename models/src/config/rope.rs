@@ -37,6 +37,20 @@ pub struct RopeConfig {
 }
 
 impl RopeConfig {
+    /// Of a model that turns nothing.
+    pub(super) fn none() -> Self {
+        Self {
+            base: 1.0,
+            local_base: None,
+            n_rotated: 0,
+            factor: 1.0,
+            yarn: None,
+            original_context: 1,
+            magnitude: 1.0,
+            score_magnitude: 1.0,
+        }
+    }
+
     pub(super) fn read(keys: &Keys<'_>, head_dim: u32) -> Result<Self, ConfigError> {
         let n_rotated = keys.size_or("rope.dimension_count", MAX_WIDTH, head_dim)?;
         if n_rotated > head_dim || !n_rotated.is_multiple_of(2) {

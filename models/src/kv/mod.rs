@@ -1,4 +1,5 @@
-//! The memory of sequences: keys and values in pages of [`PAGE_TOKENS`] positions.
+//! The memory of sequences: keys and values in pages of [`PAGE_TOKENS`] positions, and states of
+//! recurrent layers, one per page ([`StatePages`]).
 //!
 //! Called by `shard` (owns one [`KvPages`] per layer), attention (reads and writes it), and by the
 //! owner of a shard, who hands out page numbers with [`PageAllocator`].
@@ -14,9 +15,11 @@
 
 mod allocator;
 mod pages;
+mod state_pages;
 
 pub use allocator::{OutOfPages, PageAllocator};
 pub use pages::{KvPages, KvShape, KvType};
+pub use state_pages::{StatePages, Stretch, continues, stretches};
 
 /// Positions per page; also the tile of attention, so a tile never crosses a page.
 pub const PAGE_TOKENS: u32 = 32;

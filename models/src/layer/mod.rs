@@ -11,6 +11,7 @@ mod feed_forward;
 mod head;
 mod latent;
 mod rope;
+mod state_space;
 
 use std::sync::Arc;
 
@@ -19,13 +20,14 @@ pub use feed_forward::FeedForward;
 pub use head::Head;
 pub use latent::LatentAttention;
 pub use rope::Rope;
+pub use state_space::StateSpace;
 
 use crate::{
     backend::{
         BlockError, EmbeddingTable, Engine,
         parts::{CacheParts, OutputParts, ProjectionParts},
     },
-    config::ModelConfig,
+    config::{ConfigError, ModelConfig},
     gguf::{Gguf, GgufError, TensorInfo},
     kernel::cpu::{
         attention::BatchPlan, elementwise::Activation, linear::WeightError, norm::Norm, rope::Pairs,
@@ -50,6 +52,9 @@ pub enum LoadError {
         /// What they should be.
         expected: Vec<u64>,
     },
+    /// The metadata describes no such layer.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// A block cannot be made of its tensors.
     #[error(transparent)]
     Block(#[from] BlockError),

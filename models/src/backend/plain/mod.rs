@@ -8,6 +8,7 @@
 mod attention;
 mod latent;
 mod mixture;
+pub(super) mod state_space;
 
 pub(super) use attention::PlainAttention;
 pub(super) use latent::PlainLatentAttention;

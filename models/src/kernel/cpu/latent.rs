@@ -66,7 +66,7 @@ impl CpuLatentAttention {
         let how = (context.level, &context.pool);
         let (shape, n_rows) = (&self.shape, plan.n_rows);
         let mut workspace = context.workspace();
-        let Workspace { input, inner, wide, narrow, rows, sum, attention } = &mut *workspace;
+        let Workspace { input, inner, wide, narrow, rows, sum, attention, .. } = &mut *workspace;
         let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
 
         context.normalise(x, &self.norm, &self.latent.kinds, input);

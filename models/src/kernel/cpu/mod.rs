@@ -29,6 +29,7 @@ pub mod rope;
 pub mod routing;
 pub mod schedule;
 pub mod shared;
+pub mod state_space;
 
 pub use level::Level;
 pub use pool::Pool;

@@ -9,6 +9,10 @@
 //! Shapes: the residual stream `x` is `[rows, hidden]` and changed in place. Canonical: each part
 //! is as its own file says; the order of parts is the order of the code.
 
+mod state_space;
+
+pub use state_space::{CpuSelection, CpuStateSpace, StateSpaceScratch};
+
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicU64, Ordering},
@@ -70,6 +74,7 @@ pub(super) struct Workspace {
     pub(super) rows: Vec<f32>,
     pub(super) sum: Vec<f32>,
     pub(super) attention: AttentionScratch,
+    pub(super) state_space: StateSpaceScratch,
 }
 
 /// Grows the buffer when needed; what is in it does not matter.

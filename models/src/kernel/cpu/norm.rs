@@ -56,7 +56,8 @@ fn mean(x: &[f32]) -> f32 {
 }
 
 schedules! {
-    fn rms_norm(x: &[f32], gain: &[f32], epsilon: f32, y: &mut [f32]) {
+    /// The root-mean-square norm by itself, for callers with a gain of their own.
+    pub fn rms_norm(x: &[f32], gain: &[f32], epsilon: f32, y: &mut [f32]) {
         for (x, y) in x.chunks_exact(gain.len()).zip(y.chunks_exact_mut(gain.len())) {
             let inverse = 1.0 / (mean_of_squares(x, 0.0) + epsilon).sqrt();
             for ((y, x), gain) in y.iter_mut().zip(x).zip(gain) {

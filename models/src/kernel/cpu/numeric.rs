@@ -105,6 +105,31 @@ pub unsafe fn tanh_lanes<L: Lanes>(x: L::Float) -> L::Float {
     }
 }
 
+/// `ln(1 + e^x)` of 16 lanes: 0 below -87.3; relative error below 3e-7.
+///
+/// `max(x, 0) + ln(1 + u)` with `u = e^-|x|`, and `ln(1 + u) = 2 artanh(u / (2 + u))` as a series,
+/// whose argument is at most 1/3.
+///
+/// # Safety
+///
+/// Needs the instruction set of `L`.
+#[inline(always)]
+pub unsafe fn softplus_lanes<L: Lanes>(x: L::Float) -> L::Float {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let zero = L::splat(0.0);
+        let negative = L::mul(x, L::splat(-1.0));
+        let u = exp_lanes::<L>(L::where_less(x, zero, x, negative));
+        let s = L::div(u, L::add(u, L::splat(2.0)));
+        let z = L::mul(s, s);
+        let mut p = L::splat(2.0 / 15.0);
+        for c in [2.0 / 13.0, 2.0 / 11.0, 2.0 / 9.0, 2.0 / 7.0, 2.0 / 5.0, 2.0 / 3.0, 2.0] {
+            p = L::mul_add(p, z, L::splat(c));
+        }
+        L::add(L::where_less(zero, x, x, zero), L::mul(s, p))
+    }
+}
+
 /// `1 / (1 + e^-x)` of one number.
 pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
@@ -222,6 +247,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn softplus_is_close_over_its_range() {
+        let mut worst = 0f64;
+        for i in -870_000..887_000 {
+            let x = i as f32 * 1e-4;
+            // SAFETY: plain code.
+            let ours = unsafe { softplus_lanes::<Portable>([x; 16])[0] };
+            let exact = f64::from(x).exp().ln_1p();
+            worst = worst.max((f64::from(ours) / exact - 1.0).abs());
+        }
+        assert!(worst < 3e-7, "{worst}");
+        let mut limits = [0f32; 16];
+        limits[..3].copy_from_slice(&[-1e4, 1e4, 20.5]);
+        // SAFETY: plain code.
+        let limits = unsafe { softplus_lanes::<Portable>(limits) };
+        assert_eq!(limits[..3], [0.0, 1e4, 20.5]);
+    }
+
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn every_level_has_the_same_bits() {
@@ -229,8 +272,8 @@ mod tests {
             Level,
             lanes::{avx2::Avx2, avx512::Avx512},
         };
-        unsafe fn all<L: Lanes>(x: &[f32; 16]) -> [f32; 64] {
-            let mut out = [0f32; 64];
+        unsafe fn all<L: Lanes>(x: &[f32; 16]) -> [f32; 80] {
+            let mut out = [0f32; 80];
             // SAFETY: the caller asked the processor.
             unsafe {
                 let x = L::load_f32(x.as_ptr().cast());
@@ -238,6 +281,7 @@ mod tests {
                 L::store(out[16..].as_mut_ptr(), silu_lanes::<L>(x));
                 L::store(out[32..].as_mut_ptr(), gelu_lanes::<L>(x));
                 L::store(out[48..].as_mut_ptr(), tanh_lanes::<L>(x));
+                L::store(out[64..].as_mut_ptr(), softplus_lanes::<L>(x));
             }
             out
         }
