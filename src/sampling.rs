@@ -57,6 +57,7 @@ impl SamplingFields {
             top_p: top_p as f32,
             min_p: min_p as f32,
             seed: self.seed.map_or(seed, i64::cast_unsigned),
+            ..SamplingParams::default()
         })
     }
 }

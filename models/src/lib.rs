@@ -7,14 +7,17 @@
 //! Reading order: `gguf` (what is in the file), `config` (what the file says the model is), `quant`
 //! (block formats), `kernel` (the canonical arithmetic of NUMERICS.md), `backend` (those kernels as
 //! burn operations), `layer` and `arch` (the network), `kv` (its memory), `shard` (layers a..b of
-//! it), `model` (the handle that others hold); beside them `tokenizer`, `chat_template`, `sampler`.
+//! it), `model` (the handle that others hold); beside them `tokenizer`, `chat_template`,
+//! `chat_output`, `constraint`, `sampler`.
 //!
 //! Errors: one enum per module; file and peer input is validated and never panics.
 
 pub mod arch;
 pub mod backend;
+pub mod chat_output;
 pub mod chat_template;
 pub mod config;
+pub mod constraint;
 pub mod gguf;
 pub mod kernel;
 pub mod kv;

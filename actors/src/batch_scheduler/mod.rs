@@ -114,6 +114,7 @@ impl BatchScheduler {
                     top_p: s.top_p,
                     min_p: s.min_p,
                     seed: s.seed,
+                    ..SamplingParams::default()
                 });
                 let sequence = Sequence {
                     shard,

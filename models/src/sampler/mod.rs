@@ -3,166 +3,103 @@
 //! Called by the last stage of a route, once per new token. The order of operations, fixed because
 //! tokens depend on it:
 //!
-//! 1. `temperature` 0: the largest logit; of equal ones the lowest token id. Nothing below applies.
-//! 2. Weights `exp((logit - largest) / temperature)`, in f64 with our own exponential.
-//! 3. `top_k`: the k best (larger logit first, then lower id); 0 keeps all.
-//! 4. `top_p`: the shortest run of the best whose share of the weight kept so far reaches p.
-//! 5. `min_p`: those whose weight is at least p times the largest weight.
-//! 6. The draw: `uniform(seed, position)` times the weight that is left, walked in order of id.
+//! 1. Logit bias: added to the logit of its token ([`SamplingContext::logit_bias`]).
+//! 2. Penalties on tokens of the history: repetition, then frequency, then presence (`penalties`).
+//! 3. Only tokens of [`SamplingContext::allowed`] stay, where there is such a set.
+//! 4. `temperature` 0: the largest logit; of equal ones the lowest token id. Nothing below applies.
+//! 5. Weights `exp((logit - largest) / temperature)`, in f64 with our own exponential.
+//! 6. `top_k`: the k best (larger logit first, then lower id); 0 keeps all.
+//! 7. `top_p`: the shortest run of the best whose share of the weight kept so far reaches p.
+//! 8. `min_p`: those whose weight is at least p times the largest weight.
+//! 9. `typical_p`: the shortest run of the most typical (`filters`) that reaches p.
+//! 10. The draw: `uniform(seed, position)` times the weight that is left, walked in order of id.
 //!
+//! Log-probabilities ([`log_probabilities`]) are those of the logits before all of this.
 //! The random number belongs to the position the token takes, not to a stream: any machine that
 //! knows seed and position draws the same one ([`uniform`]), in whatever order positions come.
-//! Errors: none. A logit that is not a number counts as minus infinity; no logits give token 0.
-//! Source: NUMERICS.md, "Sampling is addressed, not streamed". Absent on purpose: penalties.
+//! Errors: [`SamplingError`] from the checks only. A logit that is not a number counts as minus
+//! infinity; no logits give token 0. Source: NUMERICS.md, "Sampling is addressed, not streamed".
 
 mod exponential;
-
-use serde::{Deserialize, Serialize};
+mod filters;
+mod log_probability;
+mod params;
+mod penalties;
+mod token_set;
 
 use exponential::exp;
+use filters::Candidate;
 
-/// How a token is chosen; part of the one answer.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct SamplingParams {
-    /// Flattens (above 1) or sharpens (below 1) the distribution; 0 is greedy.
-    pub temperature: f32,
-    /// Keeps the k best tokens; 0 keeps all.
-    pub top_k: u32,
-    /// Keeps the best tokens that together hold this share; 1 keeps all.
-    pub top_p: f32,
-    /// Keeps tokens at least this likely, relative to the best; 0 keeps all.
-    pub min_p: f32,
-    /// Names the sequence of random numbers.
-    pub seed: u64,
+pub use log_probability::{LogProbabilities, TokenLogProbability, log_probabilities};
+pub use params::{SamplingError, SamplingParams, check_logit_bias};
+pub use token_set::TokenSet;
+
+/// What a choice depends on besides logits and parameters; the default is nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SamplingContext<'a> {
+    /// Tokens so far, oldest first, on which penalties look back.
+    pub history: &'a [u32],
+    /// Added to the logits of these tokens; several entries of one token add up.
+    pub logit_bias: &'a [(u32, f32)],
+    /// The only tokens that may be chosen; all when absent.
+    pub allowed: Option<&'a TokenSet>,
 }
 
-impl Default for SamplingParams {
-    /// Greedy.
-    fn default() -> SamplingParams {
-        SamplingParams { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, seed: 0 }
-    }
-}
-
-/// A sampling parameter outside its range.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{name} is {value}, it must be {range}")]
-pub struct SamplingError {
-    /// Which parameter.
-    pub name: &'static str,
-    /// Its value.
-    pub value: f32,
-    /// What it may be.
-    pub range: &'static str,
-}
-
-impl SamplingParams {
-    /// Refuses parameters outside their ranges; [`sample`] itself bends them into range.
-    pub fn validate(&self) -> Result<(), SamplingError> {
-        let checks = [
-            (
-                "temperature",
-                self.temperature,
-                (0.0..=100.0).contains(&self.temperature),
-                "0 to 100",
-            ),
-            ("top_p", self.top_p, self.top_p > 0.0 && self.top_p <= 1.0, "above 0, at most 1"),
-            ("min_p", self.min_p, (0.0..=1.0).contains(&self.min_p), "0 to 1"),
-        ];
-        match checks.into_iter().find(|check| !check.2) {
-            Some((name, value, _, range)) => Err(SamplingError { name, value, range }),
-            None => Ok(()),
-        }
-    }
-}
-
-/// A token still in the running.
-#[derive(Debug, Clone, Copy)]
-struct Candidate {
-    logit: f32,
-    id: u32,
-    weight: f64,
-}
-
-/// The token for `position` (the one it will take in the sequence).
+/// The token for `position` (the one it will take in the sequence), of all tokens and with no
+/// history: penalties do nothing here.
 pub fn sample(logits: &[f32], position: u32, params: &SamplingParams) -> u32 {
-    let best = greedy(logits);
-    let is_greedy = params.temperature.is_nan() || params.temperature <= 0.0;
-    if is_greedy || logits.is_empty() {
-        return best;
+    sample_in(logits, position, params, &SamplingContext::default()).unwrap_or(0)
+}
+
+/// The token for `position`; `None` when nothing is allowed or there are no logits.
+pub fn sample_in(
+    logits: &[f32],
+    position: u32,
+    params: &SamplingParams,
+    context: &SamplingContext<'_>,
+) -> Option<u32> {
+    let logits = &penalties::adjust(logits, params, context);
+    let best = match context.allowed {
+        None => greedy(logits.iter().copied().enumerate())?,
+        Some(allowed) => greedy(allowed.ids_below(logits.len()).map(|id| (id, logits[id])))?,
+    };
+    if params.temperature.is_nan() || params.temperature <= 0.0 {
+        return Some(best);
     }
-    let largest = finite(logits[best as usize]);
+    let largest = f64::from(finite(logits[best as usize]));
     let temperature = f64::from(params.temperature);
-    let weigh = |(id, logit): (usize, &f32)| {
-        let logit = finite(*logit);
-        let weight = exp((f64::from(logit) - f64::from(largest)) / temperature);
+    let weigh = |id: usize| {
+        let logit = finite(logits[id]);
+        let weight = exp((f64::from(logit) - largest) / temperature);
         Candidate { logit, id: id as u32, weight }
     };
-    let mut kept: Vec<Candidate> = logits.iter().enumerate().map(weigh).collect();
-    keep_top_k(&mut kept, params.top_k);
-    keep_top_p(&mut kept, f64::from(params.top_p));
-    if params.min_p > 0.0 {
-        // The best weighs exactly 1; it stays whatever is asked.
-        kept.retain(|c| c.id == best || c.weight >= f64::from(params.min_p));
-    }
+    let mut kept: Vec<Candidate> = match context.allowed {
+        None => (0..logits.len()).map(weigh).collect(),
+        Some(allowed) => allowed.ids_below(logits.len()).map(weigh).collect(),
+    };
+    filters::keep_top_k(&mut kept, params.top_k);
+    filters::keep_top_p(&mut kept, f64::from(params.top_p));
+    filters::keep_min_p(&mut kept, f64::from(params.min_p), best);
+    filters::keep_typical(&mut kept, f64::from(params.typical_p));
     kept.sort_unstable_by_key(|candidate| candidate.id);
-    draw(&kept, uniform(params.seed, position)).unwrap_or(best)
+    Some(draw(&kept, uniform(params.seed, position)).unwrap_or(best))
 }
 
-/// The largest logit's token; of equal ones the lowest id. Not-a-number loses to everything.
-fn greedy(logits: &[f32]) -> u32 {
-    let mut best = (0, f32::NEG_INFINITY);
-    for (id, logit) in logits.iter().enumerate() {
-        if *logit > best.1 {
-            best = (id, *logit);
+/// The token of the largest logit; of equal ones the first. Not-a-number loses to everything.
+fn greedy(logits: impl Iterator<Item = (usize, f32)>) -> Option<u32> {
+    let mut best: Option<(usize, f32)> = None;
+    for (id, logit) in logits {
+        let logit = if logit.is_nan() { f32::NEG_INFINITY } else { logit };
+        if best.is_none_or(|best| logit > best.1) {
+            best = Some((id, logit));
         }
     }
-    best.0 as u32
+    best.map(|(id, _)| id as u32)
 }
 
 /// Brings infinities and not-a-number into the range of arithmetic.
 fn finite(logit: f32) -> f32 {
     if logit.is_nan() { f32::MIN } else { logit.clamp(f32::MIN, f32::MAX) }
-}
-
-/// Better first: larger logit, then lower id. Total, because logits are finite here.
-fn better(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
-    b.logit.total_cmp(&a.logit).then(a.id.cmp(&b.id))
-}
-
-fn keep_top_k(kept: &mut Vec<Candidate>, top_k: u32) {
-    let top_k = top_k as usize;
-    if top_k > 0 && top_k < kept.len() {
-        kept.select_nth_unstable_by(top_k - 1, better);
-        kept.truncate(top_k);
-    }
-}
-
-fn keep_top_p(kept: &mut Vec<Candidate>, top_p: f64) {
-    if top_p.is_nan() || top_p >= 1.0 {
-        return;
-    }
-    // Sums are taken in order of id: floating-point addition depends on the order.
-    kept.sort_unstable_by_key(|candidate| candidate.id);
-    let wanted = top_p * kept.iter().map(|candidate| candidate.weight).sum::<f64>();
-    let mut sorted = 128;
-    loop {
-        let n = sorted.min(kept.len());
-        if n < kept.len() {
-            kept.select_nth_unstable_by(n, better);
-        }
-        kept[..n].sort_unstable_by(better);
-        let mut sum = 0.0;
-        let reached = kept[..n].iter().position(|candidate| {
-            sum += candidate.weight;
-            sum >= wanted
-        });
-        match reached {
-            Some(last) => return kept.truncate(last + 1),
-            None if n == kept.len() => return,
-            None => sorted *= 8,
-        }
-    }
 }
 
 fn draw(kept: &[Candidate], random: f64) -> Option<u32> {
@@ -186,5 +123,7 @@ pub fn uniform(seed: u64, position: u32) -> f64 {
     (u64::from_le_bytes(first) >> 11) as f64 / (1u64 << 53) as f64
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

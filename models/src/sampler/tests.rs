@@ -72,8 +72,15 @@ fn hostile_logits_never_panic() {
     for row in rows {
         for temperature in [0.0, 1e-30, 1.0, 1e30, nan, -1.0] {
             for top_p in [1.0, 0.5, 0.0, nan, -1.0] {
-                let chosen =
-                    SamplingParams { temperature, top_k: 1, top_p, min_p: nan, seed: u64::MAX };
+                let seed = u64::MAX;
+                let chosen = SamplingParams {
+                    temperature,
+                    top_k: 1,
+                    top_p,
+                    min_p: nan,
+                    seed,
+                    ..params(0.0)
+                };
                 let token = sample(row, u32::MAX, &chosen);
                 assert!(row.is_empty() || (token as usize) < row.len());
             }
@@ -96,6 +103,12 @@ fn the_draw_belongs_to_the_position_and_is_pinned() {
     // Another machine, compiler or flag must draw these very tokens.
     assert_eq!(uniform(7, 0).to_bits(), 0x3fefbe8cb930c0cc);
     assert_eq!(tokens, [98, 60, 30, 98, 76, 90, 24, 90]);
+}
+
+#[test]
+fn absent_parameters_are_neutral() {
+    let read: SamplingParams = serde_json::from_str(r#"{"temperature": 0.5, "seed": 7}"#).unwrap();
+    assert_eq!(read, params(0.5));
 }
 
 #[test]

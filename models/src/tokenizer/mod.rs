@@ -272,7 +272,17 @@ impl Tokenizer {
 
     /// A decoder for tokens that come one by one.
     pub fn stream(&self) -> StreamDecoder {
-        StreamDecoder::new(self)
+        StreamDecoder::new(self, Vec::new())
+    }
+
+    /// The same, with those of these texts printed that are control tokens of this vocabulary.
+    pub fn stream_with_tags(&self, tags: &[&str]) -> StreamDecoder {
+        let parsed = EncodeOptions { add_special: false, parse_special: true };
+        let control = |tag: &&str| match self.encode(tag, parsed)[..] {
+            [id] if self.token_type(id) == Some(TokenType::Control) => Some(id),
+            _ => None,
+        };
+        StreamDecoder::new(self, tags.iter().filter_map(control).collect())
     }
 
     /// The text behind `id` as bytes (control tokens included); empty outside the vocabulary.

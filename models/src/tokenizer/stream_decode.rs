@@ -3,7 +3,8 @@
 //! Called once per sampled token by whoever streams an answer. Bytes that may still become a
 //! character are held back (at most three); bytes that cannot are replaced by U+FFFD, one for each
 //! maximal invalid run, as `String::from_utf8_lossy` does, so the pushed texts and the end joined
-//! equal the lossy text of all bytes at once. Control tokens print nothing.
+//! equal the lossy text of all bytes at once. Control tokens print nothing, except those that were
+//! asked for: formats of reasoning and tool calls are made of them.
 //! Errors: none. Source: Unicode 16, section 3.9 (substitution of maximal subparts).
 //! Absent on purpose: stop texts; they belong to the door that asked for them.
 
@@ -16,18 +17,24 @@ use super::Tokenizer;
 pub struct StreamDecoder {
     tokenizer: Arc<super::Inner>,
     at_start: bool,
+    /// Control tokens that print their text.
+    tags: Vec<u32>,
     held: Vec<u8>,
 }
 
 impl StreamDecoder {
     /// Starts an empty text.
-    pub(crate) fn new(tokenizer: &Tokenizer) -> StreamDecoder {
-        StreamDecoder { tokenizer: Arc::clone(&tokenizer.inner), at_start: true, held: Vec::new() }
+    pub(crate) fn new(tokenizer: &Tokenizer, tags: Vec<u32>) -> StreamDecoder {
+        let tokenizer = Arc::clone(&tokenizer.inner);
+        StreamDecoder { tokenizer, at_start: true, tags, held: Vec::new() }
     }
 
     /// Adds a token and answers the characters that are now complete; may be empty.
     pub fn push(&mut self, token: u32) -> String {
-        let printed = self.tokenizer.printed(token, &mut self.at_start);
+        let printed = match self.tags.contains(&token) {
+            true => self.tokenizer.vocabulary.token_bytes(token),
+            false => self.tokenizer.printed(token, &mut self.at_start),
+        };
         self.held.extend_from_slice(printed);
         release(&mut self.held)
     }

@@ -145,6 +145,21 @@ fn streams_equal_the_whole_text_and_never_split_a_character() {
 }
 
 #[test]
+fn control_tokens_print_their_text_when_asked() {
+    let tokenizer = Tokenizer::new(&sentence_piece()).unwrap();
+    let mut ids = vec![1];
+    ids.extend(tokenizer.encode("ab c", PLAIN));
+    ids.push(2);
+    let text = |mut stream: StreamDecoder| {
+        let pieces: String = ids.iter().map(|id| stream.push(*id)).collect();
+        pieces + &stream.finish()
+    };
+    assert_eq!(text(tokenizer.stream_with_tags(&["<s>", "ab", "<none>"])), "<s>ab c");
+    assert_eq!(text(tokenizer.stream_with_tags(&[])), "ab c");
+    assert_eq!(text(tokenizer.stream()), "ab c");
+}
+
+#[test]
 fn a_million_letters_take_no_quadratic_time() {
     // Quadratic merging would take many minutes here.
     for parts in [byte_level(), sentence_piece()] {
