@@ -104,6 +104,15 @@ pub fn open_model(reference: &str) -> Result<(String, Model), LocalError> {
     Ok((name.into_owned(), Model::open(path).map_err(failed)?))
 }
 
+/// Opens what a model's metadata says; works for files that end before their weights as well.
+pub fn open_header(reference: &str) -> Result<Model, LocalError> {
+    if Model::embedded(reference).is_some() {
+        return Ok(open_model(reference)?.1);
+    }
+    Model::open_header(existing_file(reference)?)
+        .map_err(|source| LocalError::Open { reference: reference.into(), source })
+}
+
 /// Opens the tokenizer alone; works for files that hold a vocabulary and no weights as well.
 pub fn open_tokenizer(reference: &str) -> Result<Tokenizer, LocalError> {
     let tokenizer = match Model::embedded(reference) {

@@ -68,8 +68,16 @@ pub struct ModelSummary {
     pub quantisation: String,
     /// Number of weights.
     pub parameters: u64,
-    /// Content address, lower-case base32 without padding.
-    pub model_id: String,
+    /// Content address, lower-case base32 without padding; none when weights are missing.
+    pub model_id: Option<String>,
+    /// Bytes of each layer's weights; embedding and head are not counted.
+    pub layer_bytes: Vec<u64>,
+    /// Bytes of one expert of each layer, 0 where a layer has none.
+    pub expert_bytes: Vec<u64>,
+    /// Experts per layer that has some, and how many of them a token goes through.
+    pub experts: Option<[u32; 2]>,
+    /// Bytes that one position of a sequence takes in the f16 caches of all layers.
+    pub cache_bytes_per_token: u64,
     /// Query heads.
     pub n_heads: u32,
     /// Key-value heads.
@@ -90,6 +98,12 @@ impl Model {
     /// Maps a file.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
         Self::read(Source::open(path).map_err(GgufError::from)?)
+    }
+
+    /// Maps a file of which the metadata is enough; it may end before its tensors do.
+    pub fn open_header(path: &Path) -> Result<Self, ModelError> {
+        let source = Source::open(path).map_err(GgufError::from)?;
+        Self::of(Gguf::read_header(source)?)
     }
 
     /// A model in the program's own bytes.
@@ -113,7 +127,10 @@ impl Model {
     }
 
     fn read(source: Source) -> Result<Self, ModelError> {
-        let gguf = Gguf::read(source)?;
+        Self::of(Gguf::read(source)?)
+    }
+
+    fn of(gguf: Gguf) -> Result<Self, ModelError> {
         // A file of another architecture lacks keys of ours, so its name is looked at first.
         arch::find(gguf.get_str("general.architecture")?)?;
         let config = Arc::new(ModelConfig::from_gguf(&gguf)?);
@@ -162,7 +179,11 @@ impl Model {
             vocab: config.vocab,
             quantisation: quantisation(tensors),
             parameters: tensors.iter().map(TensorInfo::n_values).sum(),
-            model_id: self.id_text(),
+            model_id: tensors.iter().all(|t| gguf.has_bytes(t)).then(|| self.id_text()),
+            layer_bytes: self.layer_bytes(),
+            expert_bytes: self.expert_bytes(),
+            experts: config.experts.map(|experts| [experts.n_experts, experts.n_used]),
+            cache_bytes_per_token: 2 * u64::from(config.n_layers) * config.cache_width() as u64,
             n_heads: config.n_heads,
             n_kv_heads: config.n_kv_heads,
             head_dim: config.head_dim,
@@ -179,6 +200,18 @@ impl Model {
         for tensor in self.gguf().tensors() {
             if let Some(sum) = layer_of(&tensor.name).and_then(|i| bytes.get_mut(i)) {
                 *sum += tensor.n_bytes as u64;
+            }
+        }
+        bytes
+    }
+
+    /// Weight bytes of one expert of each layer, 0 where a layer has none.
+    fn expert_bytes(&self) -> Vec<u64> {
+        let mut bytes = vec![0; self.config().n_layers as usize];
+        let n_experts = self.config().experts.map_or(1, |experts| u64::from(experts.n_experts));
+        for tensor in self.gguf().tensors().iter().filter(|t| t.name.contains("_exps.")) {
+            if let Some(sum) = layer_of(&tensor.name).and_then(|i| bytes.get_mut(i)) {
+                *sum += tensor.n_bytes as u64 / n_experts;
             }
         }
         bytes

@@ -144,8 +144,21 @@ impl Gguf {
         Self::read(Source::open(path)?)
     }
 
-    /// Reads bytes that are already at hand.
+    /// Reads bytes that are already at hand; all tensors must be there.
     pub fn read(source: Source) -> Result<Self, GgufError> {
+        let gguf = Self::read_header(source)?;
+        let file_bytes = gguf.source().bytes().len();
+        match gguf.tensors().iter().find(|tensor| !gguf.has_bytes(tensor)) {
+            None => Ok(gguf),
+            Some(missing) => Err(GgufError::Truncated {
+                what: format!("tensor {:?}", missing.name),
+                position: file_bytes,
+            }),
+        }
+    }
+
+    /// Reads metadata and directory; the file may end before its tensors do.
+    pub fn read_header(source: Source) -> Result<Self, GgufError> {
         let mut cursor = Cursor { bytes: source.bytes(), position: 0 };
         let magic: [u8; 4] = cursor.array("the magic")?;
         if &magic != b"GGUF" {
@@ -210,7 +223,12 @@ impl Gguf {
         self.0.tensor_index.get(name).map(|i| &self.0.tensors[*i])
     }
 
-    /// The bytes of a tensor of this file.
+    /// Whether the file reaches to this tensor's end.
+    pub fn has_bytes(&self, info: &TensorInfo) -> bool {
+        info.start + info.n_bytes <= self.source().bytes().len()
+    }
+
+    /// The bytes of a tensor of this file, which must have them.
     pub fn tensor_bytes(&self, info: &TensorInfo) -> &[u8] {
         &self.0.source.bytes()[info.start..info.start + info.n_bytes]
     }
@@ -314,7 +332,6 @@ impl Inner {
             self.tensors.push(info);
         }
         let data_start = (cursor.position as u64).next_multiple_of(alignment);
-        let file_bytes = cursor.bytes.len() as u64;
         for (info, offset) in self.tensors.iter_mut().zip(offsets) {
             if !offset.is_multiple_of(alignment) {
                 return Err(GgufError::Invalid {
@@ -325,11 +342,13 @@ impl Inner {
             let start = data_start.checked_add(offset);
             let end = start.and_then(|s| s.checked_add(info.n_bytes as u64));
             match (start, end) {
-                (Some(start), Some(end)) if end <= file_bytes => info.start = start as usize,
+                (Some(start), Some(end)) if end <= isize::MAX as u64 => {
+                    info.start = start as usize;
+                }
                 _ => {
-                    return Err(GgufError::Truncated {
+                    return Err(GgufError::Invalid {
                         what: format!("tensor {:?}", info.name),
-                        position: cursor.bytes.len(),
+                        why: format!("its offset {offset} is beyond any file"),
                     });
                 }
             }

@@ -113,6 +113,11 @@ impl<'a> Loader<'a> {
             let found = info.dims.clone();
             return Err(LoadError::Shape { name: name.into(), found, expected });
         }
+        if !self.gguf.has_bytes(info) {
+            let position = self.gguf.source().bytes().len();
+            let what = format!("tensor {name:?}");
+            return Err(GgufError::Truncated { what, position }.into());
+        }
         Ok(info)
     }
 

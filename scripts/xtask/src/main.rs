@@ -1,6 +1,6 @@
 //! House work. `cargo xtask tidy` fails when a file or a dependency breaks the manners of
 //! ARCHITECTURE.md: called by `.ci/run`, it prints every finding, one a line, and exits with 1.
-//! `cargo xtask perf-model NAME OUT_DIR` writes a model file for speed measurements.
+//! `cargo xtask perf-model NAME OUT_DIR [LAYERS]` writes a model file for speed measurements.
 
 mod arrows;
 mod files;
@@ -15,16 +15,23 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["tidy"] => tidy(&root),
-        ["perf-model", name, folder] => match perf_model::run(name, Path::new(folder)) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("{error}");
-                ExitCode::FAILURE
-            }
-        },
+        ["perf-model", name, folder] => done(perf_model::run(name, Path::new(folder), "all")),
+        ["perf-model", name, folder, layers] => {
+            done(perf_model::run(name, Path::new(folder), layers))
+        }
         _ => {
-            eprintln!("usage: cargo xtask tidy | perf-model NAME OUT_DIR");
+            eprintln!("usage: cargo xtask tidy | perf-model NAME OUT_DIR [all | header | A..B]");
             ExitCode::from(2)
+        }
+    }
+}
+
+fn done(result: Result<(), String>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
         }
     }
 }

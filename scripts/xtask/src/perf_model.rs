@@ -1,22 +1,25 @@
-//! `cargo xtask perf-model NAME OUT_DIR`: a GGUF file of a real model's shape with random weights.
+//! `cargo xtask perf-model NAME OUT_DIR [LAYERS]`: a GGUF file of a real model's shape with random weights.
 //!
 //! For speed measurements only: what such a model says is noise, what it costs is not. Shapes and
 //! the layout of formats follow the published models and `llama-quantize` (Q4_K_M and Q5_K_M give
 //! the output matrix, and attn_v and ffn_down of the layers in [`more_bits`], six bits). The same
 //! name gives the same bytes everywhere. The file is streamed, so memory stays at a few MiB.
+//! Of files larger than the disk, some layers can be filled and the rest left as holes, or the header
+//! be written alone.
 //! xtask stays free of the other crates, or `tidy` would have to build a tensor library first; the
 //! tests read the file back with `swarmllm-models`. Errors: text that names the file.
 
 mod blocks;
+mod deepseek;
 mod file;
 mod vocabulary;
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::path::Path;
 
 use blocks::Format;
-use file::{Tensor, Value};
+use file::{Filled, Tensor, Value};
 
 /// Positions that the files allow.
 const CONTEXT: u32 = 8192;
@@ -113,38 +116,81 @@ const MODELS: &[(&str, Shape, Mix)] = &[
     ("qwen3-0.6b-q8_0", QWEN_3_0_6B, Q8_0),
 ];
 
-/// Writes `OUT_DIR/NAME.gguf` and says so.
+/// The largest one, whose sizes are in a file of their own.
+const DEEPSEEK: &str = "deepseek-v3-q4_k_m";
+
+/// Writes `OUT_DIR/NAME.gguf` and says so. `layers` are those that get values (`all`, `A..B`), or
+/// `header` for a file without any.
 ///
 /// # Errors
-/// When the name is unknown or the file can't be written.
-pub(crate) fn run(name: &str, folder: &Path) -> Result<(), String> {
-    let Some((name, shape, mix)) = MODELS.iter().find(|(known, _, _)| *known == name) else {
+/// When the name or the layers mean nothing, or the file can't be written.
+pub(crate) fn run(name: &str, folder: &Path, layers: &str) -> Result<(), String> {
+    let filled = filled(layers)?;
+    let shape = MODELS.iter().find(|(known, _, _)| *known == name);
+    if shape.is_none() && name != DEEPSEEK {
         let names: Vec<&str> = MODELS.iter().map(|(name, _, _)| *name).collect();
-        return Err(format!("no model {name:?}; there are {}", names.join(", ")));
-    };
+        return Err(format!("no model {name:?}; there are {}, {DEEPSEEK}", names.join(", ")));
+    }
     let path = folder.join(format!("{name}.gguf"));
-    let written = fs::create_dir_all(folder)
-        .and_then(|()| File::create(&path))
-        .and_then(|mut out| write(&mut out, name, shape, mix));
+    let create = || -> io::Result<u64> {
+        fs::create_dir_all(folder)?;
+        let mut out = File::create(&path)?;
+        let n_bytes = match shape {
+            Some((name, shape, mix)) => write(&mut out, name, (shape, mix), &filled)?,
+            None => write_deepseek(&mut out, &filled)?,
+        };
+        out.set_len(n_bytes)?;
+        Ok(n_bytes)
+    };
+    let written = create();
     let n_bytes = written.map_err(|error| format!("{}: {error}", path.display()))?;
     println!("{} ({:.1} MiB)", path.display(), n_bytes as f64 / (1 << 20) as f64);
     Ok(())
 }
 
-/// Writes the file and gives its length.
-fn write(out: &mut impl Write, name: &str, shape: &Shape, mix: &Mix) -> io::Result<u64> {
-    let mut metadata = configuration(name, shape, mix);
-    metadata.extend(vocabulary::metadata(shape.vocab));
-    file::write(out, &metadata, &tensors(shape, mix))
+fn filled(layers: &str) -> Result<Filled, String> {
+    match layers {
+        "all" => Ok(Filled::All),
+        "header" => Ok(Filled::HeaderOnly),
+        _ => {
+            let range =
+                layers.split_once("..").and_then(|(a, b)| Some(a.parse().ok()?..b.parse().ok()?));
+            let range = range.ok_or_else(|| format!("{layers:?} is not all, header or A..B"))?;
+            Ok(Filled::Layers(range))
+        }
+    }
 }
 
-fn configuration(name: &str, shape: &Shape, mix: &Mix) -> Vec<(String, Value)> {
+/// Writes the file and gives its length.
+fn write(
+    out: &mut (impl Write + Seek),
+    name: &str,
+    (shape, mix): (&Shape, &Mix),
+    filled: &Filled,
+) -> io::Result<u64> {
+    let mut metadata = configuration(name, shape, mix);
+    metadata.extend(vocabulary::metadata(shape.vocab));
+    file::write(out, &metadata, (&tensors(shape, mix), filled))
+}
+
+fn write_deepseek(out: &mut (impl Write + Seek), filled: &Filled) -> io::Result<u64> {
+    let mut metadata = general("deepseek2", DEEPSEEK, &Q4_K_M);
+    metadata.extend(deepseek::metadata());
+    metadata.extend(vocabulary::metadata(deepseek::VOCAB));
+    file::write(out, &metadata, (&deepseek::tensors(), filled))
+}
+
+fn general(architecture: &str, name: &str, mix: &Mix) -> Vec<(String, Value)> {
     let general = [
-        ("architecture", Value::Text(shape.architecture.into())),
+        ("architecture", Value::Text(architecture.into())),
         ("name", Value::Text(name.into())),
         ("file_type", Value::U32(mix.file_type)),
         ("quantization_version", Value::U32(2)),
     ];
+    general.into_iter().map(|(key, value)| (format!("general.{key}"), value)).collect()
+}
+
+fn configuration(name: &str, shape: &Shape, mix: &Mix) -> Vec<(String, Value)> {
     let own = [
         ("block_count", Value::U32(shape.n_layers)),
         ("context_length", Value::U32(CONTEXT)),
@@ -159,9 +205,8 @@ fn configuration(name: &str, shape: &Shape, mix: &Mix) -> Vec<(String, Value)> {
         ("rope.freq_base", Value::F32(shape.rope_base)),
         ("vocab_size", Value::U32(shape.vocab)),
     ];
-    let general = general.into_iter().map(|(key, value)| (format!("general.{key}"), value));
     let own = own.into_iter().map(|(key, value)| (format!("{}.{key}", shape.architecture), value));
-    general.chain(own).collect()
+    general(shape.architecture, name, mix).into_iter().chain(own).collect()
 }
 
 /// Every tensor; vectors are ones (norms and frequency factors that change nothing).
@@ -228,10 +273,10 @@ mod tests {
     };
 
     fn small(shape: &Shape, mix: &Mix) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let n_bytes = write(&mut bytes, "small", shape, mix).unwrap();
-        assert_eq!(n_bytes, bytes.len() as u64);
-        bytes
+        let mut bytes = io::Cursor::new(Vec::new());
+        let n_bytes = write(&mut bytes, "small", (shape, mix), &Filled::All).unwrap();
+        assert_eq!(n_bytes, bytes.get_ref().len() as u64);
+        bytes.into_inner()
     }
 
     #[test]

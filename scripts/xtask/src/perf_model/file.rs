@@ -4,7 +4,7 @@
 //! may be larger than memory, because tensors are made up piece by piece. Little-endian; tensors
 //! start at multiples of 32 bytes. Errors: what the output says.
 
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 
 use super::blocks::{Format, Random};
 
@@ -54,11 +54,33 @@ impl Tensor {
     }
 }
 
-/// Writes the file and gives its length.
+/// Which tensors get values; the others are holes, which take no room on the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Filled {
+    /// All.
+    All,
+    /// None, and the file ends behind the directory.
+    HeaderOnly,
+    /// Those of some layers.
+    Layers(std::ops::Range<u32>),
+}
+
+impl Filled {
+    fn has(&self, tensor: &Tensor) -> bool {
+        let layer = || tensor.name.strip_prefix("blk.")?.split('.').next()?.parse().ok();
+        match self {
+            Self::All => true,
+            Self::HeaderOnly => false,
+            Self::Layers(range) => layer().is_some_and(|layer: u32| range.contains(&layer)),
+        }
+    }
+}
+
+/// Writes the file and gives its length, which a hole at its end does not reach by itself.
 pub(super) fn write(
-    out: &mut impl Write,
+    out: &mut (impl Write + Seek),
     metadata: &[(String, Value)],
-    tensors: &[Tensor],
+    (tensors, filled): (&[Tensor], &Filled),
 ) -> io::Result<u64> {
     let mut head = b"GGUF".to_vec();
     head.extend(3u32.to_le_bytes());
@@ -80,8 +102,16 @@ pub(super) fn write(
     let data_starts = (head.len() as u64).next_multiple_of(ALIGNMENT);
     head.resize(data_starts as usize, 0);
     out.write_all(&head)?;
+    if *filled == Filled::HeaderOnly {
+        return Ok(data_starts);
+    }
     let mut piece = Vec::new();
     for tensor in tensors {
+        if !filled.has(tensor) {
+            let length = tensor.n_bytes().next_multiple_of(ALIGNMENT);
+            out.seek(SeekFrom::Current(length.cast_signed()))?;
+            continue;
+        }
         tensor.write(out, &mut piece)?;
         let gap = tensor.n_bytes().next_multiple_of(ALIGNMENT) - tensor.n_bytes();
         out.write_all(&[0; ALIGNMENT as usize][..gap as usize])?;
