@@ -1,11 +1,13 @@
-//! `cargo xtask perf-model NAME OUT_DIR [LAYERS]`: a GGUF file of a real model's shape with random weights.
+//! `cargo xtask perf-model NAME OUT_DIR [LAYERS]`: a GGUF file of a real model's shape with random
+//! weights.
 //!
 //! For speed measurements only: what such a model says is noise, what it costs is not. Shapes and
 //! the layout of formats follow the published models and `llama-quantize` (Q4_K_M and Q5_K_M give
 //! the output matrix, and attn_v and ffn_down of the layers in [`more_bits`], six bits). The same
-//! name gives the same bytes everywhere. The file is streamed, so memory stays at a few MiB.
-//! Of files larger than the disk, some layers can be filled and the rest left as holes, or the header
+//! name gives the same bytes everywhere. The file is streamed, so memory stays at a few MiB. Of
+//! files larger than the disk, some layers can be filled and the rest left as holes, or the header
 //! be written alone.
+//!
 //! xtask stays free of the other crates, or `tidy` would have to build a tensor library first; the
 //! tests read the file back with `swarmllm-models`. Errors: text that names the file.
 
