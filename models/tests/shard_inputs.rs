@@ -4,8 +4,10 @@
 
 mod common;
 
+use std::path::Path;
+
 use bytes::Bytes;
-use common::{Shape, forward, random_model, rows};
+use common::{Shape, architectures, forward, random_model, rows};
 use swarmllm_models::{
     BorderType, DeviceChoice, HiddenRows, LogitsWanted, Model, Shard, ShardInput, ShardOptions,
     gguf::{GgufWriter, MetadataValue, TensorType},
@@ -118,6 +120,33 @@ fn what_cannot_run_is_named() {
         common::metadata(w, &Shape { n_heads: 5, ..shape.clone() });
     });
     assert!(error.contains("head_count_kv"), "{error}");
+}
+
+#[test]
+fn a_header_alone_is_described_and_not_loaded() {
+    let file = architectures::file("deepseek2 groups", TensorType::Q8_0, 3);
+    let whole = Model::from_vec(file.clone()).unwrap();
+    let header = whole.gguf().tensors().iter().map(|tensor| tensor.start).min().unwrap();
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("header.gguf");
+    std::fs::write(&path, &file[..header]).unwrap();
+
+    let model = Model::open_header(&path).unwrap();
+    let (found, expected) = (model.summary(), whole.summary());
+    assert_eq!((found.model_id, found.file_bytes), (None, header as u64));
+    assert_eq!(found.layer_bytes, expected.layer_bytes);
+    assert_eq!(
+        (found.parameters, found.weight_bytes),
+        (expected.parameters, expected.weight_bytes)
+    );
+    // 8 experts of 3 * 64 * 64 weights in Q8_0, from the second layer on.
+    assert_eq!((found.experts, found.expert_bytes), (Some([8, 3]), vec![0, 13_056, 13_056]));
+    // Latent vector and rotated key of 48 values, 3 layers, f16.
+    assert_eq!(found.cache_bytes_per_token, 48 * 3 * 2);
+
+    let error = Model::open(&path).unwrap_err().to_string();
+    assert!(error.contains("the file ends"), "{error}");
+    let error = Shard::load(&model, 1..2, &options()).unwrap_err().to_string();
+    assert!(error.contains("the file ends inside tensor \"blk.1."), "{error}");
 }
 
 #[test]
