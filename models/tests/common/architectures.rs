@@ -1,6 +1,6 @@
 //! Small random models of every architecture, each with what is special about it.
 
-use swarmllm_models::gguf::{GgufWriter, MetadataArray, MetadataValue, TensorType};
+use swarmllm_models::gguf::{GgufWriter, MetadataValue, TensorType};
 
 use super::{Random, weights};
 
@@ -8,13 +8,12 @@ const HIDDEN: usize = 64;
 const LAYERS: usize = 3;
 const HEADS: usize = 4;
 const KV_HEADS: usize = 2;
-const HEAD: usize = 32;
 const WIDTH: usize = 96;
 /// Number of tokens.
 pub const VOCAB: usize = 77;
 
 /// Every variant: `general.architecture`, with a word for what is switched on.
-pub const VARIANTS: [&str; 18] = [
+pub const VARIANTS: [&str; 19] = [
     "llama",
     "llama window",
     "llama wide",
@@ -32,8 +31,17 @@ pub const VARIANTS: [&str; 18] = [
     "gemma2",
     "gemma3",
     "phi3",
+    "phi3 long",
     "starcoder2",
 ];
+
+/// Values of a head: where the rows of all heads may be wider than the residual stream, they are.
+fn head(architecture: &str) -> usize {
+    match architecture {
+        "qwen2" | "qwen2moe" | "chatglm" | "phi3" | "starcoder2" => HIDDEN / HEADS,
+        _ => 32,
+    }
+}
 
 /// Writes tensors of random values, matrices in one format.
 struct Writer {
@@ -81,8 +89,9 @@ pub fn file(variant: &str, kind: TensorType, seed: u64) -> Vec<u8> {
         w.tensor("output.weight", &[HIDDEN, VOCAB], kind, 0.3);
     }
     if architecture == "phi3" {
-        w.vector("rope_factors_long.weight", HEAD / 2, 2.0);
-        w.vector("rope_factors_short.weight", HEAD / 2, 1.0);
+        let n_pairs = head(architecture) / 2;
+        w.vector("rope_factors_long.weight", n_pairs, 2.0);
+        w.vector("rope_factors_short.weight", n_pairs, 1.0);
     }
     for layer in 0..LAYERS {
         let name = |part: &str| format!("blk.{layer}.{part}");
@@ -116,25 +125,27 @@ fn metadata(file: &mut GgufWriter, architecture: &str, variant: &str) {
     let number = |n: usize| MetadataValue::U32(n as u32);
     key("block_count", number(LAYERS));
     key("context_length", number(2048));
+    key("vocab_size", number(VOCAB));
     key("embedding_length", number(HIDDEN));
     key("feed_forward_length", number(WIDTH));
     key("attention.head_count", number(HEADS));
     key("attention.layer_norm_rms_epsilon", MetadataValue::F32(1e-5));
+    let head = head(architecture);
     let (kv_heads, key_length, value_length) =
-        if architecture == "deepseek2" { (1, 48, 32) } else { (KV_HEADS, HEAD, HEAD) };
+        if architecture == "deepseek2" { (1, 48, 32) } else { (KV_HEADS, head, head) };
     key("attention.head_count_kv", number(kv_heads));
     key("attention.key_length", number(key_length));
     key("attention.value_length", number(value_length));
     match architecture {
         "starcoder2" => key("attention.layer_norm_epsilon", MetadataValue::F32(1e-5)),
-        "glm4" | "chatglm" => key("rope.dimension_count", number(HEAD / 2)),
+        "glm4" | "chatglm" => key("rope.dimension_count", number(head / 2)),
         "gemma2" | "gemma3" => {
             key("attention.sliding_window", number(21));
             key("attention.sliding_window_pattern", number(2));
-            key("rope.freq_base_swa", MetadataValue::F32(500.0));
         }
         "phi3" => {
-            key("rope.scaling.original_context_length", number(512));
+            let original = if variant.ends_with("long") { 128 } else { 512 };
+            key("rope.scaling.original_context_length", number(original));
             key("rope.scaling.attn_factor", MetadataValue::F32(1.1));
         }
         "deepseek2" => {
@@ -155,6 +166,7 @@ fn metadata(file: &mut GgufWriter, architecture: &str, variant: &str) {
         key("final_logit_softcapping", MetadataValue::F32(3.0));
     }
     match variant {
+        "gemma3" => key("rope.freq_base_swa", MetadataValue::F32(500.0)),
         "llama window" => key("attention.sliding_window", number(13)),
         "llama wide" => key("attention.sliding_window", number(600)),
         "deepseek2 groups" => {
@@ -174,16 +186,18 @@ fn metadata(file: &mut GgufWriter, architecture: &str, variant: &str) {
     {
         key("expert_count", number(8));
         key("expert_used_count", number(3));
-        key("expert_feed_forward_length", number(HIDDEN));
+        if architecture != "llama" {
+            key("expert_feed_forward_length", number(HIDDEN));
+        }
     }
     file.key("general.architecture", MetadataValue::String(architecture.into()));
-    let tokens = (0..VOCAB).map(|i| format!("t{i}")).collect();
-    let tokens = MetadataValue::Array(MetadataArray::String(tokens));
-    file.key("tokenizer.ggml.tokens", tokens);
+    // Other engines do not open a file that says nothing about its tokenizer.
+    file.key("tokenizer.ggml.model", MetadataValue::String("none".into()));
 }
 
 fn attention(w: &mut Writer, architecture: &str, name: &dyn Fn(&str) -> String) {
-    let (query, kv) = (HEADS * HEAD, KV_HEADS * HEAD);
+    let head = head(architecture);
+    let (query, kv) = (HEADS * head, KV_HEADS * head);
     if architecture == "phi3" {
         w.matrix(&name("attn_qkv.weight"), &[HIDDEN, query + 2 * kv]);
     } else {
@@ -195,8 +209,8 @@ fn attention(w: &mut Writer, architecture: &str, name: &dyn Fn(&str) -> String) 
         }
     }
     if matches!(architecture, "qwen3" | "qwen3moe" | "gemma3") {
-        w.vector(&name("attn_q_norm.weight"), HEAD, 1.0);
-        w.vector(&name("attn_k_norm.weight"), HEAD, 1.0);
+        w.vector(&name("attn_q_norm.weight"), head, 1.0);
+        w.vector(&name("attn_k_norm.weight"), head, 1.0);
     }
     w.matrix(&name("attn_output.weight"), &[query, HIDDEN]);
     if architecture == "starcoder2" {
@@ -233,9 +247,10 @@ fn feed_forward(w: &mut Writer, architecture: &str, name: &dyn Fn(&str) -> Strin
 
 fn mixture(w: &mut Writer, architecture: &str, name: &dyn Fn(&str) -> String) {
     w.tensor(&name("ffn_gate_inp.weight"), &[HIDDEN, 8], TensorType::F32, 0.4);
-    w.matrix(&name("ffn_gate_exps.weight"), &[HIDDEN, HIDDEN, 8]);
-    w.matrix(&name("ffn_up_exps.weight"), &[HIDDEN, HIDDEN, 8]);
-    w.matrix(&name("ffn_down_exps.weight"), &[HIDDEN, HIDDEN, 8]);
+    let width = if architecture == "llama" { WIDTH } else { HIDDEN };
+    w.matrix(&name("ffn_gate_exps.weight"), &[HIDDEN, width, 8]);
+    w.matrix(&name("ffn_up_exps.weight"), &[HIDDEN, width, 8]);
+    w.matrix(&name("ffn_down_exps.weight"), &[width, HIDDEN, 8]);
     let shared = match architecture {
         "qwen2moe" => WIDTH,
         "deepseek2" => HIDDEN,
