@@ -13,23 +13,27 @@ const WIDTH: usize = 96;
 pub const VOCAB: usize = 77;
 
 /// Every variant: `general.architecture`, with a word for what is switched on.
-pub const VARIANTS: [&str; 19] = [
+pub const VARIANTS: [&str; 23] = [
     "llama",
     "llama window",
     "llama wide",
     "llama experts",
     "llama yarn",
+    "llama linear",
+    "llama factors",
     "qwen2",
     "qwen3",
     "qwen2moe",
     "qwen3moe",
     "deepseek2",
     "deepseek2 groups",
+    "deepseek2 lite",
     "glm4",
     "chatglm",
     "gemma",
     "gemma2",
     "gemma3",
+    "gemma3 linear",
     "phi3",
     "phi3 long",
     "starcoder2",
@@ -93,6 +97,9 @@ pub fn file(variant: &str, kind: TensorType, seed: u64) -> Vec<u8> {
         w.vector("rope_factors_long.weight", n_pairs, 2.0);
         w.vector("rope_factors_short.weight", n_pairs, 1.0);
     }
+    if variant == "llama factors" {
+        w.vector("rope_freqs.weight", head(architecture) / 2, 2.0);
+    }
     for layer in 0..LAYERS {
         let name = |part: &str| format!("blk.{layer}.{part}");
         norm(&mut w, &name("attn_norm"));
@@ -102,7 +109,7 @@ pub fn file(variant: &str, kind: TensorType, seed: u64) -> Vec<u8> {
             norm(&mut w, &name("post_ffw_norm"));
         }
         if architecture == "deepseek2" {
-            latent(&mut w, &name);
+            latent(&mut w, variant, &name);
         } else {
             attention(&mut w, architecture, &name);
         }
@@ -150,7 +157,8 @@ fn metadata(file: &mut GgufWriter, architecture: &str, variant: &str) {
         }
         "deepseek2" => {
             key("rope.dimension_count", number(16));
-            key("attention.q_lora_rank", number(32));
+            let query_rank = if variant.ends_with("lite") { 0 } else { 32 };
+            key("attention.q_lora_rank", number(query_rank));
             key("attention.kv_lora_rank", number(32));
             key("attention.key_length_mla", number(48));
             key("attention.value_length_mla", number(32));
@@ -165,8 +173,10 @@ fn metadata(file: &mut GgufWriter, architecture: &str, variant: &str) {
         key("attn_logit_softcapping", MetadataValue::F32(5.0));
         key("final_logit_softcapping", MetadataValue::F32(3.0));
     }
+    if architecture == "gemma3" {
+        key("rope.freq_base_swa", MetadataValue::F32(500.0));
+    }
     match variant {
-        "gemma3" => key("rope.freq_base_swa", MetadataValue::F32(500.0)),
         "llama window" => key("attention.sliding_window", number(13)),
         "llama wide" => key("attention.sliding_window", number(600)),
         "deepseek2 groups" => {
@@ -176,6 +186,10 @@ fn metadata(file: &mut GgufWriter, architecture: &str, variant: &str) {
             key("expert_weights_norm", MetadataValue::Bool(true));
         }
         _ => {}
+    }
+    if variant.ends_with("linear") {
+        key("rope.scaling.type", MetadataValue::String("linear".into()));
+        key("rope.scaling.factor", MetadataValue::F32(4.0));
     }
     if variant.ends_with("yarn") || architecture == "deepseek2" {
         key("rope.scaling.type", MetadataValue::String("yarn".into()));
@@ -218,10 +232,14 @@ fn attention(w: &mut Writer, architecture: &str, name: &dyn Fn(&str) -> String) 
     }
 }
 
-fn latent(w: &mut Writer, name: &dyn Fn(&str) -> String) {
-    w.matrix(&name("attn_q_a.weight"), &[HIDDEN, 32]);
-    w.vector(&name("attn_q_a_norm.weight"), 32, 1.0);
-    w.matrix(&name("attn_q_b.weight"), &[32, HEADS * 48]);
+fn latent(w: &mut Writer, variant: &str, name: &dyn Fn(&str) -> String) {
+    if variant.ends_with("lite") {
+        w.matrix(&name("attn_q.weight"), &[HIDDEN, HEADS * 48]);
+    } else {
+        w.matrix(&name("attn_q_a.weight"), &[HIDDEN, 32]);
+        w.vector(&name("attn_q_a_norm.weight"), 32, 1.0);
+        w.matrix(&name("attn_q_b.weight"), &[32, HEADS * 48]);
+    }
     w.matrix(&name("attn_kv_a_mqa.weight"), &[HIDDEN, 48]);
     w.vector(&name("attn_kv_a_norm.weight"), 32, 1.0);
     w.matrix(&name("attn_k_b.weight"), &[32, 32, HEADS]);
