@@ -9,6 +9,8 @@ const LAYERS: usize = 3;
 const HEADS: usize = 4;
 const KV_HEADS: usize = 2;
 const WIDTH: usize = 96;
+/// Under the root of the norms; large, so that it shows in every logit.
+const EPSILON: f32 = 1e-3;
 /// Number of tokens.
 pub const VOCAB: usize = 77;
 
@@ -136,7 +138,7 @@ fn metadata(file: &mut GgufWriter, architecture: &str, variant: &str) {
     key("embedding_length", number(HIDDEN));
     key("feed_forward_length", number(WIDTH));
     key("attention.head_count", number(HEADS));
-    key("attention.layer_norm_rms_epsilon", MetadataValue::F32(1e-5));
+    key("attention.layer_norm_rms_epsilon", MetadataValue::F32(EPSILON));
     let head = head(architecture);
     let (kv_heads, key_length, value_length) =
         if architecture == "deepseek2" { (1, 48, 32) } else { (KV_HEADS, head, head) };
@@ -144,7 +146,7 @@ fn metadata(file: &mut GgufWriter, architecture: &str, variant: &str) {
     key("attention.key_length", number(key_length));
     key("attention.value_length", number(value_length));
     match architecture {
-        "starcoder2" => key("attention.layer_norm_epsilon", MetadataValue::F32(1e-5)),
+        "starcoder2" => key("attention.layer_norm_epsilon", MetadataValue::F32(EPSILON)),
         "glm4" | "chatglm" => key("rope.dimension_count", number(head / 2)),
         "gemma2" | "gemma3" => {
             key("attention.sliding_window", number(21));

@@ -8,6 +8,8 @@ use super::{Random, weights};
 pub const N_LAYERS: u32 = 3;
 /// Number of tokens.
 pub const VOCAB: usize = 61;
+/// Under the root of the norms; large, so that it shows in every logit.
+const EPSILON: f32 = 1e-3;
 
 /// The sizes of a random model.
 #[derive(Clone, Copy)]
@@ -137,7 +139,7 @@ fn keys(sizes: Sizes) -> Vec<(String, MetadataValue)> {
     for (name, number) in numbers {
         key(name, MetadataValue::U32(number as u32));
     }
-    key("attention.layer_norm_rms_epsilon", MetadataValue::F32(1e-5));
+    key("attention.layer_norm_rms_epsilon", MetadataValue::F32(EPSILON));
     key("ssm.dt_b_c_rms", MetadataValue::Bool(sizes.normalised));
     keys
 }
