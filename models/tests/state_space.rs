@@ -5,154 +5,17 @@
 
 mod common;
 
-use common::{Random, forward, rows, shards};
+use common::{
+    Random, forward, rows, shards,
+    state_space::{Draft, N_LAYERS, Sizes, VOCAB, all_sizes},
+};
 use swarmllm_models::{
     DeviceChoice, LogitsWanted, Model, Repack, RunProfile, SequenceRows, Shard, ShardError,
     ShardInput, ShardOptions, SimdLevel,
     backend::Engine,
-    gguf::{GgufWriter, MetadataArray, MetadataValue, TensorType},
+    gguf::{MetadataValue, TensorType},
     kernel::cpu::Level,
 };
-
-const N_LAYERS: u32 = 3;
-const VOCAB: usize = 61;
-
-/// The sizes of a random model.
-#[derive(Clone, Copy)]
-struct Sizes {
-    architecture: &'static str,
-    kind: TensorType,
-    hidden: usize,
-    inner: usize,
-    state: usize,
-    /// Of Mamba 2: heads.
-    rank: usize,
-    n_groups: usize,
-    kernel: usize,
-    normalised: bool,
-}
-
-/// Whole vectors and quantised, then sizes that nothing divides.
-fn all_sizes() -> [Sizes; 5] {
-    let even = Sizes {
-        architecture: "mamba",
-        kind: TensorType::Q8_0,
-        hidden: 64,
-        inner: 128,
-        state: 16,
-        rank: 4,
-        n_groups: 1,
-        kernel: 4,
-        normalised: false,
-    };
-    let odd = Sizes { kind: TensorType::F16, hidden: 40, inner: 72, state: 5, rank: 3, ..even };
-    let second = Sizes { architecture: "mamba2", rank: 8, n_groups: 2, ..even };
-    let odd_second = Sizes { rank: 6, n_groups: 3, kernel: 2, ..second };
-    let odd_second = Sizes { kind: odd.kind, hidden: 40, inner: 72, state: 7, ..odd_second };
-    [even, odd, Sizes { normalised: true, kernel: 3, ..odd }, second, odd_second]
-}
-
-type TensorDraft = (String, Vec<u64>, TensorType, Vec<u8>);
-
-/// A file before it is written, to be changed by tests.
-struct Draft {
-    keys: Vec<(String, MetadataValue)>,
-    tensors: Vec<TensorDraft>,
-}
-
-impl Draft {
-    fn new(sizes: Sizes) -> Self {
-        let mut draft = Self { keys: keys(sizes), tensors: Vec::new() };
-        let Sizes { hidden, inner, state, rank, n_groups, kernel, .. } = sizes;
-        let is_second = sizes.architecture == "mamba2";
-        let n_channels = if is_second { inner + 2 * n_groups * state } else { inner };
-        let n_heads = if is_second { rank } else { inner };
-        let n_decays = if is_second { 1 } else { state };
-        let mut random = Random(sizes.inner as u64 + 3);
-        let mut matrix = |name: &str, k: usize, n: usize, kind: TensorType, scale: f32| {
-            let bytes = common::weights(kind, k * n, scale, &mut random);
-            draft.tensors.push((name.into(), vec![k as u64, n as u64], kind, bytes));
-        };
-        matrix("token_embd.weight", hidden, VOCAB, sizes.kind, 1.0);
-        for layer in 0..N_LAYERS {
-            let name = |part: &str| format!("blk.{layer}.{part}.weight");
-            let input = if is_second { inner + n_channels + rank } else { 2 * inner };
-            matrix(&name("ssm_in"), hidden, input, sizes.kind, 0.3);
-            matrix(&name("ssm_out"), inner, hidden, sizes.kind, 0.2);
-            matrix(&name("ssm_conv1d"), kernel, n_channels, TensorType::F32, 0.8);
-            if !is_second {
-                matrix(&name("ssm_x"), inner, rank + 2 * state, sizes.kind, 0.3);
-                matrix(&name("ssm_dt"), rank, inner, TensorType::F16, 0.5);
-            }
-        }
-        let mut vector = |name: String, dims: &[usize], middle: f32, spread: f32| {
-            let n = dims.iter().product();
-            let values = (0..n).flat_map(|_| (middle + spread * random.float()).to_le_bytes());
-            let dims = dims.iter().map(|d| *d as u64).collect();
-            draft.tensors.push((name, dims, TensorType::F32, values.collect()));
-        };
-        for layer in 0..N_LAYERS {
-            let name = |part: &str| format!("blk.{layer}.{part}");
-            vector(name("attn_norm.weight"), &[hidden], 1.0, 0.2);
-            vector(name("ssm_conv1d.bias"), &[n_channels], 0.0, 0.3);
-            vector(name("ssm_dt.bias"), &[n_heads], -2.0, 1.5);
-            vector(name("ssm_a"), &[n_decays, n_heads], -1.0, 0.9);
-            let skips = [1, n_heads];
-            vector(name("ssm_d"), &skips[usize::from(!is_second)..], 0.5, 0.5);
-            if is_second {
-                vector(name("ssm_norm.weight"), &[inner / n_groups, n_groups], 1.0, 0.2);
-            }
-        }
-        vector("output_norm.weight".into(), &[hidden], 1.0, 0.2);
-        draft
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        let mut writer = GgufWriter::new();
-        for (key, value) in &self.keys {
-            writer.key(key, value.clone());
-        }
-        for (name, dims, kind, bytes) in &self.tensors {
-            writer.tensor(name, dims, *kind, bytes.clone());
-        }
-        writer.finish()
-    }
-
-    /// What is wrong with it.
-    fn error(&self) -> String {
-        match Model::from_vec(self.bytes()) {
-            Err(error) => error.to_string(),
-            Ok(model) => Shard::load(&model, 0..N_LAYERS, &options()).unwrap_err().to_string(),
-        }
-    }
-}
-
-fn keys(sizes: Sizes) -> Vec<(String, MetadataValue)> {
-    let names = (0..VOCAB).map(|i| format!("t{i}")).collect();
-    let mut keys = vec![
-        ("general.architecture".into(), MetadataValue::String(sizes.architecture.into())),
-        ("tokenizer.ggml.tokens".into(), MetadataValue::Array(MetadataArray::String(names))),
-    ];
-    let mut key = |name: &str, value| keys.push((format!("{}.{name}", sizes.architecture), value));
-    let numbers = [
-        ("block_count", N_LAYERS as usize),
-        ("context_length", 512),
-        ("embedding_length", sizes.hidden),
-        ("feed_forward_length", 0),
-        ("attention.head_count", 0),
-        ("ssm.conv_kernel", sizes.kernel),
-        ("ssm.inner_size", sizes.inner),
-        ("ssm.state_size", sizes.state),
-        ("ssm.time_step_rank", sizes.rank),
-        ("ssm.group_count", sizes.n_groups),
-    ];
-    for (name, number) in numbers {
-        key(name, MetadataValue::U32(number as u32));
-    }
-    key("attention.layer_norm_rms_epsilon", MetadataValue::F32(1e-5));
-    key("ssm.dt_b_c_rms", MetadataValue::Bool(sizes.normalised));
-    keys
-}
 
 fn model(sizes: Sizes) -> Model {
     Model::from_vec(Draft::new(sizes).bytes()).unwrap()
@@ -160,6 +23,14 @@ fn model(sizes: Sizes) -> Model {
 
 fn options() -> ShardOptions {
     ShardOptions { threads: 1, kv_pages: 12, ..ShardOptions::default() }
+}
+
+/// What is wrong with it.
+fn error(draft: &Draft) -> String {
+    match Model::from_vec(draft.bytes()) {
+        Err(error) => error.to_string(),
+        Ok(model) => Shard::load(&model, 0..N_LAYERS, &options()).unwrap_err().to_string(),
+    }
 }
 
 fn tokens(n: usize, seed: u64) -> Vec<u32> {
@@ -357,15 +228,15 @@ fn hostile_metadata_is_named() {
         let key = format!("mamba2.ssm.{key}");
         let mut draft = Draft::new(all_sizes()[3]);
         draft.keys.retain(|(name, _)| *name != key);
-        assert!(draft.error().contains(&key), "missing: {}", draft.error());
+        assert!(error(&draft).contains(&key), "missing: {}", error(&draft));
         draft.keys.push((key.clone(), value.clone()));
-        assert!(draft.error().contains(&key), "{value:?}: {}", draft.error());
+        assert!(error(&draft).contains(&key), "{value:?}: {}", error(&draft));
     }
     let mut draft = Draft::new(all_sizes()[0]);
     draft.keys.retain(|(name, _)| name != "mamba.ssm.dt_b_c_rms");
     assert!(Model::from_vec(draft.bytes()).is_ok(), "it may be absent");
     draft.keys.push(("mamba.ssm.dt_b_c_rms".into(), number(7)));
-    assert!(draft.error().contains("mamba.ssm.dt_b_c_rms"), "{}", draft.error());
+    assert!(error(&draft).contains("mamba.ssm.dt_b_c_rms"), "{}", error(&draft));
 }
 
 #[test]
@@ -375,20 +246,20 @@ fn hostile_tensors_are_named() {
         for name in names.iter().filter(|name| name.starts_with("blk.1.")) {
             let mut draft = Draft::new(sizes);
             draft.tensors.retain(|tensor| tensor.0 != *name);
-            assert!(draft.error().contains(name), "missing: {}", draft.error());
+            assert!(error(&draft).contains(name), "missing: {}", error(&draft));
 
             let mut draft = Draft::new(sizes);
             let tensor = draft.tensors.iter_mut().find(|tensor| tensor.0 == *name).unwrap();
             let row = tensor.3.len() / tensor.1[1..].iter().product::<u64>() as usize;
             tensor.1.push(2);
             tensor.3.extend(tensor.3.clone());
-            assert!(row > 0 && draft.error().contains(name), "shape: {}", draft.error());
+            assert!(row > 0 && error(&draft).contains(name), "shape: {}", error(&draft));
 
             let mut draft = Draft::new(sizes);
             let tensor = draft.tensors.iter_mut().find(|tensor| tensor.0 == *name).unwrap();
             common::set_float(tensor.2, &mut tensor.3, 0, f32::NAN);
             if !name.ends_with("norm.weight") || name.ends_with("ssm_norm.weight") {
-                assert!(draft.error().contains(name), "not a number: {}", draft.error());
+                assert!(error(&draft).contains(name), "not a number: {}", error(&draft));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Small random models of every architecture, each with what is special about it.
 
-use swarmllm_models::gguf::{GgufWriter, MetadataArray, MetadataValue, TensorType};
+use swarmllm_models::gguf::{GgufWriter, MetadataValue, TensorType};
 
 use super::{Random, weights};
 
@@ -8,32 +8,46 @@ const HIDDEN: usize = 64;
 const LAYERS: usize = 3;
 const HEADS: usize = 4;
 const KV_HEADS: usize = 2;
-const HEAD: usize = 32;
 const WIDTH: usize = 96;
+/// Under the root of the norms; large, so that it shows in every logit.
+const EPSILON: f32 = 1e-3;
 /// Number of tokens.
 pub const VOCAB: usize = 77;
 
 /// Every variant: `general.architecture`, with a word for what is switched on.
-pub const VARIANTS: [&str; 18] = [
+pub const VARIANTS: [&str; 23] = [
     "llama",
     "llama window",
     "llama wide",
     "llama experts",
     "llama yarn",
+    "llama linear",
+    "llama factors",
     "qwen2",
     "qwen3",
     "qwen2moe",
     "qwen3moe",
     "deepseek2",
     "deepseek2 groups",
+    "deepseek2 lite",
     "glm4",
     "chatglm",
     "gemma",
     "gemma2",
     "gemma3",
+    "gemma3 linear",
     "phi3",
+    "phi3 long",
     "starcoder2",
 ];
+
+/// Values of a head: where the rows of all heads may be wider than the residual stream, they are.
+fn head(architecture: &str) -> usize {
+    match architecture {
+        "qwen2" | "qwen2moe" | "chatglm" | "phi3" | "starcoder2" => HIDDEN / HEADS,
+        _ => 32,
+    }
+}
 
 /// Writes tensors of random values, matrices in one format.
 struct Writer {
@@ -81,8 +95,12 @@ pub fn file(variant: &str, kind: TensorType, seed: u64) -> Vec<u8> {
         w.tensor("output.weight", &[HIDDEN, VOCAB], kind, 0.3);
     }
     if architecture == "phi3" {
-        w.vector("rope_factors_long.weight", HEAD / 2, 2.0);
-        w.vector("rope_factors_short.weight", HEAD / 2, 1.0);
+        let n_pairs = head(architecture) / 2;
+        w.vector("rope_factors_long.weight", n_pairs, 2.0);
+        w.vector("rope_factors_short.weight", n_pairs, 1.0);
+    }
+    if variant == "llama factors" {
+        w.vector("rope_freqs.weight", head(architecture) / 2, 2.0);
     }
     for layer in 0..LAYERS {
         let name = |part: &str| format!("blk.{layer}.{part}");
@@ -93,7 +111,7 @@ pub fn file(variant: &str, kind: TensorType, seed: u64) -> Vec<u8> {
             norm(&mut w, &name("post_ffw_norm"));
         }
         if architecture == "deepseek2" {
-            latent(&mut w, &name);
+            latent(&mut w, variant, &name);
         } else {
             attention(&mut w, architecture, &name);
         }
@@ -116,30 +134,33 @@ fn metadata(file: &mut GgufWriter, architecture: &str, variant: &str) {
     let number = |n: usize| MetadataValue::U32(n as u32);
     key("block_count", number(LAYERS));
     key("context_length", number(2048));
+    key("vocab_size", number(VOCAB));
     key("embedding_length", number(HIDDEN));
     key("feed_forward_length", number(WIDTH));
     key("attention.head_count", number(HEADS));
-    key("attention.layer_norm_rms_epsilon", MetadataValue::F32(1e-5));
+    key("attention.layer_norm_rms_epsilon", MetadataValue::F32(EPSILON));
+    let head = head(architecture);
     let (kv_heads, key_length, value_length) =
-        if architecture == "deepseek2" { (1, 48, 32) } else { (KV_HEADS, HEAD, HEAD) };
+        if architecture == "deepseek2" { (1, 48, 32) } else { (KV_HEADS, head, head) };
     key("attention.head_count_kv", number(kv_heads));
     key("attention.key_length", number(key_length));
     key("attention.value_length", number(value_length));
     match architecture {
-        "starcoder2" => key("attention.layer_norm_epsilon", MetadataValue::F32(1e-5)),
-        "glm4" | "chatglm" => key("rope.dimension_count", number(HEAD / 2)),
+        "starcoder2" => key("attention.layer_norm_epsilon", MetadataValue::F32(EPSILON)),
+        "glm4" | "chatglm" => key("rope.dimension_count", number(head / 2)),
         "gemma2" | "gemma3" => {
             key("attention.sliding_window", number(21));
             key("attention.sliding_window_pattern", number(2));
-            key("rope.freq_base_swa", MetadataValue::F32(500.0));
         }
         "phi3" => {
-            key("rope.scaling.original_context_length", number(512));
+            let original = if variant.ends_with("long") { 128 } else { 512 };
+            key("rope.scaling.original_context_length", number(original));
             key("rope.scaling.attn_factor", MetadataValue::F32(1.1));
         }
         "deepseek2" => {
             key("rope.dimension_count", number(16));
-            key("attention.q_lora_rank", number(32));
+            let query_rank = if variant.ends_with("lite") { 0 } else { 32 };
+            key("attention.q_lora_rank", number(query_rank));
             key("attention.kv_lora_rank", number(32));
             key("attention.key_length_mla", number(48));
             key("attention.value_length_mla", number(32));
@@ -154,6 +175,9 @@ fn metadata(file: &mut GgufWriter, architecture: &str, variant: &str) {
         key("attn_logit_softcapping", MetadataValue::F32(5.0));
         key("final_logit_softcapping", MetadataValue::F32(3.0));
     }
+    if architecture == "gemma3" {
+        key("rope.freq_base_swa", MetadataValue::F32(500.0));
+    }
     match variant {
         "llama window" => key("attention.sliding_window", number(13)),
         "llama wide" => key("attention.sliding_window", number(600)),
@@ -165,6 +189,10 @@ fn metadata(file: &mut GgufWriter, architecture: &str, variant: &str) {
         }
         _ => {}
     }
+    if variant.ends_with("linear") {
+        key("rope.scaling.type", MetadataValue::String("linear".into()));
+        key("rope.scaling.factor", MetadataValue::F32(4.0));
+    }
     if variant.ends_with("yarn") || architecture == "deepseek2" {
         key("rope.scaling.type", MetadataValue::String("yarn".into()));
         key("rope.scaling.factor", MetadataValue::F32(4.0));
@@ -174,16 +202,18 @@ fn metadata(file: &mut GgufWriter, architecture: &str, variant: &str) {
     {
         key("expert_count", number(8));
         key("expert_used_count", number(3));
-        key("expert_feed_forward_length", number(HIDDEN));
+        if architecture != "llama" {
+            key("expert_feed_forward_length", number(HIDDEN));
+        }
     }
     file.key("general.architecture", MetadataValue::String(architecture.into()));
-    let tokens = (0..VOCAB).map(|i| format!("t{i}")).collect();
-    let tokens = MetadataValue::Array(MetadataArray::String(tokens));
-    file.key("tokenizer.ggml.tokens", tokens);
+    // Other engines do not open a file that says nothing about its tokenizer.
+    file.key("tokenizer.ggml.model", MetadataValue::String("none".into()));
 }
 
 fn attention(w: &mut Writer, architecture: &str, name: &dyn Fn(&str) -> String) {
-    let (query, kv) = (HEADS * HEAD, KV_HEADS * HEAD);
+    let head = head(architecture);
+    let (query, kv) = (HEADS * head, KV_HEADS * head);
     if architecture == "phi3" {
         w.matrix(&name("attn_qkv.weight"), &[HIDDEN, query + 2 * kv]);
     } else {
@@ -195,8 +225,8 @@ fn attention(w: &mut Writer, architecture: &str, name: &dyn Fn(&str) -> String) 
         }
     }
     if matches!(architecture, "qwen3" | "qwen3moe" | "gemma3") {
-        w.vector(&name("attn_q_norm.weight"), HEAD, 1.0);
-        w.vector(&name("attn_k_norm.weight"), HEAD, 1.0);
+        w.vector(&name("attn_q_norm.weight"), head, 1.0);
+        w.vector(&name("attn_k_norm.weight"), head, 1.0);
     }
     w.matrix(&name("attn_output.weight"), &[query, HIDDEN]);
     if architecture == "starcoder2" {
@@ -204,10 +234,14 @@ fn attention(w: &mut Writer, architecture: &str, name: &dyn Fn(&str) -> String) 
     }
 }
 
-fn latent(w: &mut Writer, name: &dyn Fn(&str) -> String) {
-    w.matrix(&name("attn_q_a.weight"), &[HIDDEN, 32]);
-    w.vector(&name("attn_q_a_norm.weight"), 32, 1.0);
-    w.matrix(&name("attn_q_b.weight"), &[32, HEADS * 48]);
+fn latent(w: &mut Writer, variant: &str, name: &dyn Fn(&str) -> String) {
+    if variant.ends_with("lite") {
+        w.matrix(&name("attn_q.weight"), &[HIDDEN, HEADS * 48]);
+    } else {
+        w.matrix(&name("attn_q_a.weight"), &[HIDDEN, 32]);
+        w.vector(&name("attn_q_a_norm.weight"), 32, 1.0);
+        w.matrix(&name("attn_q_b.weight"), &[32, HEADS * 48]);
+    }
     w.matrix(&name("attn_kv_a_mqa.weight"), &[HIDDEN, 48]);
     w.vector(&name("attn_kv_a_norm.weight"), 32, 1.0);
     w.matrix(&name("attn_k_b.weight"), &[32, 32, HEADS]);
@@ -233,9 +267,10 @@ fn feed_forward(w: &mut Writer, architecture: &str, name: &dyn Fn(&str) -> Strin
 
 fn mixture(w: &mut Writer, architecture: &str, name: &dyn Fn(&str) -> String) {
     w.tensor(&name("ffn_gate_inp.weight"), &[HIDDEN, 8], TensorType::F32, 0.4);
-    w.matrix(&name("ffn_gate_exps.weight"), &[HIDDEN, HIDDEN, 8]);
-    w.matrix(&name("ffn_up_exps.weight"), &[HIDDEN, HIDDEN, 8]);
-    w.matrix(&name("ffn_down_exps.weight"), &[HIDDEN, HIDDEN, 8]);
+    let width = if architecture == "llama" { WIDTH } else { HIDDEN };
+    w.matrix(&name("ffn_gate_exps.weight"), &[HIDDEN, width, 8]);
+    w.matrix(&name("ffn_up_exps.weight"), &[HIDDEN, width, 8]);
+    w.matrix(&name("ffn_down_exps.weight"), &[width, HIDDEN, 8]);
     let shared = match architecture {
         "qwen2moe" => WIDTH,
         "deepseek2" => HIDDEN,

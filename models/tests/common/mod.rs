@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "every test file uses a part of it")]
 
 pub mod architectures;
+pub mod state_space;
 
 use std::ops::Range;
 
