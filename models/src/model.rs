@@ -178,7 +178,7 @@ impl Model {
             hidden: config.hidden,
             vocab: config.vocab,
             quantisation: quantisation(tensors),
-            parameters: tensors.iter().map(TensorInfo::n_values).sum(),
+            parameters: tensors.iter().map(TensorInfo::n_values).fold(0, u64::saturating_add),
             model_id: tensors.iter().all(|t| gguf.has_bytes(t)).then(|| self.id_text()),
             layer_bytes: self.layer_bytes(),
             expert_bytes: self.expert_bytes(),

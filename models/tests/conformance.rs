@@ -6,7 +6,8 @@
 //! max abs 2e-3 and KL 1e-6; the CPU kernels the same on F16 files, on quantised ones (8-bit
 //! activations) median KL 6e-3, or three times the reference's own integer kernels where those are
 //! further off; greedy tokens up to the first margin below 0.5. Of mixtures, where rounding may
-//! turn a router, the median position is judged.
+//! turn a router, the median position is judged. `SWARMLLM_CONFORMANCE_DEVICE=wgpu` (with the
+//! feature) runs the plain operations there.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails here says where")]
 
@@ -85,6 +86,15 @@ fn run(shard: &mut Shard, pages: &[u32], first: u32, tokens: &[u32]) -> Vec<f32>
     }
 }
 
+/// Where burn's own operations run: the CPU, or what `SWARMLLM_CONFORMANCE_DEVICE` names, when the
+/// build has it.
+fn plain_device() -> DeviceChoice {
+    match std::env::var("SWARMLLM_CONFORMANCE_DEVICE") {
+        Ok(name) => name.parse().unwrap(),
+        Err(_) => DeviceChoice::Cpu,
+    }
+}
+
 /// The logits that the reference's authors trust most: see the folder's README.
 fn reference_file(folder: &Path, kind: &str, prompt: &str) -> PathBuf {
     if kind == "F16" {
@@ -120,7 +130,7 @@ fn compare(
     let loaded = match with {
         With::Kernels => Shard::load(&model, layers, &options),
         With::Plain => {
-            let engine = Engine::plain(DeviceChoice::Cpu).unwrap();
+            let engine = Engine::plain(plain_device()).unwrap();
             Shard::load_on(&model, layers, &options, engine)
         }
     };
