@@ -30,12 +30,7 @@ pub(super) fn load_2(
     loader: &Loader<'_>,
     layers: Range<u32>,
 ) -> Result<Box<dyn Architecture>, LoadError> {
-    let pattern = loader.config.window_pattern.unwrap_or(2);
-    let window = loader.config.window.unwrap_or(GEMMA2_WINDOW);
-    load_with(loader, layers, |index| AttentionOptions {
-        window: is_local(index, pattern).then_some(window),
-        ..AttentionOptions::default()
-    })
+    load_local(loader, layers, 2, Some(loader.config.window.unwrap_or(GEMMA2_WINDOW)))
 }
 
 /// Gemma 3: five of six layers have a window and a base of rotation of their own.
@@ -43,9 +38,19 @@ pub(super) fn load_3(
     loader: &Loader<'_>,
     layers: Range<u32>,
 ) -> Result<Box<dyn Architecture>, LoadError> {
-    let pattern = loader.config.window_pattern.unwrap_or(6);
+    load_local(loader, layers, 6, loader.config.window)
+}
+
+/// All but the last of every `pattern` layers, where the file has no other number, have the window.
+fn load_local(
+    loader: &Loader<'_>,
+    layers: Range<u32>,
+    pattern: u32,
+    window: Option<u32>,
+) -> Result<Box<dyn Architecture>, LoadError> {
+    let pattern = loader.config.window_pattern.unwrap_or(pattern);
     load_with(loader, layers, |index| {
-        let window = loader.config.window.filter(|_| is_local(index, pattern));
+        let window = window.filter(|_| is_local(index, pattern));
         let has_own_base = window.is_some() && loader.config.rope.local_base.is_some();
         AttentionOptions {
             window,

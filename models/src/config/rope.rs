@@ -6,6 +6,9 @@
 use super::{ConfigError, Keys, MAX_CONTEXT, MAX_WIDTH, bad};
 use crate::kernel::cpu::numeric::ln;
 
+/// The base of Gemma 3's layers with a window, which its published files do not write.
+const GEMMA3_LOCAL_BASE: f32 = 10_000.0;
+
 /// YaRN: slow pairs are stretched, fast ones keep their frequency.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct YarnConfig {
@@ -60,9 +63,13 @@ impl RopeConfig {
         let context = keys.size("context_length", MAX_CONTEXT)?;
         let original = "rope.scaling.original_context_length";
         let attention_factor = keys.positive_or("rope.scaling.attn_factor", 1.0)?;
+        let local_base = match keys.optional_positive("rope.freq_base_swa")? {
+            None if keys.architecture == "gemma3" => Some(GEMMA3_LOCAL_BASE),
+            base => base,
+        };
         let mut config = Self {
             base: keys.positive_or("rope.freq_base", 10_000.0)?,
-            local_base: keys.optional_positive("rope.freq_base_swa")?,
+            local_base,
             n_rotated,
             factor: 1.0,
             yarn: None,
@@ -106,5 +113,29 @@ impl RopeConfig {
         self.score_magnitude = (scores * f64::from(self.magnitude)) as f32;
         self.magnitude = (turned * f64::from(self.magnitude)) as f32;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gguf::{Gguf, GgufWriter, MetadataValue, Source};
+
+    fn local_base(architecture: &str, written: Option<f32>) -> Option<f32> {
+        let mut writer = GgufWriter::new();
+        writer.key(&format!("{architecture}.context_length"), MetadataValue::U32(64));
+        if let Some(base) = written {
+            let key = format!("{architecture}.rope.freq_base_swa");
+            writer.key(&key, MetadataValue::F32(base));
+        }
+        let gguf = Gguf::read(Source::from_vec(writer.finish())).unwrap();
+        RopeConfig::read(&Keys { gguf: &gguf, architecture }, 32).unwrap().local_base
+    }
+
+    #[test]
+    fn gemma_3_has_a_local_base_without_a_key() {
+        assert_eq!(local_base("gemma3", None), Some(10_000.0));
+        assert_eq!(local_base("gemma3", Some(500.0)), Some(500.0));
+        assert_eq!(local_base("gemma2", None), None);
     }
 }
