@@ -15,7 +15,7 @@ use burn::tensor::Tensor;
 use bytes::Bytes;
 
 use crate::{
-    arch::{self, Architecture, UnknownArchitecture},
+    arch::{self, Decoder, UnknownArchitecture},
     backend::{DeviceChoice, DeviceError, Engine, parts::CacheParts},
     config::ModelConfig,
     kernel::cpu::{
@@ -211,7 +211,7 @@ pub struct Shard {
     weight_bytes: u64,
     engine: Engine,
     rope: Rope,
-    network: Box<dyn Architecture>,
+    network: Decoder,
 }
 
 impl Shard {

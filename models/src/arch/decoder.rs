@@ -1,37 +1,34 @@
-//! A decoder with attention: embedding, layers, head. What its layers consist of, the files of the
-//! architectures say.
+//! A decoder: embedding, layers, head. What its layers consist of, the files of the architectures
+//! say.
 //!
-//! Called by the other files of `arch`.
+//! Made by the other files of `arch`, run by `shard`.
 //!
 //! ```text
 //! tokens -> embedding -> [ x + attention(norm(x)), x + feed_forward(norm(x)) ] * n -> norm -> head
+//!                     or [ x + state_space(norm(x)) ]
 //! ```
 
 use std::ops::Range;
 
 use burn::tensor::Tensor;
 
-use super::Architecture;
 use crate::{
     backend::{EmbeddingTable, Engine},
-    layer::{Attention, FeedForward, Head, LatentAttention, LoadError, Loader, Pass},
+    layer::{Attention, FeedForward, Head, LatentAttention, LoadError, Loader, Pass, StateSpace},
 };
 
-/// Attention of either kind.
-pub(super) enum Attending {
-    /// Grouped queries.
-    Heads(Attention),
-    /// Latent.
-    Latent(LatentAttention),
-}
-
 /// One layer.
-pub(super) struct Layer {
-    pub(super) attention: Attending,
-    pub(super) feed_forward: FeedForward,
+pub(super) enum Layer {
+    /// Attention of grouped queries.
+    Heads(Attention, FeedForward),
+    /// Latent attention.
+    Latent(LatentAttention, FeedForward),
+    /// A state space alone.
+    StateSpace(StateSpace),
 }
 
-struct Decoder {
+/// The layers of one shard.
+pub struct Decoder {
     engine: Engine,
     first: u32,
     embedding: Option<EmbeddingTable>,
@@ -39,34 +36,56 @@ struct Decoder {
     head: Option<Head>,
 }
 
-/// Loads layers a..b, each by `layer` from its number and the prefix of its tensors.
-pub(super) fn load(
-    loader: &Loader<'_>,
-    layers: Range<u32>,
-    layer: impl Fn(u32, &str) -> Result<Layer, LoadError>,
-) -> Result<Box<dyn Architecture>, LoadError> {
-    let embedding = if layers.start == 0 { Some(loader.embedding()?) } else { None };
-    let head = if layers.end == loader.config.n_layers { Some(Head::load(loader)?) } else { None };
-    let first = layers.start;
-    let layers: Result<_, _> = layers.map(|index| layer(index, &format!("blk.{index}"))).collect();
-    Ok(Box::new(Decoder { engine: loader.engine.clone(), first, embedding, layers: layers?, head }))
-}
+impl Decoder {
+    /// Loads layers a..b, each by `layer` from its number and the prefix of its tensors.
+    pub(super) fn load(
+        loader: &Loader<'_>,
+        layers: Range<u32>,
+        layer: impl Fn(u32, &str) -> Result<Layer, LoadError>,
+    ) -> Result<Self, LoadError> {
+        let is_last = layers.end == loader.config.n_layers;
+        Ok(Self {
+            engine: loader.engine.clone(),
+            first: layers.start,
+            embedding: (layers.start == 0).then(|| loader.embedding()).transpose()?,
+            head: is_last.then(|| Head::load(loader)).transpose()?,
+            layers: layers
+                .map(|index| layer(index, &format!("blk.{index}")))
+                .collect::<Result<_, _>>()?,
+        })
+    }
 
-impl Architecture for Decoder {
-    fn embed(&self, tokens: &[u32]) -> Option<Tensor<2>> {
+    /// The residual stream of some tokens; only where layer 0 is.
+    pub fn embed(&self, tokens: &[u32]) -> Option<Tensor<2>> {
         self.embedding.as_ref().map(|table| self.engine.embed(table, tokens))
     }
 
-    fn layer(&self, index: u32, x: Tensor<2>, pass: &Pass, round: bool) -> Tensor<2> {
-        let layer = &self.layers[(index - self.first) as usize];
-        let x = match &layer.attention {
-            Attending::Heads(attention) => attention.forward(x, pass),
-            Attending::Latent(attention) => attention.forward(x, pass),
-        };
-        layer.feed_forward.forward(x, round)
+    /// Runs the layer number `index` of the model, which this shard has. `round` is whether the
+    /// stream is rounded to f16 at the border behind it.
+    pub fn layer(&self, index: u32, x: Tensor<2>, pass: &Pass, round: bool) -> Tensor<2> {
+        match &self.layers[(index - self.first) as usize] {
+            Layer::Heads(attention, feed_forward) => {
+                feed_forward.forward(attention.forward(x, pass), round)
+            }
+            Layer::Latent(attention, feed_forward) => {
+                feed_forward.forward(attention.forward(x, pass), round)
+            }
+            Layer::StateSpace(block) => block.forward(x, pass, round),
+        }
     }
 
-    fn head(&self, x: Tensor<2>) -> Option<Tensor<2>> {
+    /// Logits of some rows; only where the last layer is.
+    pub fn head(&self, x: Tensor<2>) -> Option<Tensor<2>> {
         self.head.as_ref().map(|head| head.forward(x))
+    }
+
+    /// Whether a sequence's rows from `first_position` on can be computed, and if not, why. Keys
+    /// and values of any position can be written again; a recurrent layer's state cannot go back.
+    pub fn continues(&self, pages: &[u32], first_position: u32) -> Result<(), String> {
+        // Every layer is asked: after a device failed, some may have gone on and others not.
+        self.layers.iter().try_for_each(|layer| match layer {
+            Layer::StateSpace(block) => block.continues(pages, first_position),
+            Layer::Heads(..) | Layer::Latent(..) => Ok(()),
+        })
     }
 }

@@ -6,29 +6,22 @@
 
 use std::ops::Range;
 
-use super::{
-    Architecture,
-    decoder::{self, Attending, Layer},
-};
+use super::decoder::{Decoder, Layer};
 use crate::{
     gguf::GgufError,
     layer::{FeedForward, LatentAttention, LoadError, Loader},
 };
 
-pub(super) fn load(
-    loader: &Loader<'_>,
-    layers: Range<u32>,
-) -> Result<Box<dyn Architecture>, LoadError> {
+pub(super) fn load(loader: &Loader<'_>, layers: Range<u32>) -> Result<Decoder, LoadError> {
     let config = loader.config;
     let missing = |key: &str| GgufError::MissingKey(format!("{}.{key}", config.architecture));
     let latent = config.latent.ok_or_else(|| missing("attention.kv_lora_rank"))?;
-    decoder::load(loader, layers, |index, prefix| {
+    Decoder::load(loader, layers, |index, prefix| {
         let experts = config.experts.filter(|experts| index >= experts.n_leading_dense);
         let feed_forward = match &experts {
             Some(experts) => FeedForward::load_mixture(loader, prefix, experts, false)?,
             None => FeedForward::load(loader, prefix)?,
         };
-        let attention = Attending::Latent(LatentAttention::load(loader, prefix, &latent)?);
-        Ok(Layer { attention, feed_forward })
+        Ok(Layer::Latent(LatentAttention::load(loader, prefix, &latent)?, feed_forward))
     })
 }

@@ -5,10 +5,7 @@
 
 use std::ops::Range;
 
-use super::{
-    Architecture,
-    decoder::{self, Attending, Layer},
-};
+use super::decoder::{Decoder, Layer};
 use crate::layer::{Attention, AttentionOptions, FeedForward, LoadError, Loader};
 
 /// The window of Gemma 2 where the file names none.
@@ -18,26 +15,17 @@ const GEMMA2_WINDOW: u32 = 4096;
 const LAYERS_27B: [u32; 2] = [46, 62];
 
 /// Gemma 1: every layer sees everything.
-pub(super) fn load(
-    loader: &Loader<'_>,
-    layers: Range<u32>,
-) -> Result<Box<dyn Architecture>, LoadError> {
+pub(super) fn load(loader: &Loader<'_>, layers: Range<u32>) -> Result<Decoder, LoadError> {
     load_with(loader, layers, |_| AttentionOptions::default())
 }
 
 /// Gemma 2: every other layer has a window.
-pub(super) fn load_2(
-    loader: &Loader<'_>,
-    layers: Range<u32>,
-) -> Result<Box<dyn Architecture>, LoadError> {
+pub(super) fn load_2(loader: &Loader<'_>, layers: Range<u32>) -> Result<Decoder, LoadError> {
     load_local(loader, layers, 2, Some(loader.config.window.unwrap_or(GEMMA2_WINDOW)))
 }
 
 /// Gemma 3: five of six layers have a window and a base of rotation of their own.
-pub(super) fn load_3(
-    loader: &Loader<'_>,
-    layers: Range<u32>,
-) -> Result<Box<dyn Architecture>, LoadError> {
+pub(super) fn load_3(loader: &Loader<'_>, layers: Range<u32>) -> Result<Decoder, LoadError> {
     load_local(loader, layers, 6, loader.config.window)
 }
 
@@ -47,7 +35,7 @@ fn load_local(
     layers: Range<u32>,
     pattern: u32,
     window: Option<u32>,
-) -> Result<Box<dyn Architecture>, LoadError> {
+) -> Result<Decoder, LoadError> {
     let pattern = loader.config.window_pattern.unwrap_or(pattern);
     load_with(loader, layers, |index| {
         let window = window.filter(|_| is_local(index, pattern));
@@ -69,15 +57,13 @@ fn load_with(
     loader: &Loader<'_>,
     layers: Range<u32>,
     options: impl Fn(u32) -> AttentionOptions,
-) -> Result<Box<dyn Architecture>, LoadError> {
+) -> Result<Decoder, LoadError> {
     let config = loader.config;
     let is_27b = config.architecture != "gemma" && LAYERS_27B.contains(&config.n_layers);
     let scale = is_27b.then(|| 1.0 / ((config.hidden / config.n_heads) as f32).sqrt());
-    decoder::load(loader, layers, |index, prefix| {
+    Decoder::load(loader, layers, |index, prefix| {
         let options = AttentionOptions { scale, ..options(index) };
-        Ok(Layer {
-            attention: Attending::Heads(Attention::load(loader, prefix, options)?),
-            feed_forward: FeedForward::load(loader, prefix)?,
-        })
+        let attention = Attention::load(loader, prefix, options)?;
+        Ok(Layer::Heads(attention, FeedForward::load(loader, prefix)?))
     })
 }

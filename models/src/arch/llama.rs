@@ -9,25 +9,16 @@
 
 use std::ops::Range;
 
-use super::{
-    Architecture,
-    decoder::{self, Attending, Layer},
-};
+use super::decoder::{Decoder, Layer};
 use crate::layer::{Attention, AttentionOptions, FeedForward, LoadError, Loader};
 
 /// Layers with attention over everything before, or over the window that the file names.
-pub(super) fn load(
-    loader: &Loader<'_>,
-    layers: Range<u32>,
-) -> Result<Box<dyn Architecture>, LoadError> {
+pub(super) fn load(loader: &Loader<'_>, layers: Range<u32>) -> Result<Decoder, LoadError> {
     load_with(loader, layers, loader.config.window, true)
 }
 
 /// As [`load`] without windows: Qwen's files name one that the models do not use.
-pub(super) fn load_qwen(
-    loader: &Loader<'_>,
-    layers: Range<u32>,
-) -> Result<Box<dyn Architecture>, LoadError> {
+pub(super) fn load_qwen(loader: &Loader<'_>, layers: Range<u32>) -> Result<Decoder, LoadError> {
     load_with(loader, layers, None, true)
 }
 
@@ -35,7 +26,7 @@ pub(super) fn load_qwen(
 pub(super) fn load_qwen2_mixture(
     loader: &Loader<'_>,
     layers: Range<u32>,
-) -> Result<Box<dyn Architecture>, LoadError> {
+) -> Result<Decoder, LoadError> {
     load_with(loader, layers, None, false)
 }
 
@@ -44,14 +35,13 @@ fn load_with(
     layers: Range<u32>,
     window: Option<u32>,
     normalise: bool,
-) -> Result<Box<dyn Architecture>, LoadError> {
-    decoder::load(loader, layers, |_, prefix| {
+) -> Result<Decoder, LoadError> {
+    Decoder::load(loader, layers, |_, prefix| {
         let options = AttentionOptions { window, ..AttentionOptions::default() };
         let feed_forward = match &loader.config.experts {
             Some(experts) => FeedForward::load_mixture(loader, prefix, experts, normalise)?,
             None => FeedForward::load(loader, prefix)?,
         };
-        let attention = Attending::Heads(Attention::load(loader, prefix, options)?);
-        Ok(Layer { attention, feed_forward })
+        Ok(Layer::Heads(Attention::load(loader, prefix, options)?, feed_forward))
     })
 }

@@ -11,28 +11,12 @@ mod mamba;
 
 use std::ops::Range;
 
-use burn::tensor::Tensor;
+pub use decoder::Decoder;
 
 use crate::{
     kernel::cpu::{elementwise::Activation, rope::Pairs},
-    layer::{LoadError, Loader, Pass, Style},
+    layer::{LoadError, Loader, Style},
 };
-
-/// The layers of one shard.
-pub trait Architecture: Send {
-    /// The residual stream of some tokens; only where layer 0 is.
-    fn embed(&self, tokens: &[u32]) -> Option<Tensor<2>>;
-    /// Runs the layer number `index` of the model, which this shard has. `round` is whether the
-    /// stream is rounded to f16 at the border behind it.
-    fn layer(&self, index: u32, x: Tensor<2>, pass: &Pass, round: bool) -> Tensor<2>;
-    /// Logits of some rows; only where the last layer is.
-    fn head(&self, x: Tensor<2>) -> Option<Tensor<2>>;
-    /// Whether a sequence's rows from `first_position` on can be computed, and if not, why. Keys
-    /// and values of any position can be written again; a recurrent layer's state cannot go back.
-    fn continues(&self, _pages: &[u32], _first_position: u32) -> Result<(), String> {
-        Ok(())
-    }
-}
 
 /// The model's architecture is none of ours.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +27,7 @@ pub struct UnknownArchitecture {
 }
 
 /// Loads layers a..b.
-pub type Load = fn(&Loader<'_>, Range<u32>) -> Result<Box<dyn Architecture>, LoadError>;
+pub type Load = fn(&Loader<'_>, Range<u32>) -> Result<Decoder, LoadError>;
 
 /// An architecture of ours.
 #[derive(Clone, Copy)]

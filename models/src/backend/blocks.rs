@@ -23,7 +23,7 @@ use crate::{
         latent::{CpuCompression, CpuLatentAttention},
         linear::Weight,
         mixture::{CpuExpert, CpuMixture, CpuSharedExpert},
-        network::{CpuAttention, CpuContext, CpuHead, CpuLinear, CpuOutput},
+        network::{CpuAttention, CpuContext, CpuHead, CpuLinear, CpuOutput, kinds},
     },
     kv::KvPages,
 };
@@ -144,11 +144,15 @@ impl LatentAttention {
         let compression = parts.query_compression.map(|(down, norm)| -> Result<_, BlockError> {
             Ok(CpuCompression { down: loader.one(&down)?, norm })
         });
+        let query_compression = compression.transpose()?;
+        let (query, latent) = (loader.one(&parts.query)?, loader.one(&parts.latent)?);
+        let first = query_compression.as_ref().map_or(&query, |compression| &compression.down);
         let block = CpuLatentAttention {
             norm: parts.norm,
-            query_compression: compression.transpose()?,
-            query: loader.one(&parts.query)?,
-            latent: loader.one(&parts.latent)?,
+            kinds: kinds(first.weights.iter().chain(&latent.weights)),
+            query_compression,
+            query,
+            latent,
             latent_norm: parts.latent_norm,
             key_heads: heads(&parts.key_heads)?,
             value_heads: heads(&parts.value_heads)?,

@@ -10,7 +10,7 @@ use super::{
     elementwise::{self, Activation},
     lanes::LANES,
     linear::{self, Weight},
-    network::{CpuContext, CpuOutput, Workspace, room},
+    network::{CpuContext, CpuOutput, Workspace, kinds, room},
     norm::Norm,
     schedule::Store,
     shared::SharedMut,
@@ -54,10 +54,7 @@ fn add_bias(bias: Option<&Vec<f32>>, columns: std::ops::Range<usize>, row: &mut 
 impl CpuUnit {
     /// Of these projections.
     pub fn new(gate: Option<CpuProjection>, up: CpuProjection, activation: Activation) -> Self {
-        let weights = gate.iter().chain([&up]);
-        let mut kinds: Vec<_> = weights.map(|part| part.weight.activation()).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
+        let kinds = kinds(gate.iter().chain([&up]).map(|part| &part.weight));
         Self { gate, up, activation, kinds }
     }
 

@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::{
     Level, Pool,
-    activation::{Activations, for_rows},
+    activation::{ActivationKind, Activations, for_rows},
     attention::{self, AttentionShape, BatchPlan},
     attention_rows::{Rotation, append, table_row},
     linear,
@@ -38,6 +38,8 @@ pub struct CpuCompression {
 pub struct CpuLatentAttention {
     /// The norm.
     pub norm: Norm,
+    /// What the projections of the normalised rows want them to be.
+    pub kinds: Vec<ActivationKind>,
     /// What comes before the projection to queries.
     pub query_compression: Option<CpuCompression>,
     /// The projection to queries.
@@ -69,19 +71,16 @@ impl CpuLatentAttention {
         let Workspace { input, inner, wide, narrow, rows, sum, attention, .. } = &mut *workspace;
         let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
 
-        context.normalise(x, &self.norm, &self.latent.kinds, input);
+        context.normalise(x, &self.norm, &self.kinds, input);
         let latent = room(narrow, n_rows * self.latent.width);
         self.latent.multiply(input, latent, how.1);
         self.keep(latent, plan, &pages, how);
 
         let queries = room(wide, n_rows * self.query.width);
         if let Some(compression) = &self.query_compression {
-            context.normalise(x, &self.norm, &compression.down.kinds, input);
             let short = room(rows, n_rows * compression.down.width);
             compression.down.multiply(input, short, how.1);
             context.normalise(short, &compression.norm, &self.query.kinds, input);
-        } else {
-            context.normalise(x, &self.norm, &self.query.kinds, input);
         }
         self.query.multiply(input, queries, how.1);
         let absorbed = room(sum, n_rows * shape.query_width());

@@ -150,10 +150,18 @@ thread_local! {
     static ROW: std::cell::RefCell<Vec<f32>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
+/// What some weights want the rows that they share to be, each form once.
+pub(crate) fn kinds<'a>(weights: impl IntoIterator<Item = &'a Weight>) -> Vec<ActivationKind> {
+    let mut kinds: Vec<_> = weights.into_iter().map(Weight::activation).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds
+}
+
 /// Weights that multiply the same rows, results side by side.
 #[derive(Debug)]
 pub struct CpuLinear {
-    pub(super) weights: Vec<Weight>,
+    pub(crate) weights: Vec<Weight>,
     pub(super) kinds: Vec<ActivationKind>,
     pub(super) width: usize,
 }
@@ -161,9 +169,7 @@ pub struct CpuLinear {
 impl CpuLinear {
     /// Of these weights, which have the same number of inputs.
     pub fn new(weights: Vec<Weight>) -> Self {
-        let mut kinds: Vec<_> = weights.iter().map(Weight::activation).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
+        let kinds = kinds(&weights);
         let width = weights.iter().map(Weight::n).sum();
         Self { weights, kinds, width }
     }
