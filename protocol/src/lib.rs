@@ -40,6 +40,7 @@ pub mod limits;
 pub mod noise;
 pub mod placement;
 pub mod route;
+pub mod schedule;
 pub mod session;
 pub mod tensor_frame;
 pub mod testing;
