@@ -11,14 +11,16 @@
 //! 3. [`lanes`]: records carry fragments of messages; control goes before tensors before bulk.
 //! 4. [`wire`]: the closed set of messages, each checked before it is used; [`tensor_frame`]: the
 //!    rows behind them; [`codec`]: how a body becomes bytes.
-//! 5. [`route`], [`placement`], [`session`]: who computes which layers, and one generation from its
-//!    prompt to its last token, as pure decisions.
+//! 5. [`route`], [`placement`], [`session`], [`prefix`]: who computes which layers, one generation
+//!    from its prompt to its last token, and names for what it begins with; [`schedule`]: who
+//!    computes next at a stage. Pure decisions, all of them.
 //! 6. [`ids`], [`invite`], [`limits`]: names, codes, bounds.
 //!
 //! Who may say what: the handshake first; then `Hello` from both sides; a requester says
-//! `OpenStage`, `Rows` of tokens and `CloseStage`; a stage says `StageOpened`, `StageRefused`,
-//! `StageFailed`, `Rows` of activations to the next stage, and the last one `TokenSampled` to the
-//! requester. `Inventory`, `PeerExchange`, `Ping` and `Pong` anyone may say at any time.
+//! `OpenStage`, `Rows` of tokens and `CloseStage`; a stage says `StageQueued`, `StageOpened`,
+//! `StageRefused`, `StagePreempted`, `StageFailed`, `Rows` of activations to the next stage, and
+//! the last one `TokenSampled` to the requester. `Inventory`, `PeerExchange`, `Ping` and `Pong`
+//! anyone may say at any time.
 //!
 //! Version policy: one number ([`limits::PROTOCOL_VERSION`]) stands for everything on the wire and
 //! is part of the handshake; nodes of different numbers refuse each other in words. Within a number
@@ -39,6 +41,7 @@ pub mod lanes;
 pub mod limits;
 pub mod noise;
 pub mod placement;
+pub mod prefix;
 pub mod route;
 pub mod schedule;
 pub mod session;

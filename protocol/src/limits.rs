@@ -6,7 +6,7 @@
 //! Absent on purpose: settings. A bound that two nodes could disagree about is no bound.
 
 /// Version of everything on the wire. It is part of the handshake's prologue.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 
 /// Bytes of a record's length prefix, little endian.
 pub const RECORD_LENGTH_BYTES: usize = 2;
@@ -73,6 +73,18 @@ pub const STAGES_MAX: u16 = 64;
 /// Most positions of one generation, prompt included.
 pub const POSITIONS_MAX: u32 = 1 << 20;
 
+/// Positions of one page of a cache, which prefixes are named by.
+pub const PAGE_TOKENS: u32 = 32;
+
+/// Most pages of one generation that are named.
+pub const PREFIX_KEYS_MAX: usize = (POSITIONS_MAX / PAGE_TOKENS) as usize;
+
+/// Most bytes of names that go by the control lane: those of 16,384 tokens.
+pub const PREFIX_CONTROL_MAX_BYTES: usize = 8 * 1024;
+
+/// Longest time after which a refused requester is asked to come back, milliseconds.
+pub const RETRY_AFTER_MAX_MS: u32 = 600_000;
+
 /// Widest hidden state, elements.
 pub const HIDDEN_MAX: u32 = 32_768;
 
@@ -128,6 +140,7 @@ const _: () = {
     assert!(BULK_MESSAGE_MAX_BYTES <= u32::MAX as usize);
     // A body's length must fit the two bytes a message has for it.
     assert!(MESSAGE_HEADER_MAX_BYTES <= u16::MAX as usize);
+    assert!(PREFIX_KEYS_MAX * 16 <= ROWS_PAYLOAD_MAX_BYTES);
     // Every queue takes at least one message of its lane.
     assert!(CONTROL_QUEUE_MAX_BYTES >= CONTROL_MESSAGE_MAX_BYTES);
     assert!(TENSOR_QUEUE_MAX_BYTES >= TENSOR_MESSAGE_MAX_BYTES);

@@ -2,7 +2,8 @@
 //!
 //! Driven by the generation actor: it carries out [`Action`]s in order and hands in every token the
 //! last stage reports. The prompt goes in chunks, a token is sampled behind the last of them, and
-//! then each token goes in as one row until an end token, the limit or the end of the context.
+//! then each token goes in as one row until an end token, the limit or the end of the context. When
+//! stages are lost, prompt and answer so far go in again elsewhere, and the answer goes on.
 //! Units: positions and tokens. Errors: [`PlanError`], [`SessionError`]; a token that was not due
 //! is an error, so nothing is lost, repeated or taken out of order without notice.
 //! Absent on purpose: time, peers, text; stop texts end a generation from outside, by
@@ -160,8 +161,15 @@ impl Generation {
         (self.plan.prompt.len() + self.generated.len()) as u32
     }
 
-    /// Sends the prompt. Does nothing when called again.
-    pub fn start(&mut self) -> Vec<Action> {
+    /// Tokens whose rows must be computed before the next one can be sampled: the prompt, and the
+    /// answer so far.
+    pub fn tokens(&self) -> impl Iterator<Item = u32> + '_ {
+        self.plan.prompt.iter().chain(&self.generated).copied()
+    }
+
+    /// Sends what must be computed before the next token. The stages know the first `known`
+    /// positions already; the last one goes in again in any case. Does nothing while it runs.
+    pub fn start(&mut self, known: u32) -> Vec<Action> {
         if self.phase != Phase::Planned {
             return Vec::new();
         }
@@ -169,19 +177,29 @@ impl Generation {
         if self.plan.max_new == 0 {
             return vec![self.finish(FinishReason::Length)];
         }
+        let end = self.next_position();
+        let mut first_position = known.min(end - 1);
+        let rest: Vec<u32> = self.tokens().skip(first_position as usize).collect();
         let chunk = match self.plan.chunk {
-            0 => self.plan.prompt.len(),
+            0 => rest.len(),
             chunk => chunk as usize,
         };
-        let mut first_position = 0;
         let mut actions = Vec::new();
-        for tokens in self.plan.prompt.chunks(chunk) {
+        for tokens in rest.chunks(chunk) {
             let next = first_position + tokens.len() as u32;
-            let sample = next as usize == self.plan.prompt.len();
-            actions.push(Action::SendRows { first_position, tokens: tokens.to_vec(), sample });
+            let tokens = tokens.to_vec();
+            actions.push(Action::SendRows { first_position, tokens, sample: next == end });
             first_position = next;
         }
         actions
+    }
+
+    /// The stages are gone, or gave its pages to others: [`Generation::start`] goes on from the
+    /// last token that was reported.
+    pub fn interrupt(&mut self) {
+        if self.phase == Phase::Running {
+            self.phase = Phase::Planned;
+        }
     }
 
     /// Takes the token that the last stage sampled for `position`. Tokens that were on the way when
@@ -256,7 +274,7 @@ mod tests {
 
     fn running(plan: GenerationPlan) -> Generation {
         let mut generation = Generation::new(plan).expect("a plan that can be carried out");
-        generation.start();
+        generation.start(0);
         generation
     }
 
@@ -268,11 +286,33 @@ mod tests {
     fn the_prompt_goes_in_chunks_and_only_the_last_is_sampled() {
         let mut generation = Generation::new(plan()).expect("plan");
         let chunks = [rows(0, &[10, 11], false), rows(2, &[12, 13], false), rows(4, &[14], true)];
-        assert_eq!(generation.start(), chunks);
-        assert_eq!(generation.start(), []);
+        assert_eq!(generation.start(0), chunks);
+        assert_eq!(generation.start(0), []);
         let whole = GenerationPlan { chunk: 0, ..plan() };
         let mut generation = Generation::new(whole).expect("plan");
-        assert_eq!(generation.start(), [rows(0, &[10, 11, 12, 13, 14], true)]);
+        assert_eq!(generation.start(0), [rows(0, &[10, 11, 12, 13, 14], true)]);
+    }
+
+    #[test]
+    fn known_positions_are_left_out_but_the_last() {
+        for (known, first) in [(0, 0), (3, 3), (4, 4), (5, 4), (99, 4)] {
+            let mut generation =
+                Generation::new(GenerationPlan { chunk: 0, ..plan() }).expect("plan");
+            let tokens = &[10, 11, 12, 13, 14][first as usize..];
+            assert_eq!(generation.start(known), [rows(first, tokens, true)]);
+        }
+    }
+
+    #[test]
+    fn an_interrupted_answer_goes_on_where_it_was() {
+        let mut generation = running(GenerationPlan { chunk: 0, ..plan() });
+        generation.token_sampled(5, 40).expect("due");
+        generation.interrupt();
+        assert_eq!(generation.token_sampled(6, 41), Err(SessionError::NotDue { got: 6 }));
+        assert_eq!(generation.start(3), [rows(3, &[13, 14, 40], true)]);
+        let next = generation.token_sampled(6, 41).expect("due");
+        assert_eq!(next, [Action::Emit { token: 41 }, rows(6, &[41], true)]);
+        assert_eq!(generation.generated(), [40, 41]);
     }
 
     #[test]
@@ -300,7 +340,7 @@ mod tests {
             assert_eq!(generation.finished(), Some(FinishReason::Length));
         }
         let mut none = Generation::new(GenerationPlan { max_new: 0, ..plan() }).expect("plan");
-        assert_eq!(none.start(), [Action::Finish(FinishReason::Length)]);
+        assert_eq!(none.start(0), [Action::Finish(FinishReason::Length)]);
     }
 
     #[test]
@@ -353,7 +393,7 @@ mod tests {
                 prop_assert!(length >= context);
                 return Ok(());
             };
-            let mut actions = std::collections::VecDeque::from(generation.start());
+            let mut actions = std::collections::VecDeque::from(generation.start(0));
             let (mut fed, mut emitted) = (0, 0);
             while let Some(action) = actions.pop_front() {
                 match action {

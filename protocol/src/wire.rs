@@ -2,7 +2,8 @@
 //!
 //! Built and read by the actors; carried by `connection.rs`.
 //! Layout of a message: version `u8`, body length `u16` little endian, body (`codec.rs`), payload.
-//! Only [`Rows`] has a payload (`tensor_frame.rs`); it goes around the codec, never through it.
+//! A payload goes around the codec, never through it: rows (`tensor_frame.rs`), or the names of the
+//! pages of a generation (`prefix.rs`) with [`Body::OpenStage`] and [`Body::CloseStage`].
 //! Units: positions and rows count tokens, times are microseconds, layers are half-open ranges.
 //! Errors: [`WireError`], and nothing is used before [`Message::validate`] has accepted it; both
 //! the sending and the receiving side of a connection call it.
@@ -19,9 +20,11 @@ use crate::{
     lanes::Lane,
     limits::{
         ADDRESSES_MAX, AGENT_MAX_BYTES, DETAIL_MAX_BYTES, LAYERS_MAX, MODEL_NAME_MAX_BYTES,
-        OFFERS_MAX, PEERS_MAX, POSITIONS_MAX, ROWS_HEADER_MAX_BYTES, STAGES_MAX, TEMPERATURE_MAX,
+        OFFERS_MAX, PEERS_MAX, POSITIONS_MAX, PREFIX_CONTROL_MAX_BYTES, PREFIX_KEYS_MAX,
+        RETRY_AFTER_MAX_MS, ROWS_HEADER_MAX_BYTES, STAGES_MAX, TEMPERATURE_MAX,
         TENSOR_MESSAGE_MAX_BYTES,
     },
+    prefix::PREFIX_KEY_BYTES,
 };
 
 pub use crate::tensor_frame::{RowEncoding, Rows, StageTrace};
@@ -30,7 +33,7 @@ pub use crate::tensor_frame::{RowEncoding, Rows, StageTrace};
 const TENSOR_PAYLOAD_MAX_BYTES: usize = TENSOR_MESSAGE_MAX_BYTES - ROWS_HEADER_MAX_BYTES;
 
 /// Version of the message layout, the first byte of every message.
-pub const WIRE_VERSION: u8 = 1;
+pub const WIRE_VERSION: u8 = 2;
 
 /// Bytes before the body: version and body length.
 pub const MESSAGE_PREFIX_BYTES: usize = 3;
@@ -81,12 +84,12 @@ pub enum WireError {
     },
 }
 
-/// One message: a body, and the rows behind it where the body is [`Body::Rows`].
+/// One message: a body, and what lies behind it: rows, or names of pages.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {
     /// What is said.
     pub body: Body,
-    /// Raw rows, empty for every other body.
+    /// Raw rows, or prefix keys one after the other; empty for every other body.
     pub payload: Bytes,
 }
 
@@ -122,12 +125,15 @@ pub enum Body {
         /// The nonce of the ping.
         nonce: u64,
     },
-    /// Requester to stage: prepare to compute these layers for this request.
+    /// Requester to stage: prepare to compute these layers for this request. Payload: names of the
+    /// full pages of the prompt.
     OpenStage(OpenStage),
     /// Stage to requester: ready for rows.
     StageOpened {
         /// Which generation.
         request: RequestId,
+        /// Positions from the first on that need no rows: they are known from before.
+        known: u32,
     },
     /// Stage to requester: will not take part.
     StageRefused {
@@ -137,11 +143,16 @@ pub enum Body {
         reason: RefusalReason,
         /// The reason in words.
         detail: String,
+        /// When to come back, if that helps; else 0.
+        retry_after_ms: u32,
     },
-    /// Requester to stage: done or cancelled; the pages are free again.
+    /// Requester to stage: done or cancelled; the pages are free again. Payload: names of the full
+    /// pages behind the prompt's, which may be kept for a next generation.
     CloseStage {
         /// Which generation.
         request: RequestId,
+        /// Keys in the payload.
+        named_pages: u32,
     },
     /// Stage to requester: this generation cannot go on here.
     StageFailed {
@@ -156,6 +167,18 @@ pub enum Body {
     Rows(Rows),
     /// Last stage to requester: the next token.
     TokenSampled(TokenSampled),
+    /// First stage to requester: there is no place yet; `StageOpened` or `StageRefused` follows.
+    StageQueued {
+        /// Which generation.
+        request: RequestId,
+        /// How many wait, this one included.
+        waiting: u32,
+    },
+    /// Stage to requester: the pages went to an older generation. Open again, and it goes on.
+    StagePreempted {
+        /// Which generation.
+        request: RequestId,
+    },
 }
 
 /// A contiguous part of a model that a node holds.
@@ -191,14 +214,46 @@ pub struct OpenStage {
     pub layers: LayerRange,
     /// Place in the route, from 0.
     pub stage: u16,
+    /// Stages of the route.
+    pub stages: u16,
     /// How values are rounded at layer borders; part of the one answer.
     pub profile: Profile,
+    /// How keys and values are kept; part of the one answer.
+    pub cache: CacheType,
+    /// What it has to do with a generation before.
+    pub lineage: Lineage,
     /// Where the result goes.
     pub next: NextHop,
     /// How the token is chosen: present exactly on the last stage.
     pub sampling: Option<Sampling>,
-    /// Positions to reserve, prompt and answer.
+    /// Keys in the payload.
+    pub named_pages: u32,
+    /// Rows before the first token: the prompt, and the answer as far as it is known.
+    pub prompt: u32,
+    /// Positions there may be, prompt and answer.
     pub max_positions: u32,
+}
+
+/// What a generation has to do with one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum Lineage {
+    /// Nothing.
+    New,
+    /// It goes on with one that was preempted here, and keeps its age.
+    Resumes(RequestId),
+    /// It is another sample of the prompt of one that is open here.
+    SampleOf(RequestId),
+}
+
+/// How keys and values are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
+pub enum CacheType {
+    /// As they are.
+    F32,
+    /// In half precision.
+    F16,
+    /// In 8 bits, with a scale for 32 values.
+    Q8,
 }
 
 /// Rounding at layer borders.
@@ -281,12 +336,19 @@ impl Message {
         Self { body: Body::Rows(rows), payload }
     }
 
-    /// The lane this message wants: rows go by size, everything else is control.
+    /// A message with names of pages, as [`crate::prefix::payload_of`] gives them.
+    #[must_use]
+    pub fn with_keys(body: Body, keys: Bytes) -> Self {
+        Self { body, payload: keys }
+    }
+
+    /// The lane this message wants: payloads go by size, everything else is control.
     #[must_use]
     pub fn lane(&self) -> Lane {
         match &self.body {
             Body::Rows(_) if self.payload.len() <= TENSOR_PAYLOAD_MAX_BYTES => Lane::Tensor,
             Body::Rows(_) => Lane::Bulk,
+            _ if self.payload.len() > PREFIX_CONTROL_MAX_BYTES => Lane::Bulk,
             _ => Lane::Control,
         }
     }
@@ -328,11 +390,25 @@ impl Message {
     pub fn validate(&self) -> Result<(), WireError> {
         match &self.body {
             Body::Rows(rows) => rows.validate(&self.payload),
-            _ if !self.payload.is_empty() => {
-                Err(WireError::PayloadLength { got: self.payload.len() as u64, expected: 0 })
+            Body::OpenStage(OpenStage { named_pages, .. })
+            | Body::CloseStage { named_pages, .. } => {
+                at_most("named pages", *named_pages as usize, PREFIX_KEYS_MAX)?;
+                self.expect_payload(*named_pages as usize * PREFIX_KEY_BYTES)?;
+                self.body.validate()
             }
-            body => body.validate(),
+            body => {
+                self.expect_payload(0)?;
+                body.validate()
+            }
         }
+    }
+
+    fn expect_payload(&self, expected: usize) -> Result<(), WireError> {
+        if self.payload.len() == expected {
+            return Ok(());
+        }
+        let (got, expected) = (self.payload.len() as u64, expected as u64);
+        Err(WireError::PayloadLength { got, expected })
     }
 }
 
@@ -354,8 +430,14 @@ impl Body {
             }
             Self::Ping { .. } | Self::Pong { .. } => Ok(()),
             Self::OpenStage(open) => open.validate(),
-            Self::StageOpened { .. } | Self::CloseStage { .. } => Ok(()),
-            Self::StageRefused { detail, .. } => text("detail", detail, DETAIL_MAX_BYTES),
+            Self::CloseStage { .. } | Self::StagePreempted { .. } | Self::StageQueued { .. } => {
+                Ok(())
+            }
+            Self::StageOpened { known, .. } => below("known", *known, POSITIONS_MAX),
+            Self::StageRefused { detail, retry_after_ms, .. } => {
+                at_most("retry_after_ms", *retry_after_ms as usize, RETRY_AFTER_MAX_MS as usize)?;
+                text("detail", detail, DETAIL_MAX_BYTES)
+            }
             Self::StageFailed { stage, detail, .. } => {
                 below("stage", (*stage).into(), STAGES_MAX.into())?;
                 text("detail", detail, DETAIL_MAX_BYTES)
@@ -390,8 +472,15 @@ impl OpenStage {
     fn validate(&self) -> Result<(), WireError> {
         layers(&self.layers)?;
         below("stage", self.stage.into(), STAGES_MAX.into())?;
-        if self.max_positions == 0 {
-            return Err(WireError::Invalid { what: "max_positions", reason: "must not be 0" });
+        at_most("stages", self.stages.into(), STAGES_MAX.into())?;
+        if self.stage >= self.stages {
+            return Err(WireError::Invalid { what: "stage", reason: "is not one of the stages" });
+        }
+        if self.prompt == 0 || self.prompt > self.max_positions {
+            return Err(WireError::Invalid {
+                what: "prompt",
+                reason: "must be 1 to max_positions",
+            });
         }
         at_most("max_positions", self.max_positions as usize, POSITIONS_MAX as usize)?;
         match (&self.next, &self.sampling) {

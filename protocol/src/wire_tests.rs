@@ -32,9 +32,14 @@ fn open_stage() -> OpenStage {
         model: MODEL,
         layers: LayerRange { start: 4, end: 6 },
         stage: 2,
+        stages: 3,
         profile: Profile::F16,
+        cache: CacheType::F16,
+        lineage: Lineage::Resumes(REQUEST),
         next: NextHop::Requester,
         sampling: Some(sampling()),
+        named_pages: 3,
+        prompt: 100,
         max_positions: 512,
     }
 }
@@ -64,19 +69,25 @@ fn every_message() -> Vec<Message> {
         Body::Ping { nonce: 1 },
         Body::Pong { nonce: u64::MAX },
         Body::OpenStage(open_stage()),
-        Body::StageOpened { request: REQUEST },
+        Body::StageOpened { request: REQUEST, known: 64 },
         Body::StageRefused {
             request: REQUEST,
             reason: RefusalReason::Busy,
             detail: detail.clone(),
+            retry_after_ms: 900,
         },
-        Body::CloseStage { request: REQUEST },
+        Body::CloseStage { request: REQUEST, named_pages: 3 },
         Body::StageFailed { request: REQUEST, stage: 1, detail },
         Body::Rows(rows()),
         Body::TokenSampled(TokenSampled { request: REQUEST, position: 9, token: 70_000, trace }),
+        Body::StageQueued { request: REQUEST, waiting: 3 },
+        Body::StagePreempted { request: REQUEST },
     ];
     let with_payload = |body| match body {
         Body::Rows(rows) => Message::rows(rows, vec![5; 16].into()),
+        Body::OpenStage(_) | Body::CloseStage { .. } => {
+            Message::with_keys(body, vec![7; 48].into())
+        }
         body => Message::new(body),
     };
     bodies.into_iter().map(with_payload).collect()
@@ -107,7 +118,7 @@ fn the_bytes_of_a_message_are_pinned() {
         trace: vec![StageTrace { stage: 1, compute_us: 300, ..StageTrace::default() }],
     })));
     // Version, body length, tag, request, position, token (marker 252: u32), one entry.
-    let mut expected = vec![1, 32, 0, 11];
+    let mut expected = vec![WIRE_VERSION, 32, 0, 11];
     expected.extend_from_slice(&[7; 16]);
     expected.extend_from_slice(&[9, 252, 0x70, 0x11, 1, 0, 1, 1, 251, 0x2c, 1, 0, 0, 0]);
     expected[1] = (expected.len() - 3) as u8;
@@ -115,13 +126,23 @@ fn the_bytes_of_a_message_are_pinned() {
 }
 
 #[test]
-fn only_rows_have_a_payload_and_small_ones_are_urgent() {
+fn payloads_are_as_long_as_said_and_small_ones_are_urgent() {
     for mut message in every_message() {
         let is_rows = matches!(message.body, Body::Rows(_));
         assert_eq!(message.lane() == Lane::Control, !is_rows);
+        message.validate().expect("valid");
         message.payload = vec![0; 15].into();
         assert!(matches!(message.validate(), Err(WireError::PayloadLength { got: 15, .. })));
     }
+    let names = |named_pages: u32| {
+        let payload = vec![0; named_pages as usize * 16].into();
+        let message =
+            Message::with_keys(Body::OpenStage(OpenStage { named_pages, ..open_stage() }), payload);
+        message.validate().map(|()| message.lane())
+    };
+    assert_eq!(names(512), Ok(Lane::Control));
+    assert_eq!(names(513), Ok(Lane::Bulk));
+    assert!(names(PREFIX_KEYS_MAX as u32 + 1).is_err());
     let wide = |n_rows: u32, hidden| {
         let header = Rows { n_rows, hidden, encoding: RowEncoding::F32, ..rows() };
         let payload = vec![0; header.row_bytes() * n_rows as usize];
@@ -191,7 +212,12 @@ fn refused_bodies() -> Vec<Body> {
         open(|open| open.layers.start = 6),
         open(|open| open.layers.end = LAYERS_MAX + 1),
         open(|open| open.stage = STAGES_MAX),
+        open(|open| open.stages = 2),
+        open(|open| open.stages = STAGES_MAX + 1),
+        open(|open| open.prompt = 0),
+        open(|open| open.prompt = 513),
         open(|open| open.max_positions = 0),
+        Body::StageOpened { request: REQUEST, known: POSITIONS_MAX },
         open(|open| open.max_positions = POSITIONS_MAX + 1),
         open(|open| open.sampling = None),
         open(|open| open.next = NextHop::Stage(known("192.0.2.1:1"))),

@@ -12,7 +12,7 @@ use crate::{
     limits::{FRAGMENT_DATA_MAX_BYTES, RECORD_MAX_BYTES, RECORDS_PER_KEY_MAX},
     noise::{Blake2s, Handshake, HandshakeKeys, XX},
     testing::{Pair, carry, config},
-    wire::{RowEncoding, Rows},
+    wire::{RowEncoding, Rows, WIRE_VERSION},
 };
 
 fn ping(nonce: u64) -> Message {
@@ -309,13 +309,13 @@ fn an_authenticated_peer_must_keep_to_the_rules_too() {
     assert!(matches!(refused(&[]), ConnectionError::Lane(LaneError::Malformed { length: 0 })));
     let huge = [0b100, 0xff, 0xff, 0xff, 0xff, 0];
     assert!(matches!(refused(&huge), ConnectionError::Lane(LaneError::TooLong { .. })));
-    let unknown = [0b100, 4, 0, 0, 0, 1, 1, 0, 99];
+    let unknown = [0b100, 4, 0, 0, 0, WIRE_VERSION, 1, 0, 99];
     assert!(matches!(refused(&unknown), ConnectionError::Message(WireError::Codec(_))));
     let old = [0b100, 4, 0, 0, 0, 0, 1, 0, 3];
     assert_eq!(refused(&old), ConnectionError::Message(WireError::Version { theirs: 0 }));
     // A ping (tag 3, nonce 1) by the bulk lane.
     let lane = Lane::Bulk;
-    let misplaced = [0b110, 5, 0, 0, 0, 1, 2, 0, 3, 1];
+    let misplaced = [0b110, 5, 0, 0, 0, WIRE_VERSION, 2, 0, 3, 1];
     assert_eq!(refused(&misplaced), ConnectionError::WrongLane { lane });
 }
 
