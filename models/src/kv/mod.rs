@@ -2,7 +2,8 @@
 //! recurrent layers, one per page ([`StatePages`]).
 //!
 //! Called by `shard` (owns one [`KvPages`] per layer), attention (reads and writes it), and by the
-//! owner of a shard, who hands out page numbers with [`PageAllocator`].
+//! owner of a shard, who hands out page numbers with [`PageBook`] (or [`PageAllocator`], which
+//! knows no prefixes).
 //!
 //! Shapes: a page of one layer holds, per key-value head, keys as `[key_dim][PAGE_TOKENS]` (so
 //! that scores of 32 positions are computed side by side) and values as `[PAGE_TOKENS][value_dim]`.
@@ -11,13 +12,18 @@
 //! page number is used in every layer. Memory is reserved at the start but taken from the system
 //! only when a page is first written.
 //!
-//! Errors: [`OutOfPages`]. Absent on purpose: the prefix tree, quantised pages.
+//! Errors: [`OutOfPages`], [`BookError`]. Absent on purpose: quantised pages.
 
 mod allocator;
+mod book;
 mod pages;
 mod state_pages;
 
 pub use allocator::{OutOfPages, PageAllocator};
+pub use book::{
+    Attached, Behind, BookError, PageBook, PageCopy, PageCounts, PageKey, PrefixStatistics,
+    SequenceId,
+};
 pub use pages::{KvPages, KvShape, KvType};
 pub use state_pages::{StatePages, Stretch, continues, stretches};
 
