@@ -192,9 +192,10 @@ impl PageBook {
     /// nothing.
     ///
     /// Positions from `from` on count as not computed afterwards, so what is known behind them is
-    /// replaced too, and keys of the answer there are forgotten. Only the page `from` lies in can hold something that is still needed; if it
-    /// was replaced, its copy is returned: to be carried out before anything that this or a later
-    /// grow allows is written. An empty range changes nothing.
+    /// replaced too, and keys of the answer there are forgotten. Only the page `from` lies in can
+    /// hold something that is still needed; if it was replaced, its copy is returned: to be
+    /// carried out before anything that this or a later grow allows is written. An empty range
+    /// changes nothing.
     pub fn grow(
         &mut self,
         sequence: SequenceId,

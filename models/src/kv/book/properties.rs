@@ -31,8 +31,8 @@ enum Call {
     Fork(u64, u64, usize),
     /// Number, by how much.
     Trim(u64, usize),
-    /// Number, how far back first, positions computed, positions granted beyond, token written.
-    Compute(u64, usize, usize, usize, u8),
+    /// Number, how far back first, positions computed and granted beyond, token written.
+    Compute(u64, usize, (usize, usize), u8),
     Extend(u64),
     Detach(u64),
 }
@@ -54,8 +54,8 @@ fn call() -> impl Strategy<Value = Call> {
         4 => (number(), 0..2u64, prompt()).prop_map(|(s, n, p)| Call::Attach(s, n, p)),
         2 => (number(), number(), back()).prop_map(|(s, parent, b)| Call::Fork(s, parent, b)),
         1 => (number(), back()).prop_map(|(s, b)| Call::Trim(s, b)),
-        8 => (number(), back(), n, back(), 0..2u8)
-            .prop_map(|(s, b, n, ahead, token)| Call::Compute(s, b, n, ahead, token)),
+        8 => (number(), back(), (n, back()), 0..2u8)
+            .prop_map(|(s, b, n, token)| Call::Compute(s, b, n, token)),
         2 => number().prop_map(Call::Extend),
         2 => number().prop_map(Call::Detach),
     ]
@@ -102,9 +102,7 @@ impl Model {
             Call::Attach(number, namespace, tokens) => self.attach(number, namespace, tokens),
             Call::Fork(number, parent, back) => self.fork(number, parent, back),
             Call::Trim(number, back) => self.trim(number, back),
-            Call::Compute(number, back, n, ahead, token) => {
-                self.compute(number, back, n, ahead, token);
-            }
+            Call::Compute(number, back, n, token) => self.compute(number, back, n, token),
             Call::Extend(number) => self.extend(number),
             Call::Detach(number) => {
                 self.sequences.remove(&number);
@@ -187,8 +185,8 @@ impl Model {
         assert_eq!(pages, sequence.computed.div_ceil(TOKENS));
     }
 
-    /// Goes back, then grows and writes what it was granted. One more call of the books: `check`.
-    fn compute(&mut self, number: u64, back: usize, n: usize, ahead: usize, token: u8) {
+    /// Goes back, then grows and writes part of what it was granted.
+    fn compute(&mut self, number: u64, back: usize, (n, ahead): (usize, usize), token: u8) {
         let Some(sequence) = self.sequences.get(&number) else { return };
         let mut from = sequence.computed.saturating_sub(back);
         if self.keeps_states && from != sequence.computed {
