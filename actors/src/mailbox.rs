@@ -20,6 +20,8 @@ pub const BATCH_SCHEDULER: usize = 2048;
 pub const SHARD_WORKER: usize = 64;
 /// Replies of the stages of one request.
 pub const GENERATION: usize = 256;
+/// Commands of the scheduler: a few per open sequence and step.
+pub const KV_CACHE_STORE: usize = 4096;
 /// Everything else: rare commands and questions.
 pub const CONTROL: usize = 256;
 

@@ -15,17 +15,21 @@ pub struct StageOwner {
     pub session: u64,
     /// The requester.
     pub peer: PeerId,
+    /// Which of this node's own clients asks; 0 for other nodes, which share as one.
+    pub client: u64,
     /// Where replies go.
     pub reply: Recipient<StageReply>,
 }
 
 /// Command. Senders: peer_session (a remote requester), generation (this node). Reply: later, as
-/// `StageReply::{Opened, Refused}`. Worst size: one control message.
+/// `StageReply::{Queued, Opened, Refused}`. Worst size: names of all pages, 512 KiB.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct OpenSequence {
     /// What to open.
     pub open: OpenStage,
+    /// Names of the full pages of its prompt, one after the other.
+    pub keys: Bytes,
     /// Who opens it.
     pub owner: StageOwner,
 }
@@ -51,9 +55,30 @@ pub struct CancelSequence {
     pub request: RequestId,
     /// Only if this session opened it; `None` from this node itself.
     pub owner: Option<u64>,
+    /// Names of the full pages behind the prompt's, which are kept for reuse.
+    pub keys: Bytes,
 }
 
-/// Question. Sender: doors. Reply: open sequences now.
+/// Question. Sender: doors.
 #[derive(Debug, Message)]
-#[rtype(result = "usize")]
-pub struct GetOpenSequences;
+#[rtype(result = "SchedulerUsage")]
+pub struct GetSchedulerUsage;
+
+/// What the scheduler has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, actix::MessageResponse)]
+pub struct SchedulerUsage {
+    /// Sequences with a place.
+    pub running: usize,
+    /// Sequences that wait for one.
+    pub waiting: usize,
+    /// Sequences preempted since the start.
+    pub preemptions: u64,
+    /// Steps since the start.
+    pub steps: u64,
+    /// Rows of them.
+    pub rows: u64,
+    /// Time the shards computed.
+    pub compute_us: u64,
+    /// Time spent on planning and on putting steps together.
+    pub planning_us: u64,
+}

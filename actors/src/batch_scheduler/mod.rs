@@ -1,79 +1,93 @@
-//! The batch scheduler: open stage sequences of this node and whose rows run next.
+//! The batch scheduler: stage sequences of this node, and whose rows run next.
 //!
 //! Rows come from `peer_session` (an earlier stage, a remote requester) or `generation` (this
 //! node); batches go to `shard_worker`; results go straight to the next stage's session, or as a
-//! sampled token to whoever opened the sequence. Decisions are in `policy.rs`. Positions count
-//! tokens from 0. A step that fails ends its own sequence and nothing else.
+//! sampled token to whoever opened the sequence. Who computes next is decided by
+//! `swarmllm_protocol::schedule`, one per shard; pages are `kv_cache_store`'s. Every event wakes the
+//! planner once, after everybody who was told something had a chance to answer, so that tokens of
+//! one step come back before the next one is planned.
+//! Positions count tokens from 0. A step that fails ends its own sequences and nothing else.
 
+mod batch;
 mod messages;
+mod opening;
 pub mod policy;
+mod rows;
+mod sequence;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::time::Duration;
 
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, MailboxError, Recipient, WrapFuture,
 };
-use bytes::Bytes;
-use swarmllm_models::sampler::SamplingParams;
-use swarmllm_models::{BorderType, HiddenRows, LogitsWanted, SequenceRows, ShardInput};
 use swarmllm_protocol::ids::RequestId;
-use swarmllm_protocol::wire::{
-    Message, NextHop, OpenStage, RefusalReason, RowEncoding, Rows, TokenSampled,
+use swarmllm_protocol::limits::PAGE_TOKENS;
+use swarmllm_protocol::prefix;
+use swarmllm_protocol::schedule::{
+    Held, Limits, PageRoom, Schedule, SequenceId, Share, Step, plan_step,
 };
+use swarmllm_protocol::wire::RefusalReason;
 use tokio::time::Instant;
 
-pub use messages::{CancelSequence, GetOpenSequences, OpenSequence, StageOwner, SubmitRows};
+use batch::{Batch, Entry, Outcome, Results, milestones};
+pub use messages::{
+    CancelSequence, GetSchedulerUsage, OpenSequence, SchedulerUsage, StageOwner, SubmitRows,
+};
+use opening::Ages;
 pub use policy::ShardFacts;
-use policy::{StepQueue, Unreported};
+use sequence::Sequence;
 
 use crate::clock::micros;
-use crate::generation::{StageReply, StageReplyBody};
-use crate::kv_cache_store::{ReleasePages, ReservePages};
+use crate::generation::StageReplyBody;
+use crate::kv_cache_store::{
+    AttachSequence, DetachSequence, PrepareStep, Room, RowsComputed, StepPages, Stretch,
+    TrimSequence,
+};
 use crate::mailbox::{self, offer};
 use crate::peer_directory::FindSession;
-use crate::peer_session::{SendFrame, SessionClosed, SessionHandle};
-use crate::shard_worker::{BatchRun, RunBatch, RunBatchError, SampleAt};
+use crate::peer_session::{SendFrame, SessionClosed};
+use crate::shard_worker::{BatchRun, RunBatch, RunBatchError};
+
+/// How often what depends on time alone is looked at: deadlines, leaders that stopped.
+const TICK: Duration = Duration::from_millis(250);
 
 /// Whom the scheduler talks to.
 #[derive(Debug, Clone)]
 pub struct SchedulerLinks {
     /// kv_cache_store.
-    pub reserve: Recipient<ReservePages>,
+    pub attach: Recipient<AttachSequence>,
     /// kv_cache_store.
-    pub release: Recipient<ReleasePages>,
+    pub trim: Recipient<TrimSequence>,
+    /// kv_cache_store.
+    pub prepare: Recipient<PrepareStep>,
+    /// kv_cache_store.
+    pub computed: Recipient<RowsComputed>,
+    /// kv_cache_store.
+    pub detach: Recipient<DetachSequence>,
     /// peer_directory.
     pub find_session: Recipient<FindSession>,
 }
 
 struct LoadedShard {
+    facts: ShardFacts,
     worker: Recipient<RunBatch>,
-    queue: StepQueue<SubmitRows>,
-}
-
-struct Sequence {
-    shard: usize,
-    stage: u16,
-    owner: StageOwner,
-    next: Option<SessionHandle>,
-    sampling: Option<SamplingParams>,
-    pages: Vec<u32>,
-    position: u32,
-    max_positions: u32,
-    unreported: Unreported,
-}
-
-/// What opening needs from others.
-struct Opened {
-    pages: Vec<u32>,
-    next: Option<SessionHandle>,
+    schedule: Schedule,
+    is_woken: bool,
 }
 
 /// The actor.
 pub struct BatchScheduler {
     facts: Vec<ShardFacts>,
     shards: Vec<LoadedShard>,
-    sequences: HashMap<RequestId, Sequence>,
-    opening: HashSet<RequestId>,
+    sequences: HashMap<SequenceId, Sequence>,
+    requests: HashMap<RequestId, SequenceId>,
+    /// Opened, not yet told whether they must wait.
+    untold: Vec<SequenceId>,
+    ages: Ages,
+    next_id: SequenceId,
+    started_at: Instant,
+    usage: SchedulerUsage,
     links: SchedulerLinks,
 }
 
@@ -81,198 +95,226 @@ impl BatchScheduler {
     /// A scheduler over these shards; their order numbers them for `kv_cache_store`.
     pub fn new(
         shards: Vec<(ShardFacts, Recipient<RunBatch>)>,
+        limits: Limits,
         links: SchedulerLinks,
     ) -> BatchScheduler {
-        let (facts, shards) = shards
-            .into_iter()
-            .map(|(facts, worker)| (facts, LoadedShard { worker, queue: StepQueue::new() }))
-            .unzip();
-        BatchScheduler { facts, shards, sequences: HashMap::new(), opening: HashSet::new(), links }
-    }
-
-    fn reply(owner: &StageOwner, request: RequestId, body: StageReplyBody) {
-        offer(&owner.reply, StageReply { request, peer: owner.peer, body });
-    }
-
-    fn finish_opening(
-        &mut self,
-        (open, owner, shard): (OpenStage, StageOwner, usize),
-        outcome: Result<Opened, (RefusalReason, String)>,
-    ) {
-        let request = open.request;
-        // The requester may have cancelled, or gone, while the way was being found.
-        let is_wanted = self.opening.remove(&request) && owner.reply.connected();
-        match outcome {
-            Err((reason, detail)) => {
-                Self::reply(&owner, request, StageReplyBody::Refused { reason, detail });
-            }
-            Ok(opened) if !is_wanted => self.release(shard, opened.pages),
-            Ok(opened) => {
-                let sampling = open.sampling.map(|s| SamplingParams {
-                    temperature: s.temperature,
-                    top_k: s.top_k,
-                    top_p: s.top_p,
-                    min_p: s.min_p,
-                    seed: s.seed,
-                    ..SamplingParams::default()
-                });
-                let sequence = Sequence {
-                    shard,
-                    stage: open.stage,
-                    owner: owner.clone(),
-                    next: opened.next,
-                    sampling,
-                    pages: opened.pages,
-                    position: 0,
-                    max_positions: open.max_positions,
-                    unreported: Unreported::default(),
-                };
-                self.sequences.insert(request, sequence);
-                Self::reply(&owner, request, StageReplyBody::Opened);
-            }
+        let facts = shards.iter().map(|(facts, _)| facts.clone()).collect();
+        let shards = shards.into_iter().map(|(facts, worker)| {
+            let room = PageRoom { total: facts.n_pages, available: facts.n_pages };
+            LoadedShard { schedule: Schedule::new(limits, room), facts, worker, is_woken: false }
+        });
+        BatchScheduler {
+            facts,
+            shards: shards.collect(),
+            sequences: HashMap::new(),
+            requests: HashMap::new(),
+            untold: Vec::new(),
+            ages: Ages::default(),
+            next_id: 1,
+            started_at: Instant::now(),
+            usage: SchedulerUsage::default(),
+            links,
         }
     }
 
-    fn release(&self, shard: usize, pages: Vec<u32>) {
-        // The store's box holds far more than all sequences together; a refusal here would leak
-        // pages, so it must be heard.
-        if !offer(&self.links.release, ReleasePages { shard, pages }) {
-            tracing::error!("pages could not be given back");
-        }
+    fn now_us(&self) -> u64 {
+        u64::try_from(self.started_at.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    fn close(&mut self, request: RequestId) -> Option<StageOwner> {
-        self.opening.remove(&request);
-        let sequence = self.sequences.remove(&request)?;
-        self.shards[sequence.shard].queue.cancel(request);
-        self.release(sequence.shard, sequence.pages);
-        Some(sequence.owner)
-    }
-
-    fn fail(&mut self, request: RequestId, detail: String) {
-        if let Some(owner) = self.close(request) {
-            Self::reply(&owner, request, StageReplyBody::Failed { detail });
-        }
-    }
-
-    /// Starts the next step of a shard when its worker is free.
-    fn pump(&mut self, shard: usize, ctx: &mut Context<Self>) {
-        while let Some((request, step)) = self.shards[shard].queue.start_next() {
-            let Some(sequence) = self.sequences.get(&request) else {
-                self.shards[shard].queue.finish();
-                continue;
-            };
-            let rows = step.rows;
-            let batch = batch_of(sequence, &rows, step.payload);
-            let received_at = step.received_at;
-            let run = self.shards[shard].worker.send(batch);
-            ctx.spawn(run.into_actor(self).map(move |outcome, scheduler, ctx| {
-                scheduler.shards[shard].queue.finish();
-                scheduler.step_done(rows, received_at, outcome);
-                scheduler.pump(shard, ctx);
-            }));
+    /// Plans soon: after those who were told something have answered.
+    fn wake(&mut self, shard: usize, ctx: &mut Context<Self>) {
+        if std::mem::replace(&mut self.shards[shard].is_woken, true) {
             return;
         }
+        let turn = tokio::task::yield_now();
+        ctx.spawn(turn.into_actor(self).map(move |(), scheduler, ctx| {
+            scheduler.shards[shard].is_woken = false;
+            scheduler.pump(shard, ctx);
+        }));
+    }
+
+    /// Carries out what is planned now.
+    fn pump(&mut self, shard: usize, ctx: &mut Context<Self>) {
+        let started = Instant::now();
+        let now_us = self.now_us();
+        let step = plan_step(&self.shards[shard].schedule, now_us);
+        self.shards[shard].schedule.begin(&step);
+        for id in &step.turn_away {
+            self.refuse(*id, RefusalReason::Busy, "no place became free in time".into(), ctx);
+        }
+        for id in &step.preempt {
+            self.preempt(*id, ctx);
+        }
+        for admission in &step.admit {
+            self.attach(*admission, ctx);
+        }
+        self.tell_waiting(shard);
+        if !step.rows.is_empty() {
+            self.prepare(shard, step, ctx);
+        }
+        self.usage.planning_us += u64::from(micros(started.elapsed()));
+    }
+
+    /// Asks for the pages of a step.
+    fn prepare(&mut self, shard: usize, step: Step, ctx: &mut Context<Self>) {
+        let stretch = |share: &Share| Stretch {
+            sequence: share.sequence,
+            from: share.first_position,
+            to: share.first_position + share.rows,
+        };
+        let stretches = step.rows.iter().map(stretch).collect();
+        let pages = self.links.prepare.send(PrepareStep { shard, stretches });
+        ctx.spawn(pages.into_actor(self).map(move |pages, scheduler, ctx| {
+            let started = Instant::now();
+            scheduler.run(shard, step, pages.unwrap_or_default(), ctx);
+            scheduler.usage.planning_us += u64::from(micros(started.elapsed()));
+        }));
+    }
+
+    /// Puts a step together from what is still there, and hands it to the worker.
+    fn run(&mut self, shard: usize, mut step: Step, pages: StepPages, ctx: &mut Context<Self>) {
+        let LoadedShard { facts, worker, schedule, .. } = &mut self.shards[shard];
+        if pages.room.total > 0 {
+            schedule.set_room(room_of(pages.room));
+        }
+        let mut tables = pages.tables.into_iter();
+        let mut batch = Batch::default();
+        for mut share in step.rows.drain(..) {
+            let table = tables.next().flatten();
+            let Some(sequence) = self.sequences.get_mut(&share.sequence) else { continue };
+            let Some(table) = table else {
+                schedule.put_back(share.sequence, share.rows);
+                continue;
+            };
+            schedule.holds(share.sequence, Held { pages: table.len() as u32, copies: false });
+            let (rows, taken) = sequence.pending.take(share.rows);
+            schedule.put_back(share.sequence, share.rows - rows);
+            share.rows = rows;
+            if rows > 0 {
+                batch.add(sequence, share, taken, table);
+            }
+        }
+        if batch.entries.is_empty() {
+            let now_us = self.now_us();
+            self.shards[shard].schedule.end(&Step::default(), None, now_us);
+            return self.wake(shard, ctx);
+        }
+        let (run, entries) = batch.into_run(facts, pages.copies);
+        let outcome = worker.send(run);
+        ctx.spawn(outcome.into_actor(self).map(move |outcome, scheduler, ctx| {
+            let started = Instant::now();
+            scheduler.step_done(shard, entries, outcome, ctx);
+            scheduler.usage.planning_us += u64::from(micros(started.elapsed()));
+        }));
     }
 
     fn step_done(
         &mut self,
-        rows: Rows,
-        received_at: Instant,
+        shard: usize,
+        entries: Vec<Entry>,
         outcome: Result<Result<BatchRun, RunBatchError>, MailboxError>,
+        ctx: &mut Context<Self>,
     ) {
-        let request = rows.request;
+        let now_us = self.now_us();
+        let rows: Vec<Share> = entries.iter().map(|entry| entry.share).collect();
+        let n_rows = rows.iter().map(|share| share.rows).sum();
+        let step = Step { rows, ..Step::default() };
         let run = match outcome {
             Ok(Ok(run)) => run,
-            Ok(Err(error)) => return self.fail(request, error.to_string()),
-            Err(error) => return self.fail(request, format!("the shard is gone: {error}")),
+            failed => {
+                let detail = match failed {
+                    Ok(Err(error)) => error.to_string(),
+                    Err(error) => format!("the shard is gone: {error}"),
+                    Ok(Ok(_)) => String::new(),
+                };
+                self.shards[shard].schedule.end(&step, None, now_us);
+                step.rows.iter().for_each(|share| self.fail(share.sequence, &detail, ctx));
+                return self.wake(shard, ctx);
+            }
         };
-        let Some(sequence) = self.sequences.get_mut(&request) else { return };
-        if let Some(message) = on_message(sequence, rows, received_at, run) {
-            match (&sequence.next, message) {
-                (Some(next), Outcome::Frame(message)) => {
-                    let frame = SendFrame { message, replies: None };
-                    if next.send.try_send(frame).is_err() {
-                        let detail = format!("the link to {} is gone", next.peer.short());
-                        self.fail(request, detail);
-                    }
-                }
-                (_, Outcome::Token(sampled)) => {
-                    let owner = sequence.owner.clone();
-                    Self::reply(&owner, request, StageReplyBody::Sampled(sampled));
-                }
-                (None, Outcome::Frame(_)) => {
-                    self.fail(request, "this stage has nowhere to send its rows".into());
+        self.usage.steps += 1;
+        self.usage.rows += u64::from(n_rows);
+        self.usage.compute_us += u64::from(run.compute_us);
+        self.shards[shard].schedule.end(&step, Some(run.compute_us.into()), now_us);
+        let computed = milestones(&entries, |id| self.sequences.get(&id), PAGE_TOKENS);
+        if !computed.is_empty() {
+            offer(&self.links.computed, RowsComputed { shard, computed });
+        }
+        let mut results = Results::new(run, n_rows);
+        for entry in entries {
+            let id = entry.share.sequence;
+            let result = results.next(entry, self.sequences.get_mut(&id));
+            if let Some(outcome) = result {
+                self.pass_on(id, outcome, ctx);
+            }
+        }
+        self.wake(shard, ctx);
+    }
+
+    fn pass_on(&mut self, id: SequenceId, outcome: Outcome, ctx: &mut Context<Self>) {
+        let Some(sequence) = self.sequences.get(&id) else { return };
+        let detail = match (&sequence.next, outcome) {
+            (_, Outcome::Token(sampled)) => {
+                return sequence.reply(StageReplyBody::Sampled(sampled));
+            }
+            (Some(next), Outcome::Frame(message)) => {
+                match next.send.try_send(SendFrame { message, replies: None }) {
+                    Ok(()) => return,
+                    Err(_) => format!("the link to {} is gone", next.peer.short()),
                 }
             }
+            (None, Outcome::Frame(_)) => "this stage has nowhere to send its rows".to_owned(),
+        };
+        self.fail(id, &detail, ctx);
+    }
+
+    /// Forgets a sequence and gives its pages back; those with names are kept for reuse.
+    fn close(
+        &mut self,
+        id: SequenceId,
+        keys: &[u8],
+        ctx: &mut Context<Self>,
+    ) -> Option<Sequence> {
+        let sequence = self.sequences.remove(&id)?;
+        self.requests.remove(&sequence.request);
+        let shard = sequence.shard;
+        let now_us = self.now_us();
+        let schedule = &mut self.shards[shard].schedule;
+        let computed = schedule.computed(id);
+        schedule.remove(id, now_us);
+        let keys = prefix::keys_of(keys);
+        let detached = self.links.detach.send(DetachSequence { shard, sequence: id, computed, keys });
+        ctx.spawn(detached.into_actor(self).map(move |reply, scheduler, ctx| {
+            match reply {
+                Ok(room) => scheduler.shards[shard].schedule.set_room(room_of(room.0)),
+                Err(error) => tracing::error!(%error, "pages could not be given back"),
+            }
+            scheduler.wake(shard, ctx);
+        }));
+        Some(sequence)
+    }
+
+    fn fail(&mut self, id: SequenceId, detail: &str, ctx: &mut Context<Self>) {
+        if let Some(sequence) = self.close(id, &[], ctx) {
+            sequence.reply(StageReplyBody::Failed { detail: detail.to_owned() });
+        }
+    }
+
+    fn preempt(&mut self, id: SequenceId, ctx: &mut Context<Self>) {
+        let shard = self.sequences.get(&id).map(|sequence| sequence.shard);
+        let age = shard.and_then(|shard| self.shards[shard].schedule.age(id));
+        if let Some(sequence) = self.close(id, &[], ctx) {
+            self.usage.preemptions += 1;
+            if let Some(age) = age {
+                self.ages.keep(sequence.request, age);
+            }
+            sequence.reply(StageReplyBody::Preempted);
         }
     }
 }
 
-enum Outcome {
-    Frame(Message),
-    Token(TokenSampled),
-}
-
-/// The engine's view of a step.
-fn batch_of(sequence: &Sequence, rows: &Rows, payload: Bytes) -> RunBatch {
-    let input = match rows.encoding {
-        RowEncoding::Tokens => ShardInput::Tokens(rows.tokens(&payload)),
-        RowEncoding::F16 | RowEncoding::F32 => ShardInput::Hidden(HiddenRows {
-            dtype: if rows.encoding == RowEncoding::F16 {
-                BorderType::F16
-            } else {
-                BorderType::F32
-            },
-            n_rows: rows.n_rows,
-            hidden: rows.hidden,
-            bytes: payload,
-        }),
-    };
-    let params = sequence.sampling.filter(|_| rows.sample);
-    let position = rows.first_position + rows.n_rows;
-    let logits = if params.is_some() { LogitsWanted::Last } else { LogitsWanted::None };
-    RunBatch {
-        sequences: vec![SequenceRows {
-            pages: sequence.pages.clone(),
-            first_position: rows.first_position,
-            n_rows: rows.n_rows,
-            logits,
-        }],
-        input,
-        samples: vec![params.map(|params| SampleAt { position, params })],
-    }
-}
-
-/// What a finished step sends on, if anything: the rows to the next stage, or a token.
-fn on_message(
-    sequence: &mut Sequence,
-    rows: Rows,
-    received_at: Instant,
-    run: BatchRun,
-) -> Option<Outcome> {
-    let bytes_out = run.hidden.as_ref().map_or(4, |hidden| hidden.bytes.len());
-    sequence.unreported.add(run.compute_us, u32::try_from(bytes_out).unwrap_or(u32::MAX));
-    let position = rows.first_position + rows.n_rows;
-    let mut trace = rows.trace;
-    if rows.sample {
-        let rtt_us = sequence.next.as_ref().map_or(0, SessionHandle::rtt_us);
-        trace.push(sequence.unreported.report(
-            sequence.stage,
-            micros(received_at.elapsed()),
-            rtt_us,
-        ));
-    }
-    if let Some(hidden) = run.hidden {
-        let encoding = match hidden.dtype {
-            BorderType::F16 => RowEncoding::F16,
-            BorderType::F32 => RowEncoding::F32,
-        };
-        let rows = Rows { hidden: hidden.hidden, encoding, trace, ..rows };
-        return Some(Outcome::Frame(Message::rows(rows, hidden.bytes)));
-    }
-    let token = run.tokens.into_iter().next().flatten()?;
-    Some(Outcome::Token(TokenSampled { request: rows.request, position, token, trace }))
+fn room_of(room: Room) -> PageRoom {
+    PageRoom { total: room.total, available: room.available }
 }
 
 impl Actor for BatchScheduler {
@@ -280,60 +322,10 @@ impl Actor for BatchScheduler {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(mailbox::BATCH_SCHEDULER);
-    }
-}
-
-impl Handler<OpenSequence> for BatchScheduler {
-    type Result = ();
-
-    fn handle(&mut self, OpenSequence { open, owner }: OpenSequence, ctx: &mut Self::Context) {
-        let request = open.request;
-        let n_open = self.sequences.len() + self.opening.len();
-        let admitted = policy::admit(&self.facts, n_open, &open).and_then(|shard| {
-            let is_known = self.sequences.contains_key(&request);
-            if is_known || !self.opening.insert(request) {
-                return Err((RefusalReason::Invalid, "that request is open here already".into()));
-            }
-            Ok(shard)
+        ctx.run_interval(TICK, |scheduler, ctx| {
+            (0..scheduler.shards.len()).for_each(|shard| scheduler.wake(shard, ctx));
         });
-        let shard = match admitted {
-            Ok(shard) => shard,
-            Err((reason, detail)) => {
-                return Self::reply(&owner, request, StageReplyBody::Refused { reason, detail });
-            }
-        };
-        let links = self.links.clone();
-        let (next, positions) = (open.next.clone(), open.max_positions);
-        let opened = async move { prepare(&links, shard, positions, next).await };
-        ctx.spawn(opened.into_actor(self).map(move |outcome, scheduler, _| {
-            scheduler.finish_opening((open, owner, shard), outcome);
-        }));
     }
-}
-
-/// Finds the way to the next stage, then reserves pages: in this order nothing needs undoing.
-async fn prepare(
-    links: &SchedulerLinks,
-    shard: usize,
-    positions: u32,
-    next: NextHop,
-) -> Result<Opened, (RefusalReason, String)> {
-    let internal = |error: MailboxError| (RefusalReason::Busy, error.to_string());
-    let next = match next {
-        NextHop::Requester => None,
-        NextHop::Stage(to) => {
-            let find = FindSession { peer: to.peer, addresses: to.addresses };
-            let found = links.find_session.send(find).await.map_err(internal)?;
-            let unreachable = |error: crate::peer_directory::FindSessionError| {
-                (RefusalReason::NextUnreachable, error.to_string())
-            };
-            Some(found.map_err(unreachable)?)
-        }
-    };
-    let reserve = ReservePages { shard, positions };
-    let pages = links.reserve.send(reserve).await.map_err(internal)?;
-    let pages = pages.map_err(|error| (RefusalReason::OutOfPages, error.to_string()))?;
-    Ok(Opened { pages, next })
 }
 
 impl Handler<SubmitRows> for BatchScheduler {
@@ -341,30 +333,46 @@ impl Handler<SubmitRows> for BatchScheduler {
 
     fn handle(&mut self, submit: SubmitRows, ctx: &mut Self::Context) {
         let request = submit.rows.request;
-        let Some(sequence) = self.sequences.get_mut(&request) else {
+        let Some((id, sequence)) = self
+            .requests
+            .get(&request)
+            .and_then(|id| self.sequences.get_mut(id).map(|sequence| (*id, sequence)))
+        else {
             tracing::debug!(%request, "rows of a sequence that is not open");
             return;
         };
-        match policy::check_rows(&submit.rows, sequence.position, sequence.max_positions) {
-            Ok(end) => sequence.position = end,
-            Err(detail) => return self.fail(request, detail),
-        }
         let shard = sequence.shard;
-        if self.shards[shard].queue.push(request, submit).is_err() {
-            return self.fail(request, "too many steps wait at this stage: try again".into());
+        let LoadedShard { facts, schedule, .. } = &mut self.shards[shard];
+        let first = submit.rows.first_position;
+        if !sequence.has_rows && sequence.is_open && first < sequence.due {
+            // Another stage knew less: what is known beyond goes back.
+            offer(&self.links.trim, TrimSequence { shard, sequence: id, positions: first });
+            let held = Held { pages: first.div_ceil(PAGE_TOKENS), copies: false };
+            schedule.go_back(id, first, held);
+            sequence.due = first;
         }
-        self.pump(shard, ctx);
+        sequence.has_rows = true;
+        let checked = policy::check_kind(facts, &submit.rows, &submit.payload).and_then(|()| {
+            policy::check_rows(&submit.rows, sequence.due, sequence.max_positions)
+        });
+        match checked {
+            Ok(end) => sequence.due = end,
+            Err(detail) => return self.fail(id, &detail, ctx),
+        }
+        schedule.arrived(id, submit.rows.n_rows);
+        sequence.pending.push(submit);
+        self.wake(shard, ctx);
     }
 }
 
 impl Handler<CancelSequence> for BatchScheduler {
     type Result = ();
 
-    fn handle(&mut self, cancel: CancelSequence, _: &mut Self::Context) {
-        let owner = self.sequences.get(&cancel.request).map(|sequence| sequence.owner.session);
-        let is_owner = cancel.owner.is_none() || owner.is_none() || cancel.owner == owner;
-        if is_owner {
-            self.close(cancel.request);
+    fn handle(&mut self, cancel: CancelSequence, ctx: &mut Self::Context) {
+        let Some(id) = self.requests.get(&cancel.request).copied() else { return };
+        let owner = self.sequences.get(&id).map(|sequence| sequence.owner.session);
+        if cancel.owner.is_none() || cancel.owner == owner {
+            self.close(id, &cancel.keys, ctx);
         }
     }
 }
@@ -372,33 +380,32 @@ impl Handler<CancelSequence> for BatchScheduler {
 impl Handler<SessionClosed> for BatchScheduler {
     type Result = ();
 
-    fn handle(&mut self, closed: SessionClosed, _: &mut Self::Context) {
-        let owned: Vec<RequestId> = self
-            .sequences
-            .iter()
-            .filter(|(_, sequence)| sequence.owner.session == closed.id)
-            .map(|(request, _)| *request)
-            .collect();
-        for request in owned {
-            self.close(request);
+    fn handle(&mut self, closed: SessionClosed, ctx: &mut Self::Context) {
+        let of = |is: &dyn Fn(&Sequence) -> bool| -> Vec<SequenceId> {
+            self.sequences.iter().filter(|(_, s)| is(s)).map(|(id, _)| *id).collect()
+        };
+        let owned = of(&|sequence| sequence.owner.session == closed.id);
+        let broken =
+            of(&|sequence| sequence.next.as_ref().is_some_and(|next| next.id == closed.id));
+        for id in owned {
+            self.close(id, &[], ctx);
         }
-        let broken: Vec<RequestId> = self
-            .sequences
-            .iter()
-            .filter(|(_, sequence)| sequence.next.as_ref().is_some_and(|n| n.id == closed.id))
-            .map(|(request, _)| *request)
-            .collect();
-        for request in broken {
+        for id in broken {
             let peer = closed.peer.map_or_else(String::new, |peer| peer.short());
-            self.fail(request, format!("the next stage {peer} was lost: {}", closed.reason));
+            let detail = format!("the next stage {peer} was lost: {}", closed.reason);
+            self.fail(id, &detail, ctx);
         }
     }
 }
 
-impl Handler<GetOpenSequences> for BatchScheduler {
-    type Result = usize;
+impl Handler<GetSchedulerUsage> for BatchScheduler {
+    type Result = SchedulerUsage;
 
-    fn handle(&mut self, _: GetOpenSequences, _: &mut Self::Context) -> usize {
-        self.sequences.len()
+    fn handle(&mut self, _: GetSchedulerUsage, _: &mut Self::Context) -> SchedulerUsage {
+        let count = |of: fn(&Schedule) -> usize| -> usize {
+            self.shards.iter().map(|shard| of(&shard.schedule)).sum()
+        };
+        let (running, waiting) = (count(Schedule::n_running), count(Schedule::n_waiting));
+        SchedulerUsage { running, waiting, ..self.usage }
     }
 }

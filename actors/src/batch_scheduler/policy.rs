@@ -1,15 +1,14 @@
-//! What the scheduler decides, without an actor: may this sequence be opened, who runs next, and
-//! what becomes of a finished step's timings.
+//! What the scheduler decides about one sequence, without an actor: may it be opened, do its rows
+//! fit, and what becomes of its timings. Who computes next is `swarmllm_protocol::schedule`.
 
-use std::collections::VecDeque;
+use swarmllm_protocol::ids::{LayerRange, ModelId, PeerId};
+use swarmllm_protocol::limits::PAGE_TOKENS;
+use swarmllm_protocol::wire::{
+    CacheType, NextHop, OpenStage, Profile, RefusalReason, RowEncoding, Rows, StageTrace,
+};
 
-use swarmllm_protocol::ids::{LayerRange, ModelId, RequestId};
-use swarmllm_protocol::wire::{NextHop, OpenStage, Profile, RefusalReason, Rows, StageTrace};
-
-/// Sequences open on one node at once; each holds pages, so memory usually refuses earlier.
-pub const SEQUENCES_MAX: usize = 1024;
-/// Steps of all sequences that may wait at one shard.
-pub const STEPS_WAITING_MAX: usize = 4096;
+/// Sequences known at one node, waiting ones included.
+pub const SEQUENCES_MAX: usize = 4096;
 
 /// What a loaded shard can serve.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +21,16 @@ pub struct ShardFacts {
     pub n_layers: u32,
     /// Context length in tokens.
     pub context: u32,
+    /// Tokens of the vocabulary.
+    pub vocab: u32,
+    /// Width of a row between layers.
+    pub hidden: u32,
     /// Run profile of the shard.
     pub profile: Profile,
+    /// How it keeps keys and values.
+    pub cache: CacheType,
+    /// Pages of its cache.
+    pub n_pages: u32,
 }
 
 /// Finds the shard for a stage, or says why there is none.
@@ -44,69 +51,74 @@ pub fn admit(
         return Err((RefusalReason::LayersNotHeld, detail));
     };
     let shard = &shards[index];
-    if shard.profile != open.profile {
-        let detail = "this node runs another profile of the model".to_owned();
+    if (shard.profile, shard.cache) != (open.profile, open.cache) {
+        let detail = format!(
+            "this node runs the model as {:?} with a cache of {:?}, not as {:?} with {:?}",
+            shard.profile, shard.cache, open.profile, open.cache
+        );
         return Err((RefusalReason::ProfileUnsupported, detail));
     }
-    if open.max_positions == 0 || open.max_positions > shard.context {
-        let detail = format!(
+    let invalid = |detail: String| Err((RefusalReason::Invalid, detail));
+    if open.max_positions > shard.context {
+        return invalid(format!(
             "{} positions asked for; the model's context is {}",
             open.max_positions, shard.context
-        );
-        return Err((RefusalReason::Invalid, detail));
+        ));
+    }
+    if open.max_positions.div_ceil(PAGE_TOKENS) > shard.n_pages {
+        let room = shard.n_pages * PAGE_TOKENS;
+        let detail = format!("{} positions asked for; the cache holds {room}", open.max_positions);
+        return Err((RefusalReason::OutOfPages, detail));
     }
     let is_last = shard.layers.end == shard.n_layers;
     let answers = matches!(open.next, NextHop::Requester);
     if is_last != answers || is_last != open.sampling.is_some() {
-        let detail = "only the last stage samples and answers the requester".to_owned();
-        return Err((RefusalReason::Invalid, detail));
+        return invalid("only the last stage samples and answers the requester".to_owned());
+    }
+    if (open.stage == 0) != (shard.layers.start == 0) {
+        return invalid("the first stage is the one with layer 0".to_owned());
     }
     Ok(index)
 }
 
-/// Steps that wait at one shard; first come, first served, one at a time.
-#[derive(Debug, Default)]
-pub struct StepQueue<T> {
-    waiting: VecDeque<(RequestId, T)>,
-    running: Option<RequestId>,
+/// Whose requests share what: each client of this node, and each other node.
+#[must_use]
+pub fn flow_of(peer: PeerId, client: u64) -> u64 {
+    namespace_of(peer) ^ client
 }
 
-impl<T> StepQueue<T> {
-    /// An empty queue.
-    pub fn new() -> StepQueue<T> {
-        StepQueue { waiting: VecDeque::new(), running: None }
-    }
+/// Who may share prefixes.
+#[must_use]
+pub fn namespace_of(peer: PeerId) -> u64 {
+    let hash = blake3::hash(&peer.0);
+    u64::from_le_bytes(*hash.as_bytes().first_chunk().unwrap_or(&[0; 8]))
+}
 
-    /// Adds a step; gives it back when the queue is full.
-    ///
-    /// # Errors
-    /// The step, untouched.
-    pub fn push(&mut self, request: RequestId, step: T) -> Result<(), T> {
-        if self.waiting.len() >= STEPS_WAITING_MAX {
-            return Err(step);
+/// Checks that rows are what the shard computes on: one sequence must not spoil a batch.
+///
+/// # Errors
+/// A sentence that says what was expected.
+pub fn check_kind(facts: &ShardFacts, rows: &Rows, payload: &[u8]) -> Result<(), String> {
+    let encoding = match (facts.layers.start, facts.profile) {
+        (0, _) => RowEncoding::Tokens,
+        (_, Profile::F16) => RowEncoding::F16,
+        (_, Profile::F32) => RowEncoding::F32,
+    };
+    if rows.encoding != encoding {
+        return Err(format!("{:?} rows arrived where {encoding:?} were due", rows.encoding));
+    }
+    if encoding != RowEncoding::Tokens {
+        return match rows.hidden == facts.hidden {
+            true => Ok(()),
+            false => Err(format!("rows of {} values, not {}", rows.hidden, facts.hidden)),
+        };
+    }
+    let tokens = payload.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes));
+    match tokens.max() {
+        Some(token) if token >= facts.vocab => {
+            Err(format!("token {token} does not exist, there are {}", facts.vocab))
         }
-        self.waiting.push_back((request, step));
-        Ok(())
-    }
-
-    /// The next step to run, unless one runs already.
-    pub fn start_next(&mut self) -> Option<(RequestId, T)> {
-        if self.running.is_some() {
-            return None;
-        }
-        let next = self.waiting.pop_front()?;
-        self.running = Some(next.0);
-        Some(next)
-    }
-
-    /// The running step ended.
-    pub fn finish(&mut self) {
-        self.running = None;
-    }
-
-    /// Forgets the waiting steps of a request.
-    pub fn cancel(&mut self, request: RequestId) {
-        self.waiting.retain(|(waiting, _)| *waiting != request);
+        _ => Ok(()),
     }
 }
 
@@ -153,6 +165,9 @@ impl Unreported {
 
 #[cfg(test)]
 mod tests {
+    use swarmllm_protocol::ids::RequestId;
+    use swarmllm_protocol::wire::Lineage;
+
     use super::*;
 
     fn facts() -> ShardFacts {
@@ -161,7 +176,11 @@ mod tests {
             layers: LayerRange { start: 2, end: 4 },
             n_layers: 4,
             context: 64,
+            vocab: 9,
+            hidden: 2,
             profile: Profile::F16,
+            cache: CacheType::F16,
+            n_pages: 2,
         }
     }
 
@@ -171,7 +190,12 @@ mod tests {
             model: ModelId([1; 32]),
             layers: LayerRange { start: 2, end: 4 },
             stage: 1,
+            stages: 2,
             profile: Profile::F16,
+            cache: CacheType::F16,
+            lineage: Lineage::New,
+            named_pages: 0,
+            prompt: 7,
             next: NextHop::Requester,
             sampling: Some(swarmllm_protocol::wire::Sampling {
                 temperature: 0.0,
@@ -193,22 +217,34 @@ mod tests {
         assert_eq!(admit(&[facts()], 0, &silent).unwrap_err().0, RefusalReason::Invalid);
         let long = OpenStage { max_positions: 65, ..open() };
         assert_eq!(admit(&[facts()], 0, &long).unwrap_err().0, RefusalReason::Invalid);
+        let other = OpenStage { cache: CacheType::Q8, ..open() };
+        let reason = admit(&[facts()], 0, &other).unwrap_err().0;
+        assert_eq!(reason, RefusalReason::ProfileUnsupported);
+        let small = ShardFacts { n_pages: 1, ..facts() };
+        assert_eq!(admit(&[small], 0, &open()).unwrap_err().0, RefusalReason::OutOfPages);
         let full = admit(&[facts()], SEQUENCES_MAX, &open());
         assert_eq!(full.unwrap_err().0, RefusalReason::Busy);
     }
 
     #[test]
-    fn one_step_runs_at_a_time_in_order_and_cancelled_ones_never() {
-        let mut queue = StepQueue::new();
-        let (a, b, c) = (RequestId([1; 16]), RequestId([2; 16]), RequestId([3; 16]));
-        for (request, step) in [(a, 1), (b, 2), (c, 3)] {
-            queue.push(request, step).unwrap();
-        }
-        assert_eq!(queue.start_next(), Some((a, 1)));
-        assert_eq!(queue.start_next(), None);
-        queue.cancel(b);
-        queue.finish();
-        assert_eq!(queue.start_next(), Some((c, 3)));
+    fn rows_of_another_kind_are_refused_before_they_reach_a_batch() {
+        let rows = |encoding, hidden| Rows {
+            request: RequestId([7; 16]),
+            first_position: 0,
+            n_rows: 1,
+            hidden,
+            encoding,
+            sample: false,
+            trace: Vec::new(),
+        };
+        let first = ShardFacts { layers: LayerRange { start: 0, end: 2 }, ..facts() };
+        let token = |token: u32| Rows::token_payload(&[token]);
+        assert!(check_kind(&first, &rows(RowEncoding::Tokens, 0), &token(8)).is_ok());
+        assert!(check_kind(&first, &rows(RowEncoding::Tokens, 0), &token(9)).is_err());
+        assert!(check_kind(&first, &rows(RowEncoding::F16, 2), &[0; 4]).is_err());
+        assert!(check_kind(&facts(), &rows(RowEncoding::F16, 2), &[0; 4]).is_ok());
+        assert!(check_kind(&facts(), &rows(RowEncoding::F16, 3), &[0; 6]).is_err());
+        assert!(check_kind(&facts(), &rows(RowEncoding::F32, 2), &[0; 8]).is_err());
     }
 
     #[test]

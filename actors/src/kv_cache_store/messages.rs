@@ -1,42 +1,135 @@
-//! Messages of the KV cache store.
+//! Messages of the KV cache store. Sender of all commands: batch_scheduler. Sequences are numbered
+//! by it; positions count tokens.
+
+use std::sync::Arc;
 
 use actix::Message;
+use swarmllm_models::kv::{PageCopy, PageKey, PrefixStatistics};
 
-/// Command. Sender: batch_scheduler. Reply: page ids enough for `positions` tokens.
+/// Command. Reply: what the sequence starts with.
 #[derive(Debug, Message)]
-#[rtype(result = "Result<Vec<u32>, ReservePagesError>")]
-pub struct ReservePages {
+#[rtype(result = "Attachment")]
+pub struct AttachSequence {
     /// Number of the shard in this node.
     pub shard: usize,
-    /// Tokens the sequence may grow to.
+    /// Number of the sequence.
+    pub sequence: u64,
+    /// Whose prefixes it may share.
+    pub namespace: u64,
+    /// Names of the full pages of its prompt.
+    pub keys: Vec<PageKey>,
+    /// Rows before its first token.
+    pub prompt: u32,
+    /// Most pages that may become unavailable to others by it: those it shares, and those it needs
+    /// for its prompt and one more position.
+    pub pages_max: u32,
+    /// A sequence whose prompt it shares.
+    pub sample_of: Option<u64>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attachment {
+    /// It has pages.
+    Attached {
+        /// Positions that are known.
+        positions: u32,
+        /// Pages it holds.
+        pages: u32,
+        /// Pages there are.
+        room: Room,
+    },
+    /// Another one computes the same prefix: attach again when that got there.
+    Behind {
+        /// Which.
+        leader: u64,
+        /// Up to which position.
+        positions: u32,
+    },
+    /// It needs more pages than it may take.
+    NoRoom,
+}
+
+/// Pages of one shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Room {
+    /// In all.
+    pub total: u32,
+    /// Free, or kept only for reuse.
+    pub available: u32,
+}
+
+/// Command. Gives back what is known beyond a position: another stage knew less.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct TrimSequence {
+    /// Number of the shard in this node.
+    pub shard: usize,
+    /// Number of the sequence.
+    pub sequence: u64,
+    /// Positions that stay.
     pub positions: u32,
 }
 
-/// Why no pages were given.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ReservePagesError {
-    /// Other sequences hold them.
-    #[error("{wanted} cache pages are needed and {free} are free: try again when others are done")]
-    OutOfPages {
-        /// Pages asked for.
-        wanted: u32,
-        /// Pages free.
-        free: u32,
-    },
-    /// No such shard.
-    #[error("no such shard on this node")]
-    UnknownShard,
+/// Positions of one sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// Number of the sequence.
+    pub sequence: u64,
+    /// First.
+    pub from: u32,
+    /// Behind the last.
+    pub to: u32,
 }
 
-/// Command. Sender: batch_scheduler. Gives pages back.
+/// Command. Makes room for the rows of a step. Reply: one entry per stretch.
 #[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct ReleasePages {
+#[rtype(result = "StepPages")]
+pub struct PrepareStep {
     /// Number of the shard in this node.
     pub shard: usize,
-    /// Pages of one sequence.
-    pub pages: Vec<u32>,
+    /// What will be written.
+    pub stretches: Vec<Stretch>,
 }
+
+/// Pages of a step.
+#[derive(Debug, Default)]
+pub struct StepPages {
+    /// The block table of each sequence; none when there is no page for it.
+    pub tables: Vec<Option<Arc<[u32]>>>,
+    /// To be carried out before the step.
+    pub copies: Vec<PageCopy>,
+    /// Pages there are now.
+    pub room: Room,
+}
+
+/// Event. Full pages of these sequences are computed, up to these positions: others may use them.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct RowsComputed {
+    /// Number of the shard in this node.
+    pub shard: usize,
+    /// Sequence and positions.
+    pub computed: Vec<(u64, u32)>,
+}
+
+/// Command. Ends a sequence: full pages with names are kept for reuse. Reply: pages there are now.
+#[derive(Debug, Message)]
+#[rtype(result = "RoomReply")]
+pub struct DetachSequence {
+    /// Number of the shard in this node.
+    pub shard: usize,
+    /// Number of the sequence.
+    pub sequence: u64,
+    /// Positions that are computed.
+    pub computed: u32,
+    /// Names of the full pages behind those it was attached with.
+    pub keys: Vec<PageKey>,
+}
+
+/// [`Room`] as a reply.
+#[derive(Debug, Clone, Copy, actix::MessageResponse)]
+pub struct RoomReply(pub Room);
 
 /// Question. Sender: doors.
 #[derive(Debug, Message)]
@@ -44,10 +137,14 @@ pub struct ReleasePages {
 pub struct GetPageUsage;
 
 /// Pages over all shards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PageUsage {
-    /// In use.
+    /// Held by sequences.
     pub used: u32,
+    /// Kept for reuse.
+    pub cached: u32,
     /// In all.
     pub total: u32,
+    /// Counted since the start.
+    pub prefix: PrefixStatistics,
 }

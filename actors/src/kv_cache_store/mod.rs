@@ -1,58 +1,144 @@
-//! The books of the KV pages: which are free, per loaded shard.
+//! The books of the KV pages, per loaded shard: who holds which, and which prefixes are known.
 //!
-//! The pages themselves live in the shard (`swarmllm_models::kv`); this actor decides who may use
-//! which. `batch_scheduler` reserves at admission and releases at the end, so a sequence that was
-//! admitted never runs out of pages halfway.
+//! The pages themselves live in the shard (`swarmllm_models::kv`); this actor owns the shards'
+//! `PageBook`s and decides who may use which page. `batch_scheduler` attaches a sequence when it is
+//! admitted, asks for pages before every step, says what was computed, and detaches at the end. Its
+//! commands come in the order in which it runs batches, which is what the books rely on.
 
 mod messages;
 
 use actix::{Actor, Context, Handler, MessageResult};
-use swarmllm_models::kv::{PAGE_TOKENS, PageAllocator};
+use swarmllm_models::kv::{PageBook, PrefixStatistics};
 
-pub use messages::{GetPageUsage, PageUsage, ReleasePages, ReservePages, ReservePagesError};
+pub use messages::{
+    AttachSequence, Attachment, DetachSequence, GetPageUsage, PageUsage, PrepareStep, Room,
+    RoomReply, RowsComputed, StepPages, Stretch, TrimSequence,
+};
 
 use crate::mailbox;
 
-/// The actor: one allocator per shard, by the shard's number in the node.
+/// Pages of one shard, at the start.
+#[derive(Debug, Clone, Copy)]
+pub struct ShardPages {
+    /// How many.
+    pub n_pages: u32,
+    /// Whether it has recurrent layers.
+    pub keeps_states: bool,
+}
+
+/// The actor: one book per shard, by the shard's number in the node.
 #[derive(Debug)]
 pub struct KvCacheStore {
-    allocators: Vec<PageAllocator>,
+    books: Vec<PageBook>,
 }
 
 impl KvCacheStore {
-    /// Allocators for shards of these page counts, in shard order.
-    pub fn new(pages: &[u32]) -> KvCacheStore {
-        KvCacheStore { allocators: pages.iter().map(|n| PageAllocator::new(*n)).collect() }
+    /// Books for these shards, in shard order.
+    pub fn new(shards: &[ShardPages]) -> KvCacheStore {
+        let book = |shard: &ShardPages| PageBook::new(shard.n_pages, shard.keeps_states);
+        KvCacheStore { books: shards.iter().map(book).collect() }
     }
+}
+
+fn room_of(book: &PageBook) -> Room {
+    let counts = book.counts();
+    Room { total: counts.total, available: counts.free + counts.cached }
 }
 
 impl Actor for KvCacheStore {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(mailbox::CONTROL);
+        ctx.set_mailbox_capacity(mailbox::KV_CACHE_STORE);
     }
 }
 
-impl Handler<ReservePages> for KvCacheStore {
-    type Result = Result<Vec<u32>, ReservePagesError>;
+fn attach(book: &mut PageBook, attach: &AttachSequence) -> Attachment {
+    let AttachSequence { sequence, prompt, .. } = *attach;
+    let before = room_of(book).available;
+    // The last row of the prompt is computed by every sample: its logits are not kept.
+    let forked = attach.sample_of.and_then(|parent| {
+        book.fork(sequence, parent, prompt.saturating_sub(1)).ok()
+    });
+    let positions = match forked {
+        Some(positions) => positions,
+        None => {
+            let attached = book.attach(sequence, attach.namespace, &attach.keys, prompt);
+            if let Some(behind) = attached.behind {
+                book.detach(sequence);
+                return Attachment::Behind { leader: behind.leader, positions: behind.positions };
+            }
+            attached.positions
+        }
+    };
+    let room = room_of(book);
+    let needed = book.pages_needed(sequence, positions, prompt.saturating_add(1));
+    if (before - room.available).saturating_add(needed) > attach.pages_max {
+        book.detach(sequence);
+        return Attachment::NoRoom;
+    }
+    let pages = book.table(sequence).map_or(0, |table| table.len() as u32);
+    Attachment::Attached { positions, pages, room }
+}
 
-    fn handle(&mut self, reserve: ReservePages, _: &mut Self::Context) -> Self::Result {
-        let allocator =
-            self.allocators.get_mut(reserve.shard).ok_or(ReservePagesError::UnknownShard)?;
-        let wanted = reserve.positions.div_ceil(PAGE_TOKENS);
-        let free = allocator.free();
-        allocator.reserve(wanted).map_err(|_| ReservePagesError::OutOfPages { wanted, free })
+impl Handler<AttachSequence> for KvCacheStore {
+    type Result = MessageResult<AttachSequence>;
+
+    fn handle(&mut self, message: AttachSequence, _: &mut Self::Context) -> Self::Result {
+        let book = self.books.get_mut(message.shard);
+        MessageResult(book.map_or(Attachment::NoRoom, |book| attach(book, &message)))
     }
 }
 
-impl Handler<ReleasePages> for KvCacheStore {
+impl Handler<TrimSequence> for KvCacheStore {
     type Result = ();
 
-    fn handle(&mut self, release: ReleasePages, _: &mut Self::Context) {
-        if let Some(allocator) = self.allocators.get_mut(release.shard) {
-            allocator.release(&release.pages);
+    fn handle(&mut self, trim: TrimSequence, _: &mut Self::Context) {
+        if let Some(book) = self.books.get_mut(trim.shard)
+            && let Err(error) = book.trim(trim.sequence, trim.positions)
+        {
+            tracing::debug!(%error, "nothing to trim");
         }
+    }
+}
+
+impl Handler<PrepareStep> for KvCacheStore {
+    type Result = MessageResult<PrepareStep>;
+
+    fn handle(&mut self, step: PrepareStep, _: &mut Self::Context) -> Self::Result {
+        let mut pages = StepPages::default();
+        if let Some(book) = self.books.get_mut(step.shard) {
+            for Stretch { sequence, from, to } in step.stretches {
+                let grown = book.grow(sequence, from, to);
+                pages.tables.push(grown.is_ok().then(|| book.table(sequence)).flatten());
+                pages.copies.extend(grown.ok().flatten());
+            }
+            pages.room = room_of(book);
+        }
+        MessageResult(pages)
+    }
+}
+
+impl Handler<RowsComputed> for KvCacheStore {
+    type Result = ();
+
+    fn handle(&mut self, rows: RowsComputed, _: &mut Self::Context) {
+        let Some(book) = self.books.get_mut(rows.shard) else { return };
+        for (sequence, positions) in rows.computed {
+            book.computed(sequence, positions);
+        }
+    }
+}
+
+impl Handler<DetachSequence> for KvCacheStore {
+    type Result = RoomReply;
+
+    fn handle(&mut self, detach: DetachSequence, _: &mut Self::Context) -> RoomReply {
+        let Some(book) = self.books.get_mut(detach.shard) else { return RoomReply(Room::default()) };
+        book.extend(detach.sequence, &detach.keys);
+        book.computed(detach.sequence, detach.computed);
+        book.detach(detach.sequence);
+        RoomReply(room_of(book))
     }
 }
 
@@ -60,8 +146,18 @@ impl Handler<GetPageUsage> for KvCacheStore {
     type Result = MessageResult<GetPageUsage>;
 
     fn handle(&mut self, _: GetPageUsage, _: &mut Self::Context) -> Self::Result {
-        let total = self.allocators.iter().map(PageAllocator::total).sum();
-        let free: u32 = self.allocators.iter().map(PageAllocator::free).sum();
-        MessageResult(PageUsage { used: total - free, total })
+        let mut usage = PageUsage::default();
+        for book in &self.books {
+            let (counts, prefix) = (book.counts(), book.statistics());
+            usage.used += counts.used;
+            usage.cached += counts.cached;
+            usage.total += counts.total;
+            usage.prefix = PrefixStatistics {
+                asked: usage.prefix.asked + prefix.asked,
+                hit: usage.prefix.hit + prefix.hit,
+                evictions: usage.prefix.evictions + prefix.evictions,
+            };
+        }
+        MessageResult(usage)
     }
 }

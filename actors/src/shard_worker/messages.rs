@@ -1,6 +1,7 @@
 //! Messages of a shard worker.
 
 use actix::Message;
+use swarmllm_models::kv::PageCopy;
 use swarmllm_models::sampler::SamplingParams;
 use swarmllm_models::{HiddenRows, SequenceRows, ShardError, ShardInput};
 
@@ -18,6 +19,8 @@ pub struct SampleAt {
 #[derive(Debug, Message)]
 #[rtype(result = "Result<BatchRun, RunBatchError>")]
 pub struct RunBatch {
+    /// Pages to be copied before.
+    pub copies: Vec<PageCopy>,
     /// Rows of each sequence, in batch order.
     pub sequences: Vec<SequenceRows>,
     /// Token ids or hidden rows of all sequences.

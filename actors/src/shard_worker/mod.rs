@@ -60,6 +60,9 @@ fn compute(mut shard: Shard, waiting: &Receiver<Job>) {
 
 fn run_batch(shard: &mut Shard, batch: RunBatch) -> Answer {
     let started = Instant::now();
+    for copy in &batch.copies {
+        shard.copy_page(copy.from, copy.to)?;
+    }
     let output = shard.forward(&batch.sequences, batch.input)?;
     let (hidden, tokens) = match output {
         ShardOutput::Hidden(rows) => (Some(rows), vec![None; batch.samples.len()]),

@@ -229,6 +229,13 @@ impl Schedule {
         }
     }
 
+    /// Somebody shares the page that the next row of a sequence lies in.
+    pub fn shares(&mut self, id: SequenceId) {
+        if let Some(sequence) = self.sequences.get_mut(&id) {
+            sequence.held.copies = true;
+        }
+    }
+
     /// An attached sequence starts at an earlier position: another stage knew less.
     pub fn go_back(&mut self, id: SequenceId, position: u32, held: Held) {
         if let Some(sequence) = self.sequences.get_mut(&id) {
@@ -310,6 +317,12 @@ impl Schedule {
     #[must_use]
     pub fn computed(&self, id: SequenceId) -> u32 {
         self.sequences.get(&id).map_or(0, |sequence| sequence.computed)
+    }
+
+    /// Whether a sequence waits for a place.
+    #[must_use]
+    pub fn is_waiting(&self, id: SequenceId) -> bool {
+        self.sequences.get(&id).is_some_and(|sequence| sequence.phase == Phase::Waiting)
     }
 
     /// Sequences that hold pages, or are about to.

@@ -1,0 +1,89 @@
+//! An open stage sequence as the scheduler holds it.
+
+use swarmllm_models::kv::PageKey;
+use swarmllm_models::sampler::SamplingParams;
+use swarmllm_protocol::ids::RequestId;
+use swarmllm_protocol::prefix;
+use swarmllm_protocol::schedule::SequenceId;
+use swarmllm_protocol::wire::{Lineage, OpenStage};
+
+use super::messages::{OpenSequence, StageOwner};
+use super::policy::Unreported;
+use super::rows::PendingRows;
+use crate::generation::{StageReply, StageReplyBody};
+use crate::mailbox::offer;
+use crate::peer_session::SessionHandle;
+
+pub(super) struct Sequence {
+    pub(super) shard: usize,
+    pub(super) request: RequestId,
+    pub(super) stage: u16,
+    pub(super) stages: u16,
+    pub(super) owner: StageOwner,
+    pub(super) next: Option<SessionHandle>,
+    pub(super) sampling: Option<SamplingParams>,
+    pub(super) lineage: Lineage,
+    /// Whose prompt it shares.
+    pub(super) sample_of: Option<SequenceId>,
+    pub(super) keys: Vec<PageKey>,
+    pub(super) prompt: u32,
+    pub(super) max_positions: u32,
+    /// Whether it has pages and the requester knows.
+    pub(super) is_open: bool,
+    /// Whether the first of its rows has arrived.
+    pub(super) has_rows: bool,
+    /// Position of the row that is due.
+    pub(super) due: u32,
+    pub(super) pending: PendingRows,
+    pub(super) unreported: Unreported,
+}
+
+impl Sequence {
+    /// A sequence that waits, of a request that was found good.
+    pub(super) fn new(
+        shard: usize,
+        message: OpenSequence,
+        sample_of: Option<SequenceId>,
+    ) -> Sequence {
+        let OpenSequence { open, keys, owner } = message;
+        let OpenStage { request, stage, stages, sampling, lineage, prompt, max_positions, .. } =
+            open;
+        let sampling = sampling.map(|s| SamplingParams {
+            temperature: s.temperature,
+            top_k: s.top_k,
+            top_p: s.top_p,
+            min_p: s.min_p,
+            seed: s.seed,
+            ..SamplingParams::default()
+        });
+        Sequence {
+            shard,
+            request,
+            stage,
+            stages,
+            owner,
+            next: None,
+            sampling,
+            lineage,
+            sample_of,
+            keys: prefix::keys_of(&keys),
+            prompt,
+            max_positions,
+            is_open: false,
+            has_rows: false,
+            due: 0,
+            pending: PendingRows::default(),
+            unreported: Unreported::default(),
+        }
+    }
+
+    /// Tells whoever opened it.
+    pub(super) fn reply(&self, body: StageReplyBody) {
+        tell(&self.owner, self.request, body);
+    }
+}
+
+/// Tells a requester something about its request.
+pub(super) fn tell(owner: &StageOwner, request: RequestId, body: StageReplyBody) {
+    offer(&owner.reply, StageReply { request, peer: owner.peer, body });
+}
