@@ -9,6 +9,7 @@ mod messages;
 pub mod policy;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, MailboxError, Recipient, WrapFuture,
@@ -56,7 +57,7 @@ struct Sequence {
     owner: StageOwner,
     next: Option<SessionHandle>,
     sampling: Option<SamplingParams>,
-    pages: Vec<u32>,
+    pages: Arc<[u32]>,
     position: u32,
     max_positions: u32,
     unreported: Unreported,
@@ -122,7 +123,7 @@ impl BatchScheduler {
                     owner: owner.clone(),
                     next: opened.next,
                     sampling,
-                    pages: opened.pages,
+                    pages: opened.pages.into(),
                     position: 0,
                     max_positions: open.max_positions,
                     unreported: Unreported::default(),
@@ -145,7 +146,7 @@ impl BatchScheduler {
         self.opening.remove(&request);
         let sequence = self.sequences.remove(&request)?;
         self.shards[sequence.shard].queue.cancel(request);
-        self.release(sequence.shard, sequence.pages);
+        self.release(sequence.shard, sequence.pages.to_vec());
         Some(sequence.owner)
     }
 
