@@ -17,7 +17,10 @@
 #[path = "../tests/common/mod.rs"]
 mod common;
 
-use std::{fmt, sync::LazyLock};
+use std::{
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
 use common::{Random, weights};
 use divan::{
@@ -35,7 +38,7 @@ use swarmllm_models::{
         network::CpuContext,
         schedule::Store,
     },
-    kv::{KvPages, KvShape, KvType, PAGE_TOKENS},
+    kv::{KvArena, KvPages, KvShape, KvType, PAGE_TOKENS},
     quant,
 };
 
@@ -134,18 +137,20 @@ fn attention(bencher: Bencher<'_, '_>, rows: usize) {
     let AttentionShape { n_kv_heads, key_dim, value_dim, .. } = SHAPE;
     let (n_pages, width) = ((POSITIONS as u32).div_ceil(PAGE_TOKENS), n_kv_heads * key_dim);
     let values = random_rows(POSITIONS, width);
-    let layer = |_| {
-        let shape = KvShape { n_pages, n_kv_heads, key_dim, value_dim, is_latent: false };
-        let pages = KvPages::new(KvType::F16, shape).unwrap();
-        for (position, row) in (0u32..).zip(values.chunks_exact(width)) {
-            let (page, slot) = (position / PAGE_TOKENS, position % PAGE_TOKENS);
-            // SAFETY: nobody else has these pages.
-            unsafe { pages.append(page, slot as usize, row, row) };
-        }
-        pages
-    };
+    let shape = KvShape { n_kv_heads, key_dim, value_dim, is_latent: false };
     let n_bytes = 2 * 2 * POSITIONS * width;
+    // The layers of one shard, which share its pages.
+    let arena = Arc::new(KvArena::new(n_pages));
+    let layer = |_| KvPages::new(&arena, KvType::F16, shape);
     let layers: Vec<KvPages> = (0..SET_BYTES.div_ceil(n_bytes)).map(layer).collect();
+    arena.map().unwrap();
+    for (position, row) in (0u32..).zip(values.chunks_exact(width)) {
+        let (page, slot) = (position / PAGE_TOKENS, position % PAGE_TOKENS);
+        for layer in &layers {
+            // SAFETY: nobody else has these pages.
+            unsafe { layer.append(page, slot as usize, row, row) };
+        }
+    }
     let first_position = (POSITIONS - rows) as u32;
     let sequence =
         SequencePlan { pages: (0..n_pages).collect(), first_position, first_row: 0, n_rows: rows };

@@ -100,6 +100,11 @@ impl Engine {
         Ok(Self { device: device::open(choice)?, cpu: None })
     }
 
+    /// Whether layers keep their pages in the arena; else the device has tensors of its own.
+    pub fn uses_arena(&self) -> bool {
+        self.cpu.is_some()
+    }
+
     /// A tensor of rows.
     pub fn rows(&self, values: Vec<f32>, width: usize) -> Tensor<2> {
         let n_rows = values.len() / width;

@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use crate::{
     arch::{self, Decoder, UnknownArchitecture},
-    backend::{DeviceChoice, DeviceError, Engine, parts::CacheParts},
+    backend::{BlockError, DeviceChoice, DeviceError, Engine, parts::CacheParts},
     config::ModelConfig,
     kernel::cpu::{
         Level, Pool,
@@ -26,7 +26,7 @@ use crate::{
         linear::Repack,
         network::{CpuContext, LoadProgress},
     },
-    kv::{KvType, PAGE_TOKENS},
+    kv::{KvArena, KvType, PAGE_TOKENS},
     layer::{LoadError, Loader, Pass, Rope},
     model::Model,
 };
@@ -85,7 +85,7 @@ impl Default for ShardOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SequenceRows {
     /// All its pages in order, from position 0 on.
-    pub pages: Vec<u32>,
+    pub pages: Arc<[u32]>,
     /// Position of its first row; all earlier positions were computed before.
     pub first_position: u32,
     /// Number of rows.
@@ -198,6 +198,14 @@ pub enum ShardError {
     /// The batch or its input is wrong.
     #[error("bad batch: {0}")]
     Batch(String),
+    /// A page is beyond the cache.
+    #[error("page {page} does not exist, there are {n_pages}")]
+    Page {
+        /// The page.
+        page: u32,
+        /// How many there are.
+        n_pages: u32,
+    },
     /// The device failed while computing.
     #[error("the device failed: {0}")]
     Compute(String),
@@ -212,6 +220,7 @@ pub struct Shard {
     engine: Engine,
     rope: Rope,
     network: Decoder,
+    arena: Arc<KvArena>,
 }
 
 impl Shard {
@@ -247,16 +256,21 @@ impl Shard {
             return Err(ShardError::Layers { start, end, n_layers });
         }
         let architecture = arch::find(&config.architecture)?;
+        let arena = Arc::new(KvArena::new(options.kv_pages));
         let loader = Loader {
             gguf: model.gguf(),
             config,
             engine: &engine,
             style: architecture.style,
-            cache: CacheParts { kind: options.kv, n_pages: options.kv_pages },
+            cache: CacheParts { kind: options.kv, arena: arena.clone() },
             context: options.context.unwrap_or(config.context_length),
         };
         let rope = Rope::load(&loader)?;
         let network = (architecture.load)(&loader, layers.clone())?;
+        if engine.uses_arena() {
+            let failed = |source| BlockError::Cache { pages: options.kv_pages, source };
+            arena.map().map_err(|error| LoadError::from(failed(error)))?;
+        }
         Ok(Self {
             config: model.config_arc(),
             weight_bytes: model.weight_bytes(layers.clone()),
@@ -265,6 +279,7 @@ impl Shard {
             engine,
             rope,
             network,
+            arena,
         })
     }
 
@@ -281,6 +296,27 @@ impl Shard {
     /// How it was loaded.
     pub fn options(&self) -> &ShardOptions {
         &self.options
+    }
+
+    /// Bytes of one page of its cache, all layers together.
+    pub fn page_bytes(&self) -> u64 {
+        self.arena.page_bytes() as u64
+    }
+
+    /// Copies a page over another in every layer: keys, values and states. So two sequences that
+    /// share a prompt go on from it, each in a page of its own.
+    pub fn copy_page(&mut self, from: u32, to: u32) -> Result<(), ShardError> {
+        let n_pages = self.options.kv_pages;
+        if let Some(page) = [from, to].into_iter().find(|page| *page >= n_pages) {
+            return Err(ShardError::Page { page, n_pages });
+        }
+        if self.engine.uses_arena() {
+            // SAFETY: whoever computes borrows the shard mutably, as is done here.
+            unsafe { self.arena.copy_page(from, to) };
+        } else {
+            self.network.copy_page(from, to);
+        }
+        Ok(())
     }
 
     fn is_first(&self) -> bool {
@@ -335,9 +371,9 @@ impl Shard {
                     rows.pages.len()
                 )));
             }
-            if let Some(page) = rows.pages.iter().find(|p| **p >= self.options.kv_pages) {
-                let n_pages = self.options.kv_pages;
-                return Err(bad(format!("page {page} does not exist, there are {n_pages}")));
+            let n_pages = self.options.kv_pages;
+            if let Some(page) = rows.pages.iter().copied().find(|page| *page >= n_pages) {
+                return Err(bad(ShardError::Page { page, n_pages }.to_string()));
             }
             let end = end as u32;
             let first_written = (rows.first_position / PAGE_TOKENS) as usize;
@@ -346,7 +382,7 @@ impl Shard {
             self.network.continues(pages, rows.first_position).map_err(bad)?;
             positions.extend(rows.first_position..end);
             plan.sequences.push(SequencePlan {
-                pages: pages.to_vec(),
+                pages: rows.pages.clone(),
                 first_position: rows.first_position,
                 first_row: plan.n_rows,
                 n_rows: rows.n_rows as usize,

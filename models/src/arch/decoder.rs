@@ -88,4 +88,15 @@ impl Decoder {
             Layer::Heads(..) | Layer::Latent(..) => Ok(()),
         })
     }
+
+    /// Copies a page over another in the layers that keep their own.
+    pub fn copy_page(&self, from: u32, to: u32) {
+        for layer in &self.layers {
+            match layer {
+                Layer::Heads(attention, _) => attention.copy_page(from, to),
+                Layer::Latent(attention, _) => attention.copy_page(from, to),
+                Layer::StateSpace(block) => block.copy_page(from, to),
+            }
+        }
+    }
 }

@@ -10,22 +10,21 @@ use super::{
     BlockError, Engine, SwarmOps as _,
     flex::{AttentionCall, FeedForwardCall, HeadCall, LatentCall, MixtureCall},
     parts::{
-        AttentionParts, CacheParts, ExpertParts, FeedForwardParts, HeadParts, LatentParts,
-        MixtureParts, OutputParts, ProjectionParts, UnitParts,
+        AttentionParts, ExpertParts, FeedForwardParts, HeadParts, LatentParts, MixtureParts,
+        OutputParts, ProjectionParts, UnitParts,
     },
     plain,
 };
 use crate::{
     gguf::{Gguf, TensorInfo},
     kernel::cpu::{
-        attention::{AttentionShape, BatchPlan},
+        attention::BatchPlan,
         feed_forward::{CpuFeedForward, CpuProjection, CpuUnit},
         latent::{CpuCompression, CpuLatentAttention},
         linear::Weight,
         mixture::{CpuExpert, CpuMixture, CpuSharedExpert},
         network::{CpuAttention, CpuContext, CpuHead, CpuLinear, CpuOutput, kinds},
     },
-    kv::KvPages,
 };
 
 /// Loads weights for the CPU kernels.
@@ -66,16 +65,6 @@ impl CpuLoader<'_> {
     fn expert(&self, parts: ExpertParts) -> Result<CpuExpert, BlockError> {
         Ok(CpuExpert { unit: self.unit(parts.unit)?, down: self.one(&parts.down)? })
     }
-
-    fn pages(
-        cache: CacheParts,
-        shape: &AttentionShape,
-        is_latent: bool,
-    ) -> Result<Mutex<KvPages>, BlockError> {
-        let failed = |source| BlockError::Cache { pages: cache.n_pages, source };
-        let pages = KvPages::new(cache.kind, cache.shape(shape, is_latent)).map_err(failed)?;
-        Ok(Mutex::new(pages))
-    }
 }
 
 /// Pre-norm attention with its residual addition.
@@ -101,7 +90,7 @@ impl Attention {
             preparation: parts.preparation,
             output: loader.output(parts.output)?,
             shape: parts.shape,
-            pages: CpuLoader::pages(parts.cache, &parts.shape, false)?,
+            pages: Mutex::new(parts.cache.pages(&parts.shape, false)),
         };
         Ok(Self::Cpu(Arc::new(block), context.clone()))
     }
@@ -117,6 +106,13 @@ impl Attention {
             Self::Plain(block) => {
                 block.lock().unwrap_or_else(PoisonError::into_inner).forward(x, plan)
             }
+        }
+    }
+
+    /// Copies a page over another, where the layer keeps its own; else the arena does.
+    pub fn copy_page(&self, from: u32, to: u32) {
+        if let Self::Plain(block) = self {
+            block.lock().unwrap_or_else(PoisonError::into_inner).copy_page(from, to);
         }
     }
 }
@@ -159,7 +155,7 @@ impl LatentAttention {
             output: loader.output(parts.output)?,
             rotation: parts.rotation,
             shape: parts.shape,
-            pages: CpuLoader::pages(parts.cache, &parts.shape, true)?,
+            pages: Mutex::new(parts.cache.pages(&parts.shape, true)),
         };
         Ok(Self::Cpu(Arc::new(block), context.clone()))
     }
@@ -175,6 +171,13 @@ impl LatentAttention {
             Self::Plain(block) => {
                 block.lock().unwrap_or_else(PoisonError::into_inner).forward(x, plan)
             }
+        }
+    }
+
+    /// Copies a page over another, where the layer keeps its own; else the arena does.
+    pub fn copy_page(&self, from: u32, to: u32) {
+        if let Self::Plain(block) = self {
+            block.lock().unwrap_or_else(PoisonError::into_inner).copy_page(from, to);
         }
     }
 }

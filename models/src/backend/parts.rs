@@ -3,6 +3,8 @@
 //! Filled by `layer` from names and metadata, loaded by `blocks` for an engine. A tensor here may
 //! be some rows of a tensor in the file (one expert, one of several fused projections).
 
+use std::sync::Arc;
+
 use crate::{
     gguf::TensorInfo,
     kernel::cpu::{
@@ -12,7 +14,7 @@ use crate::{
         norm::Norm,
         routing::Routing,
     },
-    kv::{KvShape, KvType},
+    kv::{KvArena, KvPages, KvShape, KvType},
 };
 
 /// A projection with its bias, if it has one.
@@ -33,20 +35,21 @@ pub struct OutputParts {
     pub norm: Option<Norm>,
 }
 
-/// The cache of an attention layer.
-#[derive(Clone, Copy, Debug)]
+/// The cache, in which every layer has its part.
+#[derive(Clone, Debug)]
 pub struct CacheParts {
-    /// Type of its elements.
+    /// Type of keys and values.
     pub kind: KvType,
-    /// Number of pages.
-    pub n_pages: u32,
+    /// The pages.
+    pub arena: Arc<KvArena>,
 }
 
 impl CacheParts {
-    /// The pages' sizes for a layer of this shape.
-    pub(super) fn shape(&self, shape: &AttentionShape, is_latent: bool) -> KvShape {
+    /// The part of a layer of this shape.
+    pub(super) fn pages(&self, shape: &AttentionShape, is_latent: bool) -> KvPages {
         let AttentionShape { n_kv_heads, key_dim, value_dim, .. } = *shape;
-        KvShape { n_pages: self.n_pages, n_kv_heads, key_dim, value_dim, is_latent }
+        let shape = KvShape { n_kv_heads, key_dim, value_dim, is_latent };
+        KvPages::new(&self.arena, self.kind, shape)
     }
 }
 

@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::{backend::Dispatch, tensor::Tensor};
 
-use super::{BlockError, Engine, SwarmOps, blocks::CpuLoader, plain::state_space as plain};
+use super::{
+    BlockError, Engine, SwarmOps, blocks::CpuLoader, parts::CacheParts, plain::state_space as plain,
+};
 use crate::{
     gguf::{Gguf, TensorInfo},
     kernel::cpu::{
@@ -44,8 +46,8 @@ pub struct StateSpaceParts<'a> {
     pub skip: Vec<f32>,
     /// Projection back.
     pub output: &'a TensorInfo,
-    /// Pages of the cache.
-    pub pages: u32,
+    /// The cache.
+    pub cache: CacheParts,
 }
 
 /// What the two generations do differently, see `kernel::cpu::network`.
@@ -117,8 +119,6 @@ impl StateSpace {
         };
         let convolution = Convolution::new(&parts.convolution, &parts.convolution_bias);
         let slot = convolution.state_length() + parts.shape.state_length();
-        let states = StatePages::new(parts.pages, slot)
-            .map_err(|source| BlockError::Cache { pages: parts.pages, source })?;
         let block = CpuStateSpace {
             norm: parts.norm,
             input: linear(parts.input)?,
@@ -127,7 +127,7 @@ impl StateSpace {
             step_bias: parts.step_bias,
             scan: Scan::new(parts.shape, &parts.decay, &parts.skip),
             output: linear(parts.output)?,
-            states: Mutex::new(states),
+            states: Mutex::new(StatePages::new(&parts.cache.arena, slot)),
         };
         Ok(Self::Cpu(Arc::new(block), context.clone()))
     }
@@ -156,6 +156,13 @@ impl StateSpace {
                 let mut block = block.lock().unwrap_or_else(PoisonError::into_inner);
                 block.forward(x, plan, round)
             }
+        }
+    }
+
+    /// Copies a page over another, where the layer keeps its own; else the arena does.
+    pub fn copy_page(&self, from: u32, to: u32) {
+        if let Self::Plain(block) = self {
+            block.lock().unwrap_or_else(PoisonError::into_inner).copy_page(from, to);
         }
     }
 }

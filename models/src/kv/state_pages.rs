@@ -6,13 +6,14 @@
 //! A position that no slot holds cannot be continued from: [`continues`] says so beforehand.
 //!
 //! Shapes: a slot is `slot` f32 values, whose layout is the block's own matter.
-//! Errors: of the system, when there is no memory. Memory is taken when a slot is first written.
+//! Errors: a position that cannot be continued from, in words.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
-use memmap2::{MmapMut, MmapRaw};
-
-use super::PAGE_TOKENS;
+use super::{
+    PAGE_TOKENS,
+    arena::{KvArena, PagePart},
+};
 
 /// Rows of a sequence that lie in one page.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,51 +70,39 @@ pub fn continues(
     ))
 }
 
-/// The slots of one layer.
+/// Where a slot's values begin, behind the number of positions.
+const VALUES_AT: usize = 64;
+
+/// The slots of one layer: its part of every page of the arena.
 #[derive(Debug)]
 pub struct StatePages {
     slot: usize,
-    values: MmapRaw,
-    held: MmapRaw,
-}
-
-/// Zeroed memory straight from the system, for `n` values of 4 bytes.
-fn zeroed(n: Option<usize>) -> std::io::Result<MmapRaw> {
-    let bytes = n.and_then(|n| n.checked_mul(4)).filter(|bytes| *bytes <= isize::MAX as usize);
-    let bytes = bytes.ok_or(std::io::ErrorKind::OutOfMemory)?;
-    Ok(MmapRaw::from(MmapMut::map_anon(bytes.max(4))?))
+    part: PagePart,
 }
 
 impl StatePages {
-    /// Empty slots; fails when the system has no such room.
-    pub fn new(n_pages: u32, slot: usize) -> std::io::Result<Self> {
-        let n_pages = n_pages as usize;
-        Ok(Self { slot, values: zeroed(n_pages.checked_mul(slot))?, held: zeroed(Some(n_pages))? })
+    /// A layer's part of the pages, which it reserves.
+    pub fn new(arena: &Arc<KvArena>, slot: usize) -> Self {
+        let bytes = slot.saturating_mul(4).saturating_add(VALUES_AT);
+        Self { slot, part: arena.reserve(bytes) }
     }
 
     /// How many positions a page's slot holds.
     pub fn held(&self, page: u32) -> u32 {
-        let held = self.held.as_ptr().cast::<u32>();
-        assert!((page as usize) < self.held.len() / 4, "page {page} does not exist");
-        // SAFETY: inside of the mapping, which is aligned; writers need `&mut self`.
-        unsafe { *held.add(page as usize) }
+        // SAFETY: 4 bytes, aligned; writers need `&mut self`.
+        unsafe { self.part.at(page, 0..4).cast::<u32>().read() }
     }
 
     /// Says how many positions a page's slot holds from now on.
     pub fn hold(&mut self, page: u32, positions: u32) {
-        let held = self.held.as_mut_ptr().cast::<u32>();
-        assert!((page as usize) < self.held.len() / 4, "page {page} does not exist");
         // SAFETY: as in `held`; nobody else has `self`.
-        unsafe { *held.add(page as usize) = positions };
+        unsafe { self.part.at(page, 0..4).cast::<u32>().write(positions) };
     }
 
-    /// All slots, one after the other, and the values of each.
-    pub fn slots(&mut self) -> (&mut [f32], usize) {
-        let values = self.values.as_mut_ptr().cast::<f32>();
-        // SAFETY: the whole mapping, which is aligned and only reached through `self`; any bits
-        // are an f32.
-        let values = unsafe { std::slice::from_raw_parts_mut(values, self.values.len() / 4) };
-        (values, self.slot)
+    /// Where some values of a page's slot lie; whoever uses them answers for who else does.
+    pub fn values(&self, page: u32, range: Range<usize>) -> *mut f32 {
+        assert!(range.end <= self.slot, "outside of the slot");
+        self.part.at(page, VALUES_AT + range.start * 4..VALUES_AT + range.end * 4).cast()
     }
 }
 
@@ -134,7 +123,9 @@ mod tests {
 
     #[test]
     fn only_what_is_held_can_be_continued() {
-        let mut states = StatePages::new(4, 3).unwrap();
+        let arena = Arc::new(KvArena::new(4));
+        let mut states = StatePages::new(&arena, 3);
+        arena.map().unwrap();
         states.hold(2, 40);
         states.hold(1, 32);
         let check = |pages: &[u32], first| continues(pages, first, |page| states.held(page));
@@ -143,6 +134,5 @@ mod tests {
         for (pages, first) in [([1, 2], 39), ([1, 2], 41), ([0, 1], 32), ([1, 0], 33)] {
             assert!(check(&pages, first).unwrap_err().contains("go back to position"));
         }
-        assert!(StatePages::new(u32::MAX, usize::MAX / 8).is_err());
     }
 }

@@ -65,7 +65,7 @@ impl Attention {
                 &format!("{prefix}.post_attention_norm"),
             )?,
             shape,
-            cache: loader.cache,
+            cache: loader.cache.clone(),
         };
         Ok(Self(backend::Attention::load(loader.engine, loader.gguf, parts)?))
     }
@@ -73,6 +73,11 @@ impl Attention {
     /// Adds what each row finds in the earlier positions of its sequence.
     pub fn forward(&self, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
         self.0.forward(x, &pass.plan)
+    }
+
+    /// Copies a page over another, where the layer keeps its own.
+    pub fn copy_page(&self, from: u32, to: u32) {
+        self.0.copy_page(from, to);
     }
 }
 

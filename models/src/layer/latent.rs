@@ -69,7 +69,7 @@ impl LatentAttention {
                 soft_cap: config.score_cap,
                 window: None,
             },
-            cache: loader.cache,
+            cache: loader.cache.clone(),
         };
         Ok(Self(backend::LatentAttention::load(loader.engine, loader.gguf, parts)?))
     }
@@ -77,5 +77,10 @@ impl LatentAttention {
     /// Adds what each row finds in the earlier positions of its sequence.
     pub fn forward(&self, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
         self.0.forward(x, &pass.plan)
+    }
+
+    /// Copies a page over another, where the layer keeps its own.
+    pub fn copy_page(&self, from: u32, to: u32) {
+        self.0.copy_page(from, to);
     }
 }

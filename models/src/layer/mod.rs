@@ -92,7 +92,7 @@ pub struct Loader<'a> {
     pub engine: &'a Engine,
     /// What the architecture's name implies.
     pub style: Style,
-    /// The cache of each attention layer.
+    /// The cache, in which layers reserve their parts.
     pub cache: CacheParts,
     /// Longest context that is served.
     pub context: u32,

@@ -70,7 +70,7 @@ impl StateSpace {
             decay: tensors.values("ssm_a", &[n_decays, n_heads])?,
             skip,
             output: matrix("ssm_out", inner, hidden)?,
-            pages: loader.cache.n_pages,
+            cache: loader.cache.clone(),
         };
         Ok(Self(backend::StateSpace::load(loader.engine, loader.gguf, parts)?))
     }
@@ -84,6 +84,11 @@ impl StateSpace {
     /// `round` says so.
     pub fn forward(&self, x: Tensor<2>, pass: &Pass, round: bool) -> Tensor<2> {
         self.0.forward(x, &pass.plan, round)
+    }
+
+    /// Copies a page over another, where the layer keeps its own.
+    pub fn copy_page(&self, from: u32, to: u32) {
+        self.0.copy_page(from, to);
     }
 }
 

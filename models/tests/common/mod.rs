@@ -212,5 +212,5 @@ pub fn forward(shards: &mut [Shard], batch: &[SequenceRows], tokens: Vec<u32>) -
 
 /// One sequence's rows.
 pub fn rows(pages: &[u32], first: u32, n: u32, logits: LogitsWanted) -> SequenceRows {
-    SequenceRows { pages: pages.to_vec(), first_position: first, n_rows: n, logits }
+    SequenceRows { pages: pages.into(), first_position: first, n_rows: n, logits }
 }

@@ -2,6 +2,8 @@
 //!
 //! Called by `blocks`, its cache and rotation by `latent` too.
 
+use std::ops::Range;
+
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 
 use super::{PlainNorm, PlainOutput, linear, round, soft_cap, vector, weights};
@@ -50,7 +52,7 @@ impl PlainAttention {
             rotation: preparation.rotation,
             output: PlainOutput::load(gguf, &parts.output, device)?,
             shape: parts.shape,
-            pages: PlainPages::new(parts.cache, &parts.shape, device),
+            pages: PlainPages::new(&parts.cache, &parts.shape, device),
         })
     }
 
@@ -71,6 +73,10 @@ impl PlainAttention {
         let keys = rotate(norm_heads(keys, self.key_norm.as_ref()), plan, self.rotation);
         let attended = self.pages.attention((&self.shape, plan), queries, (keys, values));
         self.output.add(x, attended, false)
+    }
+
+    pub(in crate::backend) fn copy_page(&mut self, from: u32, to: u32) {
+        self.pages.copy_page(from, to);
     }
 }
 
@@ -110,6 +116,12 @@ pub(super) fn rotate(x: Tensor<3>, plan: &BatchPlan, rotation: Rotation) -> Tens
     Tensor::cat(vec![turned, x.narrow(2, 2 * pairs, dim - 2 * pairs)], 2)
 }
 
+/// Writes some slots. The cache has one owner meanwhile, so a device can do it in place.
+fn put(cache: &mut Tensor<3>, slots: Range<usize>, part: Tensor<3>) {
+    let whole = std::mem::replace(cache, part.clone());
+    *cache = whole.slice_assign([slots], part);
+}
+
 /// Keys and values of one layer, `[n_pages * PAGE_TOKENS, n_kv_heads, head_dim]` each.
 #[derive(Debug)]
 pub(super) struct PlainPages {
@@ -120,8 +132,11 @@ pub(super) struct PlainPages {
 }
 
 impl PlainPages {
-    pub(super) fn new(cache: CacheParts, shape: &AttentionShape, device: &Device) -> Self {
-        let slots = (cache.n_pages * PAGE_TOKENS) as usize;
+    pub(super) fn new(cache: &CacheParts, shape: &AttentionShape, device: &Device) -> Self {
+        // The device's own tensors: the arena only counts them.
+        let width = shape.n_kv_heads * (shape.key_dim + shape.value_dim);
+        cache.arena.reserve(PAGE_TOKENS as usize * width * size_of::<f32>());
+        let slots = cache.arena.n_pages() as usize * PAGE_TOKENS as usize;
         let empty = |dim: usize| Tensor::zeros([slots, shape.n_kv_heads, dim], device);
         let (keys, values) = (empty(shape.key_dim), empty(shape.value_dim));
         Self { keys, values, kind: cache.kind, device: device.clone() }
@@ -157,11 +172,21 @@ impl PlainPages {
             let slot = sequence.pages[position / tokens] as usize * tokens + position % tokens;
             let from = sequence.first_row + row;
             let (to, from) = (slot..slot + n, from..from + n);
-            let part = keys.clone().slice([from.clone()]);
-            self.keys = self.keys.clone().slice_assign([to.clone()], part);
-            let part = values.clone().slice([from]);
-            self.values = self.values.clone().slice_assign([to], part);
+            put(&mut self.keys, to.clone(), keys.clone().slice([from.clone()]));
+            put(&mut self.values, to, values.clone().slice([from]));
             row += n;
+        }
+    }
+
+    /// Copies a page over another.
+    pub(super) fn copy_page(&mut self, from: u32, to: u32) {
+        let slots = |page: u32| {
+            let first = page as usize * PAGE_TOKENS as usize;
+            first..first + PAGE_TOKENS as usize
+        };
+        for cache in [&mut self.keys, &mut self.values] {
+            let page = cache.clone().slice([slots(from)]);
+            put(cache, slots(to), page);
         }
     }
 

@@ -61,7 +61,7 @@ impl PlainLatentAttention {
             output: PlainOutput::load(gguf, &parts.output, device)?,
             rotation: parts.rotation,
             shape: parts.shape,
-            pages: PlainPages::new(parts.cache, &parts.shape, device),
+            pages: PlainPages::new(&parts.cache, &parts.shape, device),
         })
     }
 
@@ -92,5 +92,9 @@ impl PlainLatentAttention {
         let values = attended.matmul(self.value_heads.clone().swap_dims(1, 2)).swap_dims(0, 1);
         let width = values.dims()[1] * values.dims()[2];
         self.output.add(x, values.reshape([rows, width]), false)
+    }
+
+    pub(in crate::backend) fn copy_page(&mut self, from: u32, to: u32) {
+        self.pages.copy_page(from, to);
     }
 }

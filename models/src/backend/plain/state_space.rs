@@ -106,6 +106,10 @@ impl PlainStateSpace {
         };
         let decay = matrix(parts.decay, shape.n_heads);
         let n_channels = parts.convolution_bias.len();
+        // The device's own tensors: the arena only counts them.
+        let kernel = parts.convolution.len() / n_channels;
+        let values = (kernel - 1) * n_channels + shape.inner * shape.state;
+        parts.cache.arena.reserve(values * size_of::<f32>());
         Ok(Self {
             norm: PlainNorm::new(&parts.norm, device),
             input: weight(gguf, parts.input, device)?,
@@ -129,6 +133,13 @@ impl PlainStateSpace {
     ) -> Result<(), String> {
         let held = |page| self.states.get(&page).map_or(0, |state| state.positions);
         continues(pages, first_position, held)
+    }
+
+    pub(in crate::backend) fn copy_page(&mut self, from: u32, to: u32) {
+        match self.states.get(&from).cloned() {
+            Some(state) => self.states.insert(to, state),
+            None => self.states.remove(&to),
+        };
     }
 
     pub(in crate::backend) fn forward(

@@ -12,7 +12,7 @@
 //! `[rows, n_heads * value_dim]`. Source: FlashAttention (arXiv 2205.14135), tiling only; sliding
 //! windows as Mistral (arXiv 2310.06825).
 
-use std::{cell::RefCell, ops::Range};
+use std::{cell::RefCell, ops::Range, sync::Arc};
 
 use super::{
     Level, Pool,
@@ -35,8 +35,8 @@ const SERIAL_WORK: usize = 1 << 18;
 /// One sequence's rows in a batch.
 #[derive(Clone, Debug)]
 pub struct SequencePlan {
-    /// Its pages in order.
-    pub pages: Vec<u32>,
+    /// Its pages in order; there may be more than its positions need.
+    pub pages: Arc<[u32]>,
     /// Position of its first row.
     pub first_position: u32,
     /// Its first row in the batch.

@@ -22,7 +22,7 @@ use crate::{
         norm::{Norm, rms_norm},
         schedule::Store,
         shared::SharedMut,
-        state_space::{Columns, Convolution, Run, Scan, ScanInput, Slots, time_steps},
+        state_space::{Columns, Convolution, Run, Scan, ScanInput, time_steps},
     },
     kv::{StatePages, continues, stretches},
 };
@@ -92,9 +92,7 @@ impl CpuStateSpace {
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         // Until the end the slots are neither the old states nor the new ones.
         Self::hold(plan, &mut states, |_| 0);
-        let (slots, length) = states.slots();
-        let slots = Slots { values: SharedMut::new(slots), length };
-        let run = Run { plan, slots, level: *level, pool };
+        let run = Run { plan, states: &states, level: *level, pool };
 
         let (n_rows, shape) = (plan.n_rows, *self.scan.shape());
         context.normalise(x, &self.norm, &self.input.kinds, input);

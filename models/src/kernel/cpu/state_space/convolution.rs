@@ -3,10 +3,10 @@
 //! Called by `network::state_space`. A block's part of a slot is its last `kernel - 1` inputs,
 //! `[kernel - 1][16]`, oldest first. Canonical order and source: see `state_space`.
 
-use super::{Columns, LANES, Lanes, Run, Slots, Task, dispatch, load, store};
+use super::{Columns, LANES, Lanes, Run, Task, before, dispatch, load, store};
 use crate::{
     kernel::cpu::{attention::SequencePlan, numeric::silu_lanes, shared::SharedMut},
-    kv::stretches,
+    kv::{StatePages, stretches},
 };
 
 /// A causal convolution of every channel with its own weights, then silu.
@@ -48,8 +48,8 @@ impl Convolution {
     pub fn run(&self, run: &Run<'_>, x: Columns<'_>, y: &mut [f32]) {
         let y = SharedMut::new(y);
         run.for_blocks(self.bias.len(), self.n_channels, &|sequence, block| {
-            let (y, slots) = (&y, &run.slots);
-            let task = ConvolutionTask { convolution: self, sequence, block, x, y, slots };
+            let (y, states) = (&y, run.states);
+            let task = ConvolutionTask { convolution: self, sequence, block, x, y, states };
             // SAFETY: every task has its own channels and sequence, so its own parts of rows and
             // slots; `shard` checked that a page written here belongs to one sequence.
             unsafe { dispatch(run.level, &task) };
@@ -72,7 +72,7 @@ struct ConvolutionTask<'a> {
     block: usize,
     x: Columns<'a>,
     y: &'a SharedMut<'a, f32>,
-    slots: &'a Slots<'a>,
+    states: &'a StatePages,
 }
 
 impl Task for ConvolutionTask<'_> {
@@ -88,7 +88,7 @@ impl Task for ConvolutionTask<'_> {
             let (first, n_rows) = (first_row + stretch.rows.start, stretch.rows.len());
             // SAFETY: the caller's promise.
             unsafe {
-                let state = self.slots.before(&stretch, block * history * LANES, history);
+                let state = before(self.states, &stretch, block * history * LANES, history);
                 for row in 0..n_rows {
                     let mut sum = L::splat(0.0);
                     for (tap, weight) in weights.iter().enumerate() {

@@ -32,7 +32,7 @@ use super::{
     numeric::softplus_lanes,
     shared::SharedMut,
 };
-use crate::kv::Stretch;
+use crate::kv::{StatePages, Stretch};
 
 /// Values to compute below which an operation stays on the calling thread.
 const SERIAL_WORK: usize = 1 << 14;
@@ -58,38 +58,33 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// The slots of a layer's states, shared by the threads.
-#[derive(Debug)]
-pub struct Slots<'a> {
-    /// All slots.
-    pub values: SharedMut<'a, f32>,
-    /// Values per slot.
-    pub length: usize,
-}
-
-impl Slots<'_> {
-    /// A part of the slot of a stretch's page, with the state before the stretch in it.
-    ///
-    /// # Safety
-    ///
-    /// Nobody else uses this part of the page, or writes that of the page before, meanwhile.
-    #[expect(clippy::mut_from_ref, reason = "threads use different parts")]
-    unsafe fn before(&self, stretch: &Stretch, start: usize, n: usize) -> &mut [[f32; LANES]] {
-        let at = |page: u32| page as usize * self.length + start;
-        // SAFETY: the caller's promise; another page lies elsewhere.
-        let to = unsafe {
-            let to = self.values.part(at(stretch.page)..at(stretch.page) + n * LANES);
-            match stretch.from {
-                None => to.fill(0.0),
-                Some(page) if page != stretch.page => {
-                    let from = self.values.from(at(page));
-                    std::ptr::copy_nonoverlapping(from, to.as_mut_ptr(), n * LANES);
-                }
-                Some(_) => {}
+/// `n` vectors of the slot of a stretch's page, from value `start` on, with the state before the
+/// stretch in them.
+///
+/// # Safety
+///
+/// Nobody else uses this part of the page, or writes that of the page before, while the answer
+/// lives.
+#[expect(clippy::mut_from_ref, reason = "threads use different parts")]
+unsafe fn before<'a>(
+    states: &'a StatePages,
+    stretch: &Stretch,
+    start: usize,
+    n: usize,
+) -> &'a mut [[f32; LANES]] {
+    let range = start..start + n * LANES;
+    let to = states.values(stretch.page, range.clone());
+    // SAFETY: the caller's promise; another page lies elsewhere.
+    unsafe {
+        match stretch.from {
+            None => to.write_bytes(0, n * LANES),
+            Some(page) if page != stretch.page => {
+                let from = states.values(page, range);
+                std::ptr::copy_nonoverlapping(from, to, n * LANES);
             }
-            to
-        };
-        to.as_chunks_mut().0
+            Some(_) => {}
+        }
+        std::slice::from_raw_parts_mut(to.cast(), n)
     }
 }
 
@@ -169,7 +164,7 @@ pub struct Run<'a> {
     /// The sequences.
     pub plan: &'a BatchPlan,
     /// Their states.
-    pub slots: Slots<'a>,
+    pub states: &'a StatePages,
     /// Instruction set.
     pub level: Level,
     /// Threads.

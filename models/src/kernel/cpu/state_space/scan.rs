@@ -4,14 +4,14 @@
 //! of one channel per head with a decay per state entry, Mamba 2 that of wider heads with one
 //! decay. Canonical order and source: see `state_space`.
 
-use super::{Columns, LANES, Lanes, Run, Slots, Task, dispatch, load, store};
+use super::{Columns, LANES, Lanes, Run, Task, before, dispatch, load, store};
 use crate::{
     kernel::cpu::{
         attention::SequencePlan,
         numeric::{exp_lanes, silu_lanes},
         shared::SharedMut,
     },
-    kv::stretches,
+    kv::{StatePages, stretches},
 };
 
 /// Sizes of a scan.
@@ -117,8 +117,8 @@ impl Scan {
         let (y, shape) = (SharedMut::new(y), &self.shape);
         run.for_blocks(shape.n_blocks(), shape.inner * shape.state, &|sequence, block| {
             let start = start + block * shape.state * LANES;
-            let (y, slots) = (&y, &run.slots);
-            let task = ScanTask { scan: self, sequence, block, input, y, slots, start };
+            let (y, states) = (&y, run.states);
+            let task = ScanTask { scan: self, sequence, block, input, y, states, start };
             // SAFETY: as for the convolution.
             unsafe { dispatch(run.level, &task) };
         });
@@ -131,7 +131,7 @@ struct ScanTask<'a> {
     block: usize,
     input: &'a ScanInput<'a>,
     y: &'a SharedMut<'a, f32>,
-    slots: &'a Slots<'a>,
+    states: &'a StatePages,
     start: usize,
 }
 
@@ -151,7 +151,7 @@ impl Task for ScanTask<'_> {
         for stretch in stretches(pages, *first_position, *n_rows) {
             // SAFETY: the caller's promise.
             unsafe {
-                let state = self.slots.before(&stretch, self.start, shape.state);
+                let state = before(self.states, &stretch, self.start, shape.state);
                 for row in first_row + stretch.rows.start..first_row + stretch.rows.end {
                     let mut steps = [0f32; LANES];
                     for (step, head) in steps.iter_mut().zip(&heads) {
