@@ -142,8 +142,7 @@ impl Results {
                 BorderType::F32 => RowEncoding::F32,
             };
             let n_rows = rows;
-            let rows =
-                Rows { request, first_position, n_rows, hidden, encoding, sample, trace };
+            let rows = Rows { request, first_position, n_rows, hidden, encoding, sample, trace };
             return Some(Outcome::Frame(Message::rows(rows, bytes)));
         }
         let position = first_position + rows;

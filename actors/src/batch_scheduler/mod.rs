@@ -269,12 +269,7 @@ impl BatchScheduler {
     }
 
     /// Forgets a sequence and gives its pages back; those with names are kept for reuse.
-    fn close(
-        &mut self,
-        id: SequenceId,
-        keys: &[u8],
-        ctx: &mut Context<Self>,
-    ) -> Option<Sequence> {
+    fn close(&mut self, id: SequenceId, keys: &[u8], ctx: &mut Context<Self>) -> Option<Sequence> {
         let sequence = self.sequences.remove(&id)?;
         self.requests.remove(&sequence.request);
         let shard = sequence.shard;
@@ -283,7 +278,8 @@ impl BatchScheduler {
         let computed = schedule.computed(id);
         schedule.remove(id, now_us);
         let keys = prefix::keys_of(keys);
-        let detached = self.links.detach.send(DetachSequence { shard, sequence: id, computed, keys });
+        let detached =
+            self.links.detach.send(DetachSequence { shard, sequence: id, computed, keys });
         ctx.spawn(detached.into_actor(self).map(move |reply, scheduler, ctx| {
             match reply {
                 Ok(room) => scheduler.shards[shard].schedule.set_room(room_of(room.0)),
@@ -352,9 +348,8 @@ impl Handler<SubmitRows> for BatchScheduler {
             sequence.due = first;
         }
         sequence.has_rows = true;
-        let checked = policy::check_kind(facts, &submit.rows, &submit.payload).and_then(|()| {
-            policy::check_rows(&submit.rows, sequence.due, sequence.max_positions)
-        });
+        let checked = policy::check_kind(facts, &submit.rows, &submit.payload)
+            .and_then(|()| policy::check_rows(&submit.rows, sequence.due, sequence.max_positions));
         match checked {
             Ok(end) => sequence.due = end,
             Err(detail) => return self.fail(id, &detail, ctx),

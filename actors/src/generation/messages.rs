@@ -22,15 +22,27 @@ pub struct StageReply {
 /// What a stage says.
 #[derive(Debug)]
 pub enum StageReplyBody {
+    /// There is no place yet; `Opened` or `Refused` follows.
+    Queued {
+        /// How many wait there.
+        waiting: u32,
+    },
     /// The sequence is open, pages and next hop included.
-    Opened,
+    Opened {
+        /// Positions that need no rows.
+        known: u32,
+    },
     /// It will not be opened.
     Refused {
         /// For the program.
         reason: RefusalReason,
         /// For the person.
         detail: String,
+        /// When to come back; 0 if that does not help.
+        retry_after_ms: u32,
     },
+    /// The pages went to an older sequence; opened again it goes on.
+    Preempted,
     /// An open sequence failed and is closed.
     Failed {
         /// Why.
@@ -54,6 +66,8 @@ pub struct StopGeneration;
 /// What the door hears, in order; the last one is `Finished` or `Failed`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum GenerationEvent {
+    /// Every stage has a place for it.
+    Started,
     /// A token was sampled and belongs to the answer.
     Token(u32),
     /// The answer is complete.
@@ -67,8 +81,14 @@ pub enum GenerationEvent {
 pub struct GenerationReport {
     /// Why it ended.
     pub reason: FinishReason,
-    /// Stages in route order.
+    /// Stages in route order, those of a route that was left first.
     pub stages: Vec<StageReport>,
+    /// Tokens of the prompt that were known from before at every stage.
+    pub cached_tokens: u32,
+    /// How often its pages went to others and it was computed again.
+    pub preemptions: u32,
+    /// From the request to a place at every stage.
+    pub queue_ms: f64,
     /// From the request to the first token.
     pub ttft_ms: f64,
     /// Tokens per second after the first.
@@ -91,7 +111,7 @@ pub struct StageReport {
 }
 
 /// Why a generation failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum GenerationError {
     /// Prompt and answer do not fit.
     #[error("{0}")]
@@ -108,6 +128,14 @@ pub enum GenerationError {
         is_busy: bool,
         /// Why.
         detail: String,
+        /// When to come back, seconds; 0 if that does not help.
+        retry_after_s: u32,
+    },
+    /// Not done in the time it was given.
+    #[error("the answer was not complete within {seconds} s, as asked")]
+    DeadlinePassed {
+        /// The time.
+        seconds: f64,
     },
     /// A stage failed or vanished during the answer.
     #[error("peer {peer} was lost during the answer ({detail}); ask again for another route")]

@@ -3,28 +3,24 @@
 //! Started by `node.rs` for each request; stages answer it through `StageReply`. What to send next
 //! and when to stop is `swarmllm_protocol::session`; which chain serves is
 //! `swarmllm_protocol::route`. When the door drops its receiver, everything is freed everywhere.
-//! A route that can't be opened is replaced without the stage that failed; an answer that has
-//! begun ends with a typed error.
+//! A route that can't be opened, or loses a stage, is replaced without that stage; the answer goes
+//! on from its last token. So it does after its pages went to an older sequence.
 
 mod messages;
 mod report;
+mod request;
+mod stages;
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::net::SocketAddr;
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Recipient, SpawnHandle,
-    WrapFuture,
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, WrapFuture,
 };
-use swarmllm_models::sampler::SamplingParams;
-use swarmllm_protocol::ids::{LayerRange, ModelId, PeerId, RequestId};
-use swarmllm_protocol::route::{self, Candidate};
-use swarmllm_protocol::session::{Action, FinishReason, Generation as Session, GenerationPlan};
-use swarmllm_protocol::wire::{
-    Body, Message, NextHop, OpenStage, PeerAddress, Profile, RefusalReason, RowEncoding, Rows,
-    Sampling, TokenSampled,
-};
+use swarmllm_protocol::ids::{PeerId, RequestId};
+use swarmllm_protocol::prefix::{self, PrefixChain};
+use swarmllm_protocol::session::{Action, FinishReason, Generation as Session};
+use swarmllm_protocol::wire::{Lineage, RefusalReason, TokenSampled};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::Instant;
@@ -34,77 +30,27 @@ pub use messages::{
     StopGeneration,
 };
 use report::RouteReport;
+pub use request::{GenerationLinks, GenerationRequest};
+use stages::{Stage, find_stages, openings};
 
-use crate::batch_scheduler::{CancelSequence, OpenSequence, StageOwner, SubmitRows};
 use crate::entropy;
 use crate::event_log::{Event, Record};
 use crate::mailbox::{self, offer};
-use crate::peer_directory::{FindCandidates, FindSession};
-use crate::peer_session::{SendFrame, SessionHandle};
 
-/// Stages open within this time or another route is tried without those that did not: more than
-/// opening a connection takes (`peer_directory`), less than noticing a silent peer.
+/// Stages open, or say that one must wait, within this time; or another route is tried without
+/// those that did not: more than opening a connection takes (`peer_directory`), less than noticing
+/// a silent peer.
 const OPEN_SECONDS: u64 = 8;
-/// A round comes back within this time or the generation fails; sessions notice a dead peer
-/// sooner, so this only catches a stage that lives and does not answer.
+/// How long a request waits for a place before it is told to come back: a little longer than the
+/// queue of a stage lets it wait, which answers with the time to come back.
+const QUEUE_SECONDS: u64 = 660;
+/// A round comes back within this time, and longer for many rows, or the generation fails;
+/// sessions notice a dead peer sooner, so this only catches a stage that lives and does not answer.
 const ROUND_SECONDS: u64 = 300;
-/// Routes tried before the first token.
+/// Rows that a round may take a second longer for.
+const ROWS_PER_SECOND: u64 = 10;
+/// Routes tried for a token.
 const ROUTES_MAX: u32 = 3;
-/// How long a request waits for a place at busy stages before it is told to come back.
-const QUEUE_SECONDS: u64 = 60;
-/// How often it asks again.
-const QUEUE_RETRY: Duration = Duration::from_millis(100);
-
-/// Whom a generation talks to.
-#[derive(Debug, Clone)]
-pub struct GenerationLinks {
-    /// peer_directory.
-    pub candidates: Recipient<FindCandidates>,
-    /// peer_directory.
-    pub find_session: Recipient<FindSession>,
-    /// batch_scheduler of this node.
-    pub open: Recipient<OpenSequence>,
-    /// batch_scheduler of this node.
-    pub rows: Recipient<SubmitRows>,
-    /// batch_scheduler of this node.
-    pub cancel: Recipient<CancelSequence>,
-    /// event_log.
-    pub events: Recipient<Record>,
-}
-
-/// What to generate.
-#[derive(Debug, Clone)]
-pub struct GenerationRequest {
-    /// Unguessable number of the request.
-    pub request: RequestId,
-    /// This node.
-    pub local: PeerId,
-    /// Which model.
-    pub model: ModelId,
-    /// Its name, for the log.
-    pub model_name: String,
-    /// Its layers.
-    pub n_layers: u32,
-    /// Its run profile.
-    pub profile: Profile,
-    /// Prompt and limits.
-    pub plan: GenerationPlan,
-    /// How tokens are chosen.
-    pub sampling: SamplingParams,
-}
-
-enum Link {
-    Local,
-    Remote(SessionHandle),
-}
-
-struct Stage {
-    peer: PeerId,
-    layers: LayerRange,
-    addresses: Vec<SocketAddr>,
-    link: Link,
-    is_open: bool,
-}
 
 /// The actor.
 pub struct Generation {
@@ -112,6 +58,11 @@ pub struct Generation {
     links: GenerationLinks,
     door: mpsc::Sender<GenerationEvent>,
     session: Session,
+    /// Names of the pages of prompt and answer.
+    chain: PrefixChain,
+    /// How many of them the stages were given when they were opened.
+    named: usize,
+    lineage: Lineage,
     actions: VecDeque<Action>,
     stages: Vec<Stage>,
     excluded: HashSet<PeerId>,
@@ -119,7 +70,12 @@ pub struct Generation {
     exclusion: Option<GenerationError>,
     routes_tried: u32,
     report: Option<RouteReport>,
+    /// Whether the stages of the route are open.
+    is_running: bool,
+    cached_tokens: u32,
+    preemptions: u32,
     started_at: Instant,
+    opened_at: Option<Instant>,
     sent_at: Option<Instant>,
     first_token_at: Option<Instant>,
     n_tokens: u32,
@@ -138,18 +94,28 @@ impl Generation {
         door: mpsc::Sender<GenerationEvent>,
     ) -> Result<Generation, GenerationError> {
         let session = Session::new(request.plan.clone())?;
+        let GenerationRequest { model, profile, cache, .. } = request;
+        let chain = PrefixChain::new(&request.prefix_secret, model, profile, cache);
+        let lineage = request.sample_of.map_or(Lineage::New, Lineage::SampleOf);
         Ok(Generation {
             request,
             links,
             door,
             session,
+            chain,
+            named: 0,
+            lineage,
             actions: VecDeque::new(),
             stages: Vec::new(),
             excluded: HashSet::new(),
             exclusion: None,
             routes_tried: 0,
             report: None,
+            is_running: false,
+            cached_tokens: 0,
+            preemptions: 0,
             started_at: Instant::now(),
+            opened_at: None,
             sent_at: None,
             first_token_at: None,
             n_tokens: 0,
@@ -175,55 +141,60 @@ impl Generation {
 
     fn open_stages(&mut self, stages: Vec<Stage>, ctx: &mut Context<Self>) {
         self.stages = stages;
-        let n = self.stages.len();
-        for index in 0..n {
-            let is_last = index + 1 == n;
-            let next = match self.stages.get(index + 1) {
-                Some(next) => NextHop::Stage(PeerAddress {
-                    peer: next.peer,
-                    addresses: next.addresses.clone(),
-                }),
-                None => NextHop::Requester,
-            };
-            let open = OpenStage {
-                request: self.request.request,
-                model: self.request.model,
-                layers: self.stages[index].layers,
-                stage: u16::try_from(index).unwrap_or(u16::MAX),
-                profile: self.request.profile,
-                next,
-                sampling: is_last.then(|| sampling_of(&self.request.sampling)),
-                max_positions: self.session.max_positions(),
-            };
-            if !self.open_stage(index, open, ctx) {
-                return self.stage_lost(self.stages[index].peer, "its queue is full".into(), ctx);
-            }
+        self.name_pages();
+        self.named = self.chain.keys().len();
+        let keys = prefix::payload_of(self.chain.keys());
+        let named_pages = u32::try_from(self.named).unwrap_or(0);
+        let sizes = (self.session.next_position(), self.session.max_positions(), named_pages);
+        let openings = openings(&self.stages, &self.request, self.lineage, sizes);
+        let asked = (&self.request, &self.links);
+        let full = self.stages.iter().zip(openings).find(|(stage, open)| {
+            !stage.open(open.clone(), keys.clone(), asked, ctx.address().recipient())
+        });
+        if let Some((stage, _)) = full {
+            self.stage_lost(stage.peer, "its queue is full".into(), ctx);
         }
     }
 
-    fn open_stage(&self, index: usize, open: OpenStage, ctx: &Context<Self>) -> bool {
-        match &self.stages[index].link {
-            Link::Local => {
-                let reply = ctx.address().recipient();
-                let owner = StageOwner { session: 0, peer: self.request.local, reply };
-                offer(&self.links.open, OpenSequence { open, owner })
-            }
-            Link::Remote(session) => {
-                let message = Message::new(Body::OpenStage(open));
-                let replies = Some(ctx.address().recipient());
-                offer(&session.send, SendFrame { message, replies })
-            }
-        }
+    /// Brings the names of pages up to the last token.
+    fn name_pages(&mut self) {
+        let tokens: Vec<u32> = self.session.tokens().skip(self.chain.n_tokens()).collect();
+        self.chain.extend(&tokens);
     }
 
-    fn stage_opened(&mut self, peer: PeerId, ctx: &mut Context<Self>) {
+    fn stage_queued(&mut self, peer: PeerId, ctx: &mut Context<Self>) {
         if let Some(stage) = self.stages.iter_mut().find(|stage| stage.peer == peer) {
-            stage.is_open = true;
+            stage.is_queued = true;
         }
-        if self.report.is_some() || !self.stages.iter().all(|stage| stage.is_open) {
-            return;
+        let waited = self.started_at.elapsed().as_secs();
+        self.set_deadline(QUEUE_SECONDS.saturating_sub(waited).max(1), Self::open_late, ctx);
+    }
+
+    fn stage_opened(&mut self, peer: PeerId, known: u32, ctx: &mut Context<Self>) {
+        if let Some(stage) = self.stages.iter_mut().find(|stage| stage.peer == peer) {
+            stage.known = Some(known);
         }
+        let known = self.stages.iter().map(|stage| stage.known).min().flatten();
+        let (Some(known), false) = (known, self.is_running) else { return };
+        self.is_running = true;
         let route: Vec<_> = self.stages.iter().map(|stage| (stage.peer, stage.layers)).collect();
+        match &mut self.report {
+            Some(report) => report.continue_on(&route),
+            None => {
+                self.report = Some(RouteReport::new(&route, self.request.local));
+                self.opened_at = Some(Instant::now());
+                self.cached_tokens = known;
+                self.note_start(&route);
+                // The door's box is empty: nothing was sent before.
+                let _ = self.door.try_send(GenerationEvent::Started);
+            }
+        }
+        let actions = self.session.start(known);
+        self.actions.extend(actions);
+        self.advance(ctx);
+    }
+
+    fn note_start(&self, route: &[(PeerId, swarmllm_protocol::ids::LayerRange)]) {
         let words: Vec<String> =
             route.iter().map(|(peer, layers)| format!("{} {layers}", peer.short())).collect();
         offer(
@@ -231,14 +202,10 @@ impl Generation {
             Record(Event::GenerationStarted {
                 request: self.request.request.to_string(),
                 model: self.request.model_name.clone(),
-                prompt_tokens: u32::try_from(self.request.plan.prompt.len()).unwrap_or(u32::MAX),
+                prompt_tokens: self.session.prompt_tokens(),
                 route: words.join(" -> "),
             }),
         );
-        self.report = Some(RouteReport::new(&route, self.request.local));
-        let actions = self.session.start();
-        self.actions.extend(actions);
-        self.advance(ctx);
     }
 
     /// Carries out what the session decided, as far as the door keeps up.
@@ -250,11 +217,14 @@ impl Generation {
                 Action::SendRows { first_position, tokens, sample } => {
                     // Overlapping chunks say nothing about a link, see `RouteReport::add`.
                     self.sent_at = (n_chunks == 1).then(Instant::now);
-                    if !self.send_rows(first_position, &tokens, sample) {
-                        let peer = self.stages[0].peer;
+                    let Some(first) = self.stages.first() else { return };
+                    let rows = (first_position, &tokens[..], sample);
+                    if !first.send_rows(self.request.request, rows, &self.links) {
+                        let peer = first.peer;
                         return self.stage_lost(peer, "its queue is full".into(), ctx);
                     }
-                    self.set_deadline(ROUND_SECONDS, Self::round_late, ctx);
+                    let longer = (first_position as u64 + tokens.len() as u64) / ROWS_PER_SECOND;
+                    self.set_deadline(ROUND_SECONDS + longer, Self::round_late, ctx);
                     continue;
                 }
                 Action::Emit { token } => GenerationEvent::Token(token),
@@ -282,38 +252,13 @@ impl Generation {
         ));
     }
 
-    fn send_rows(&self, first_position: u32, tokens: &[u32], sample: bool) -> bool {
-        let payload = Rows::token_payload(tokens);
-        let rows = Rows {
-            request: self.request.request,
-            first_position,
-            n_rows: u32::try_from(tokens.len()).unwrap_or(u32::MAX),
-            hidden: 0,
-            encoding: RowEncoding::Tokens,
-            sample,
-            trace: Vec::new(),
-        };
-        match &self.stages[0].link {
-            Link::Local => {
-                let received_at = Instant::now();
-                offer(&self.links.rows, SubmitRows { rows, payload, received_at })
-            }
-            Link::Remote(session) => {
-                let message = Message::rows(rows, payload);
-                offer(&session.send, SendFrame { message, replies: None })
-            }
-        }
-    }
-
     fn sampled(&mut self, sampled: TokenSampled, ctx: &mut Context<Self>) {
         let now = Instant::now();
         self.first_token_at.get_or_insert(now);
         self.n_tokens += 1;
+        self.routes_tried = 0;
         let elapsed = self.sent_at.take().map(|sent_at| now - sent_at);
-        let return_rtt_us = match self.stages.last().map(|stage| &stage.link) {
-            Some(Link::Remote(session)) => session.rtt_us(),
-            _ => 0,
-        };
+        let return_rtt_us = self.stages.last().map_or(0, Stage::rtt_us);
         if let Some(report) = &mut self.report {
             report.add(&sampled.trace, elapsed, return_rtt_us);
         }
@@ -329,12 +274,15 @@ impl Generation {
     fn finish(&mut self, reason: FinishReason, ctx: &mut Context<Self>) {
         let now = Instant::now();
         let first = self.first_token_at.unwrap_or(now);
-        let ttft_ms = (first - self.started_at).as_secs_f64() * 1000.0;
+        let ttft_ms = milliseconds(first - self.started_at);
         let decode_s = (now - first).as_secs_f64();
         let after_first = f64::from(self.n_tokens.saturating_sub(1));
         let report = GenerationReport {
             reason,
             stages: self.report.take().map_or_else(Vec::new, RouteReport::into_stages),
+            cached_tokens: self.cached_tokens,
+            preemptions: self.preemptions,
+            queue_ms: self.opened_at.map_or(0.0, |at| milliseconds(at - self.started_at)),
             ttft_ms,
             decode_tok_s: if decode_s > 0.0 { after_first / decode_s } else { 0.0 },
         };
@@ -342,7 +290,7 @@ impl Generation {
             request: self.request.request.to_string(),
             tokens: self.n_tokens,
             ttft_ms,
-            total_ms: (now - self.started_at).as_secs_f64() * 1000.0,
+            total_ms: milliseconds(now - self.started_at),
         };
         self.end(GenerationEvent::Finished(report), event, ctx);
     }
@@ -377,24 +325,17 @@ impl Generation {
     }
 
     fn close_stages(&mut self) {
-        let request = self.request.request;
+        self.name_pages();
+        let keys = self.chain.keys().get(self.named..).unwrap_or_default();
         for stage in self.stages.drain(..) {
-            match stage.link {
-                Link::Local => {
-                    offer(&self.links.cancel, CancelSequence { request, owner: None });
-                }
-                Link::Remote(session) => {
-                    let message = Message::new(Body::CloseStage { request });
-                    offer(&session.send, SendFrame { message, replies: None });
-                }
-            }
+            stage.close(self.request.request, keys, &self.links);
         }
     }
 
-    /// Before the first round another route is tried; afterwards the answer ends, said clearly.
+    /// Another route is tried without the stage, as long as there are some.
     fn stage_lost(&mut self, peer: PeerId, detail: String, ctx: &mut Context<Self>) {
         let error = GenerationError::StageLost { peer: peer.short(), detail };
-        if self.report.is_none() && self.may_try_another() {
+        if self.may_try_another() {
             self.try_without(&[peer], error, ctx);
         } else {
             self.fail(error, ctx);
@@ -403,9 +344,10 @@ impl Generation {
 
     /// Stages that live and say nothing are left out of the next route.
     fn open_late(&mut self, ctx: &mut Context<Self>) {
+        let is_silent = |stage: &&Stage| stage.known.is_none() && !stage.is_queued;
         let silent: Vec<PeerId> =
-            self.stages.iter().filter(|stage| !stage.is_open).map(|stage| stage.peer).collect();
-        let error = GenerationError::TimedOut { seconds: OPEN_SECONDS };
+            self.stages.iter().filter(is_silent).map(|stage| stage.peer).collect();
+        let error = GenerationError::TimedOut { seconds: self.started_at.elapsed().as_secs() };
         if !silent.is_empty() && self.may_try_another() {
             self.try_without(&silent, error, ctx);
         } else {
@@ -417,6 +359,11 @@ impl Generation {
         self.fail(GenerationError::TimedOut { seconds: ROUND_SECONDS }, ctx);
     }
 
+    fn deadline_passed(&mut self, ctx: &mut Context<Self>) {
+        let seconds = self.request.deadline.unwrap_or_default().as_secs_f64();
+        self.fail(GenerationError::DeadlinePassed { seconds }, ctx);
+    }
+
     fn may_try_another(&self) -> bool {
         self.routes_tried + 1 < ROUTES_MAX
     }
@@ -424,25 +371,39 @@ impl Generation {
     fn refused(
         &mut self,
         peer: PeerId,
-        (reason, detail): (RefusalReason, String),
+        (reason, detail, retry_after_ms): (RefusalReason, String, u32),
         ctx: &mut Context<Self>,
     ) {
-        let is_busy = matches!(reason, RefusalReason::Busy | RefusalReason::OutOfPages);
-        if is_busy && self.started_at.elapsed() < Duration::from_secs(QUEUE_SECONDS) {
+        let is_busy = reason == RefusalReason::Busy || retry_after_ms > 0;
+        let is_first = self.stages.first().is_some_and(|stage| stage.peer == peer);
+        // The first stage has a queue of its own: it refuses when that is full. Others have none.
+        if is_busy && !is_first && self.started_at.elapsed().as_secs() < QUEUE_SECONDS {
             self.forget_route();
-            ctx.run_later(QUEUE_RETRY, |generation, ctx| {
+            let [byte, ..] = entropy::bytes::<16>();
+            let wait_ms = u64::from(retry_after_ms.clamp(50, 1000)) * (128 + u64::from(byte)) / 256;
+            ctx.run_later(Duration::from_millis(wait_ms), |generation, ctx| {
                 if !generation.has_ended {
                     generation.find_route(ctx);
                 }
             });
             return;
         }
-        let error = GenerationError::Refused { peer: peer.short(), is_busy, detail };
+        let retry_after_s = retry_after_ms.div_ceil(1000);
+        let error = GenerationError::Refused { peer: peer.short(), is_busy, detail, retry_after_s };
         if !is_busy && self.may_try_another() {
             self.try_without(&[peer], error, ctx);
         } else {
             self.fail(error, ctx);
         }
+    }
+
+    /// The pages went to an older sequence: the same stages are asked again.
+    fn preempted(&mut self, ctx: &mut Context<Self>) {
+        self.preemptions += 1;
+        let resumed = self.request.request;
+        self.forget_route();
+        self.lineage = Lineage::Resumes(resumed);
+        self.find_route(ctx);
     }
 
     fn try_without(&mut self, peers: &[PeerId], error: GenerationError, ctx: &mut Context<Self>) {
@@ -453,10 +414,14 @@ impl Generation {
         self.find_route(ctx);
     }
 
-    /// Closes what was opened. A new number, so that a late reply of the old route can't be taken
-    /// for one of the next.
+    /// Closes what was opened; what is still to be said to the door stays. A new number, so that a
+    /// late reply of the old route can't be taken for one of the next.
     fn forget_route(&mut self) {
         self.close_stages();
+        self.session.interrupt();
+        self.actions.retain(|action| matches!(action, Action::Emit { .. }));
+        self.is_running = false;
+        self.sent_at = None;
         self.request.request = RequestId(entropy::bytes());
     }
 
@@ -473,48 +438,8 @@ impl Generation {
     }
 }
 
-fn sampling_of(params: &SamplingParams) -> Sampling {
-    Sampling {
-        temperature: params.temperature,
-        top_k: params.top_k,
-        top_p: params.top_p,
-        min_p: params.min_p,
-        seed: params.seed,
-    }
-}
-
-/// Plans a route over what is connected now and takes its sessions.
-async fn find_stages(
-    links: &GenerationLinks,
-    request: &GenerationRequest,
-    excluded: &HashSet<PeerId>,
-) -> Result<Vec<Stage>, GenerationError> {
-    let internal = |error: actix::MailboxError| GenerationError::Internal(error.to_string());
-    let found = links.candidates.send(FindCandidates { model: request.model }).await;
-    let found = found.map_err(internal)?;
-    let candidates: Vec<Candidate> =
-        found.candidates.into_iter().filter(|c| !excluded.contains(&c.peer)).collect();
-    let route = route::plan_route(request.n_layers, request.local, &candidates)?;
-    let addresses: HashMap<PeerId, Vec<SocketAddr>> = found.addresses;
-    let mut stages = Vec::with_capacity(route.len());
-    for planned in route {
-        let addresses = addresses.get(&planned.peer).cloned().unwrap_or_default();
-        let link =
-            if planned.peer == request.local {
-                Link::Local
-            } else {
-                let find = FindSession { peer: planned.peer, addresses: addresses.clone() };
-                let session = links.find_session.send(find).await.map_err(internal)?;
-                let peer = planned.peer.short();
-                Link::Remote(session.map_err(|error| GenerationError::StageLost {
-                    peer,
-                    detail: error.to_string(),
-                })?)
-            };
-        let layers = planned.layers;
-        stages.push(Stage { peer: planned.peer, layers, addresses, link, is_open: false });
-    }
-    Ok(stages)
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
 }
 
 impl Actor for Generation {
@@ -528,6 +453,9 @@ impl Actor for Generation {
                 .into_actor(self)
                 .map(|(), generation, ctx| generation.cancel(ctx)),
         );
+        if let Some(deadline) = self.request.deadline {
+            ctx.run_later(deadline, Self::deadline_passed);
+        }
         self.find_route(ctx);
     }
 
@@ -546,8 +474,12 @@ impl Handler<StageReply> for Generation {
         }
         let peer = reply.peer;
         match reply.body {
-            StageReplyBody::Opened => self.stage_opened(peer, ctx),
-            StageReplyBody::Refused { reason, detail } => self.refused(peer, (reason, detail), ctx),
+            StageReplyBody::Queued { .. } => self.stage_queued(peer, ctx),
+            StageReplyBody::Opened { known } => self.stage_opened(peer, known, ctx),
+            StageReplyBody::Refused { reason, detail, retry_after_ms } => {
+                self.refused(peer, (reason, detail, retry_after_ms), ctx);
+            }
+            StageReplyBody::Preempted => self.preempted(ctx),
             StageReplyBody::Failed { detail } | StageReplyBody::Lost { detail } => {
                 self.stage_lost(peer, detail, ctx);
             }

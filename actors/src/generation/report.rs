@@ -14,6 +14,8 @@ use super::messages::StageReport;
 /// The report under construction.
 #[derive(Debug)]
 pub(super) struct RouteReport {
+    /// Stages of routes that were left.
+    left: Vec<StageReport>,
     stages: Vec<StageReport>,
     local: PeerId,
 }
@@ -31,7 +33,16 @@ impl RouteReport {
                 bytes_out: 0,
             })
             .collect();
-        RouteReport { stages, local }
+        RouteReport { left: Vec::new(), stages, local }
+    }
+
+    /// Goes on over another route: the stages of the one before stay, unless they are the same.
+    pub(super) fn continue_on(&mut self, stages: &[(PeerId, LayerRange)]) {
+        let same = self.stages.iter().map(|stage| (stage.peer, stage.layers));
+        if !same.eq(stages.iter().copied()) {
+            let next = RouteReport::new(stages, self.local).stages;
+            self.left.append(&mut std::mem::replace(&mut self.stages, next));
+        }
     }
 
     /// Adds one round. `elapsed` is absent when several chunks were on the way at once, since
@@ -80,8 +91,9 @@ impl RouteReport {
     }
 
     /// The finished report.
-    pub(super) fn into_stages(self) -> Vec<StageReport> {
-        self.stages
+    pub(super) fn into_stages(mut self) -> Vec<StageReport> {
+        self.left.append(&mut self.stages);
+        self.left
     }
 }
 

@@ -57,9 +57,9 @@ fn attach(book: &mut PageBook, attach: &AttachSequence) -> Attachment {
     let AttachSequence { sequence, prompt, .. } = *attach;
     let before = room_of(book).available;
     // The last row of the prompt is computed by every sample: its logits are not kept.
-    let forked = attach.sample_of.and_then(|parent| {
-        book.fork(sequence, parent, prompt.saturating_sub(1)).ok()
-    });
+    let forked = attach
+        .sample_of
+        .and_then(|parent| book.fork(sequence, parent, prompt.saturating_sub(1)).ok());
     let positions = match forked {
         Some(positions) => positions,
         None => {
@@ -134,7 +134,9 @@ impl Handler<DetachSequence> for KvCacheStore {
     type Result = RoomReply;
 
     fn handle(&mut self, detach: DetachSequence, _: &mut Self::Context) -> RoomReply {
-        let Some(book) = self.books.get_mut(detach.shard) else { return RoomReply(Room::default()) };
+        let Some(book) = self.books.get_mut(detach.shard) else {
+            return RoomReply(Room::default());
+        };
         book.extend(detach.sequence, &detach.keys);
         book.computed(detach.sequence, detach.computed);
         book.detach(detach.sequence);

@@ -251,18 +251,21 @@ impl PeerSession {
             Body::OpenStage(open) => {
                 let request = open.request;
                 let reply = ctx.address().recipient();
-                let owner = StageOwner { session: self.id, peer, reply };
-                if self.links.open.try_send(OpenSequence { open, owner }).is_err() {
+                let owner = StageOwner { session: self.id, peer, client: 0, reply };
+                let keys = message.payload;
+                if self.links.open.try_send(OpenSequence { open, keys, owner }).is_err() {
                     let refused = Body::StageRefused {
                         request,
                         reason: RefusalReason::Busy,
                         detail: "the scheduler's queue is full: try again".into(),
+                        retry_after_ms: 1000,
                     };
                     self.say(refused, ctx);
                 }
             }
-            Body::CloseStage { request } => {
-                offer(&self.links.cancel, CancelSequence { request, owner: Some(self.id) });
+            Body::CloseStage { request, .. } => {
+                let (owner, keys) = (Some(self.id), message.payload);
+                offer(&self.links.cancel, CancelSequence { request, owner, keys });
             }
             Body::Rows(rows) => {
                 let submit = SubmitRows { rows, payload: message.payload, received_at };
@@ -270,9 +273,21 @@ impl PeerSession {
                     self.end("the scheduler's queue is full", ctx);
                 }
             }
-            Body::StageOpened { request } => self.reply(request, StageReplyBody::Opened),
-            Body::StageRefused { request, reason, detail } => {
-                self.reply(request, StageReplyBody::Refused { reason, detail });
+            Body::StageQueued { request, waiting } => {
+                self.reply(request, StageReplyBody::Queued { waiting });
+            }
+            Body::StageOpened { request, known } => {
+                if self.replies.contains_key(&request) {
+                    self.reply(request, StageReplyBody::Opened { known });
+                } else {
+                    // It was given up before it was open; a long request may be overtaken by that.
+                    self.say(Body::CloseStage { request, named_pages: 0 }, ctx);
+                }
+            }
+            Body::StagePreempted { request } => self.reply(request, StageReplyBody::Preempted),
+            Body::StageRefused { request, reason, detail, retry_after_ms } => {
+                let body = StageReplyBody::Refused { reason, detail, retry_after_ms };
+                self.reply(request, body);
             }
             Body::StageFailed { request, detail, .. } => {
                 self.reply(request, StageReplyBody::Failed { detail });
@@ -375,7 +390,7 @@ impl Handler<SendFrame> for PeerSession {
                     self.replies.insert(open.request, replies);
                 }
             }
-            Body::CloseStage { request } => {
+            Body::CloseStage { request, .. } => {
                 self.replies.remove(request);
             }
             _ => {}
@@ -407,9 +422,11 @@ impl Handler<StageReply> for PeerSession {
     fn handle(&mut self, reply: StageReply, ctx: &mut Self::Context) {
         let request = reply.request;
         let body = match reply.body {
-            StageReplyBody::Opened => Body::StageOpened { request },
-            StageReplyBody::Refused { reason, detail: text } => {
-                Body::StageRefused { request, reason, detail: detail(&text) }
+            StageReplyBody::Queued { waiting } => Body::StageQueued { request, waiting },
+            StageReplyBody::Opened { known } => Body::StageOpened { request, known },
+            StageReplyBody::Preempted => Body::StagePreempted { request },
+            StageReplyBody::Refused { reason, detail: text, retry_after_ms } => {
+                Body::StageRefused { request, reason, detail: detail(&text), retry_after_ms }
             }
             StageReplyBody::Failed { detail: text } | StageReplyBody::Lost { detail: text } => {
                 Body::StageFailed { request, stage: 0, detail: detail(&text) }

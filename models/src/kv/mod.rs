@@ -21,12 +21,11 @@ mod elements;
 mod pages;
 mod state_pages;
 
+pub use arena::{KvArena, PagePart};
 pub use book::{
     Attached, Behind, BookError, PageBook, PageCopy, PageCounts, PageKey, PrefixStatistics,
     SequenceId,
 };
-pub use pages::{KvPages, KvShape, KvType};
-pub use arena::{KvArena, PagePart};
 pub use elements::KvType;
 pub use pages::{KvPages, KvShape};
 pub use state_pages::{StatePages, Stretch, continues, stretches};
