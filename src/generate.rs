@@ -4,8 +4,11 @@
 //! turns its body into a [`GenerateRequest`] and its own events out of [`TokenEvent`]s.
 //! Units: tokens, milliseconds. Errors: [`GenerateError`], whose kind a door maps to its own code.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use swarmllm_models::sampler::SamplingParams;
+use swarmllm_protocol::ids::RequestId;
 use tokio::sync::mpsc;
 
 /// What to generate from, before tokenisation.
@@ -37,6 +40,12 @@ pub struct GenerateRequest {
     pub max_tokens: Option<u32>,
     /// Texts that end the answer and are never part of it.
     pub stop: Vec<String>,
+    /// Which of the node's clients asks, if it says so; clients share the node evenly.
+    pub client: String,
+    /// A running request with the same prompt: this is another sample of it.
+    pub sample_of: Option<RequestId>,
+    /// The answer is given up after so long.
+    pub deadline: Option<Duration>,
 }
 
 /// Why an answer ended.
@@ -75,6 +84,14 @@ pub struct Summary {
     pub token_ids: Vec<u32>,
     /// Who computed it.
     pub route: Vec<RouteStage>,
+    /// Tokens of the prompt that every stage knew from before.
+    pub cached_tokens: u32,
+    /// How often its pages went to older requests and it was computed again.
+    pub preemptions: u32,
+    /// How keys and values were kept: `f16`, `f32` or `q8_0`.
+    pub cache: &'static str,
+    /// From the request to a place at every stage.
+    pub queue_ms: f64,
     /// From the request to its first token.
     pub ttft_ms: f64,
     /// New tokens per second after the first.
@@ -111,6 +128,8 @@ pub enum ErrorKind {
     Busy,
     /// A stage was lost on the way.
     StageLost,
+    /// The time that was given is over.
+    DeadlinePassed,
     /// Anything else.
     Internal,
 }
@@ -123,11 +142,22 @@ pub struct GenerateError {
     pub kind: ErrorKind,
     /// What happened, why, what to do next.
     pub message: String,
+    /// When trying again is likely to help.
+    pub retry_after_s: Option<u32>,
+}
+
+impl GenerateError {
+    /// A failure for which nobody can say when to try again.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> GenerateError {
+        GenerateError { kind, message: message.into(), retry_after_s: None }
+    }
 }
 
 /// An answer in progress. Dropping it cancels the generation everywhere.
 #[derive(Debug)]
 pub struct GenerationStream {
+    /// Number of the request, by which further samples of its prompt name it.
+    pub request: RequestId,
     /// Events in order; the channel ends after `Finished` or an error.
     pub events: mpsc::Receiver<Result<TokenEvent, GenerateError>>,
 }

@@ -371,7 +371,7 @@ pub fn generate(
     let mut computed_tokens = 0;
     let (mut first_token, mut last_token) = (None, None);
     let mut finish_reason = FinishReason::Length;
-    let mut actions = VecDeque::from(generation.start());
+    let mut actions = VecDeque::from(generation.start(0));
     while let Some(action) = actions.pop_front() {
         match action {
             Action::SendRows { first_position, tokens, sample: false } => {

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use actix::{Actor, Addr};
-use swarmllm_actors::batch_scheduler::GetOpenSequences;
+use swarmllm_actors::batch_scheduler::GetSchedulerUsage;
 use swarmllm_actors::clock::Clock;
 use swarmllm_actors::event_log::Subscribe;
 use swarmllm_actors::kv_cache_store::{GetPageUsage, PageUsage};
@@ -30,8 +30,12 @@ use tokio::sync::{mpsc, watch};
 
 use crate::generate::{GenerateError, GenerateRequest, GenerationStream};
 use tree::NodeTree;
-pub use types::{ModelStatus, NodeError, NodeOptions, NodeStatus, OfferStatus, PeerStatus};
+pub use types::{
+    ModelStatus, NodeError, NodeOptions, NodeStatus, OfferStatus, PeerStatus, SchedulerNumbers,
+};
 
+/// What the key of prefix names is derived for.
+const PREFIX_PURPOSE: &str = "swarmllm 2026-11 names of prefixes";
 /// How long running answers may go on after a stop was asked for.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -48,6 +52,7 @@ struct Shared {
     network: NetworkId,
     listen: SocketAddr,
     clock: Clock,
+    prefix_secret: [u8; 32],
     n_active: Arc<AtomicUsize>,
     n_finished: Arc<AtomicU64>,
     is_stopping: watch::Sender<bool>,
@@ -90,6 +95,7 @@ impl NodeHandle {
         });
         let supervisor = NodeSupervisor::new(build, sender, clock).start();
         let shared = Arc::new(Shared {
+            prefix_secret: identity.derive_secret(PREFIX_PURPOSE),
             identity,
             network,
             listen,
@@ -129,7 +135,12 @@ impl NodeHandle {
         }
         let tree = self.tree().map_err(|error| answer::unavailable(error.to_string()))?;
         let counters = answer::Counters::admit(&self.shared.n_active, &self.shared.n_finished)?;
-        answer::start(&tree, self.peer_id(), request, counters).await
+        let asked = answer::Asked {
+            local: self.peer_id(),
+            prefix_secret: self.shared.prefix_secret,
+            request,
+        };
+        answer::start(&tree, asked, counters).await
     }
 
     /// State of the node.
@@ -139,7 +150,7 @@ impl NodeHandle {
     pub async fn status(&self) -> Result<NodeStatus, NodeError> {
         let tree = self.tree()?;
         let peers = ask(&tree.directory, GetPeers).await?;
-        let PageUsage { used, total } = ask(&tree.kv_cache_store, GetPageUsage).await?;
+        let scheduler = self.scheduler_numbers().await?;
         let models = self.models().await?;
         let state = if *self.shared.is_stopping.borrow() {
             "stopping"
@@ -158,9 +169,36 @@ impl NodeHandle {
             n_peers: peers.iter().filter(|peer| peer.state == PeerState::Connected).count(),
             n_active: self.shared.n_active.load(Ordering::Relaxed),
             n_finished: self.shared.n_finished.load(Ordering::Relaxed),
-            kv_pages: [used, total],
+            kv_pages: [scheduler.pages_used, scheduler.pages_total],
+            scheduler,
             rss_bytes: crate::service::resident_bytes(),
             models,
+        })
+    }
+
+    /// What the scheduler and the KV store do.
+    ///
+    /// # Errors
+    /// While the tree is being restarted.
+    pub async fn scheduler_numbers(&self) -> Result<SchedulerNumbers, NodeError> {
+        let tree = self.tree()?;
+        let PageUsage { used, cached, total, prefix } =
+            ask(&tree.kv_cache_store, GetPageUsage).await?;
+        let usage = ask(&tree.scheduler, GetSchedulerUsage).await?;
+        Ok(SchedulerNumbers {
+            running: usage.running,
+            waiting: usage.waiting,
+            preemptions: usage.preemptions,
+            pages_used: used,
+            pages_cached: cached,
+            pages_total: total,
+            prefix_queries: prefix.asked,
+            prefix_hits: prefix.hit,
+            evictions: prefix.evictions,
+            steps: usage.steps,
+            rows: usage.rows,
+            compute_us: usage.compute_us,
+            planning_us: usage.planning_us,
         })
     }
 
@@ -228,7 +266,7 @@ impl NodeHandle {
             ask(&tree.directory, GetPeers).await?;
             ask(&tree.model_store, GetModels).await?;
             ask(&tree.kv_cache_store, GetPageUsage).await?;
-            ask(&tree.scheduler, GetOpenSequences).await?;
+            ask(&tree.scheduler, GetSchedulerUsage).await?;
             Ok::<bool, NodeError>(tree.has_all_members())
         };
         matches!(tokio::time::timeout(deadline, probe).await, Ok(Ok(true)))

@@ -15,7 +15,7 @@ use swarmllm_protocol::frame;
 use swarmllm_protocol::identity::Identity;
 use swarmllm_protocol::ids::{LayerRange, ModelId, NetworkId, RequestId};
 use swarmllm_protocol::wire::{
-    Body, Message, NextHop, OpenStage, Profile, RowEncoding, Rows, Sampling,
+    Body, CacheType, Lineage, Message, NextHop, OpenStage, Profile, RowEncoding, Rows, Sampling,
 };
 
 /// A peer of this test, with a real handshake and then whatever the test wants.
@@ -109,7 +109,12 @@ fn open_stage(request: RequestId, model: ModelId, layers: LayerRange) -> OpenSta
         model,
         layers,
         stage: 0,
+        stages: 1,
         profile: Profile::F16,
+        cache: CacheType::F16,
+        lineage: Lineage::SampleOf(RequestId([0; 16])),
+        named_pages: 0,
+        prompt: 3,
         next: NextHop::Requester,
         sampling: Some(sampling),
         max_positions: 64,

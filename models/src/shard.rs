@@ -319,6 +319,11 @@ impl Shard {
         Ok(())
     }
 
+    /// Whether it has recurrent layers: a sequence can then only go on at the end of a page.
+    pub fn keeps_states(&self) -> bool {
+        self.network.keeps_states()
+    }
+
     fn is_first(&self) -> bool {
         self.layers.start == 0
     }

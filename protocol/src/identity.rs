@@ -55,6 +55,12 @@ impl Identity {
         PeerId(self.key.verifying_key().to_bytes())
     }
 
+    /// A secret of its own for a purpose, from which the identity can't be told.
+    #[must_use]
+    pub fn derive_secret(&self, purpose: &str) -> [u8; 32] {
+        blake3::derive_key(purpose, self.key.as_bytes())
+    }
+
     /// Signs fields under a domain string that says what they are.
     #[must_use]
     pub fn sign(&self, domain: &str, fields: &[&[u8]]) -> [u8; SIGNATURE_BYTES] {

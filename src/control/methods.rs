@@ -54,6 +54,8 @@ const METHODS: [Method; 8] = [
             ("min_p", "number"),
             ("seed", "integer"),
             ("stop", "array"),
+            ("client", "string"),
+            ("deadline_ms", "integer"),
         ],
     ),
     ("events.subscribe", "Events as `event` notifications until the connection closes.", &[]),
@@ -194,6 +196,8 @@ struct GenerateParams {
     seed: Option<i64>,
     #[serde(default)]
     stop: Vec<String>,
+    client: Option<String>,
+    deadline_ms: Option<u64>,
 }
 
 impl GenerateParams {
@@ -222,6 +226,9 @@ impl GenerateParams {
             sampling: fields.resolve(0.0, 0).map_err(|error| error.to_string())?,
             max_tokens: self.max_tokens,
             stop: self.stop,
+            client: self.client.unwrap_or_default(),
+            sample_of: None,
+            deadline: self.deadline_ms.map(Duration::from_millis),
         })
     }
 }

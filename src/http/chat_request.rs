@@ -1,16 +1,17 @@
 //! Reads the body of `/v1/chat/completions` into a dialect-free request.
 //!
 //! Called by `openai_chat.rs`. Pure. What the API has and this node cannot do is refused by name,
-//! never dropped: several choices, log-probabilities, forced tool calls, response formats,
+//! never dropped: log-probabilities, forced tool calls, response formats,
 //! penalties, content that is no text. Fields nobody knows, and those that only steer a hosted
-//! service (`user`, `store`, ...), are ignored. Temperature is 1 when absent, as the API has it.
+//! service (`store`, `metadata`, ...), are ignored; `user` tells the node's clients apart.
+//! Temperature is 1 when absent, as the API has it.
 //! `content` as an array of text parts becomes one text; `developer` becomes `system`.
 //! Errors: [`ApiError`] with the field. Source: OpenAI API reference, chat completions.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::errors::ApiError;
+use super::{errors::ApiError, samples::SAMPLES_MAX};
 use crate::{
     generate::{GenerateRequest, Prompt},
     sampling::SamplingFields,
@@ -34,6 +35,7 @@ struct Body {
     #[serde(flatten)]
     sampling: SamplingFields,
     n: Option<i64>,
+    user: Option<String>,
     stop: Option<Stop>,
     tools: Option<Vec<Value>>,
     tool_choice: Option<Value>,
@@ -65,6 +67,8 @@ enum Stop {
 pub struct ChatRequest {
     /// For the node.
     pub generate: GenerateRequest,
+    /// How many answers.
+    pub n: u32,
     /// As events instead of one object.
     pub stream: bool,
     /// With a last chunk that counts tokens.
@@ -105,13 +109,22 @@ pub fn parse(body: &[u8], seed: u64) -> Result<ChatRequest, ApiError> {
         sampling,
         max_tokens: max_tokens(body.max_completion_tokens, body.max_tokens)?,
         stop: stop_texts(body.stop)?,
+        client: body.user.unwrap_or_default(),
+        sample_of: None,
+        deadline: None,
     };
     let include_usage = body.stream_options.and_then(|options| options.include_usage);
     Ok(ChatRequest {
         generate,
+        n: samples(body.n)?,
         stream: body.stream.unwrap_or(false),
         include_usage: include_usage.unwrap_or(false),
     })
+}
+
+fn samples(n: Option<i64>) -> Result<u32, ApiError> {
+    let n = u32::try_from(n.unwrap_or(1)).ok().filter(|n| (1..=SAMPLES_MAX).contains(n));
+    n.ok_or_else(|| ApiError::invalid(format!("`n` must be 1 to {SAMPLES_MAX}"), Some("n")))
 }
 
 fn refuse_what_is_not_there(body: &Body) -> Result<(), ApiError> {
@@ -123,7 +136,6 @@ fn refuse_what_is_not_there(body: &Body) -> Result<(), ApiError> {
         let kind = value.as_ref()?.get("type")?.as_str()?;
         Some(kind.to_owned())
     };
-    refuse(body.n.unwrap_or(1) != 1, "n", "`n` must be 1: one choice per request")?;
     refuse(body.logprobs == Some(true), "logprobs", "log-probabilities are not given out")?;
     refuse(body.top_logprobs.unwrap_or(0) != 0, "top_logprobs", "see `logprobs`")?;
     let biased = body.logit_bias.as_ref().is_some_and(|bias| !bias.is_empty());
@@ -273,10 +285,12 @@ mod tests {
     #[test]
     fn unknown_fields_are_ignored_and_impossible_ones_are_refused_by_name() {
         chat(json!({"user": "x", "store": true, "brand_new": {"a": 1}})).expect("ignored");
+        assert_eq!(chat(json!({"n": 3, "user": "x"})).expect("valid").n, 3);
+        assert_eq!(refused(json!({"n": 0})).0, 400);
+        assert_eq!(refused(json!({"n": 17})).0, 400);
         chat(json!({"n": 1, "presence_penalty": 0, "response_format": {"type": "text"}}))
             .expect("harmless");
         let cases = [
-            (json!({"n": 2}), "n"),
             (json!({"logprobs": true}), "logprobs"),
             (json!({"response_format": {"type": "json_object"}}), "response_format"),
             (json!({"tool_choice": "required"}), "tool_choice"),

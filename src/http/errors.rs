@@ -28,6 +28,8 @@ pub struct ApiError {
     pub param: Option<String>,
     /// Machine-readable kind.
     pub code: Option<&'static str>,
+    /// When trying again is likely to help, where that is known.
+    pub retry_after_s: Option<u32>,
 }
 
 impl ApiError {
@@ -38,6 +40,7 @@ impl ApiError {
             message: message.into(),
             param: param.map(str::to_owned),
             code: None,
+            retry_after_s: None,
         }
     }
 
@@ -48,7 +51,13 @@ impl ApiError {
 
     /// Any status with a kind.
     pub fn with(status: StatusCode, code: &'static str, message: impl Into<String>) -> ApiError {
-        ApiError { status, message: message.into(), param: None, code: Some(code) }
+        ApiError {
+            status,
+            message: message.into(),
+            param: None,
+            code: Some(code),
+            retry_after_s: None,
+        }
     }
 
     /// 404 for a model nobody here knows.
@@ -79,7 +88,8 @@ impl ResponseError for ApiError {
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status);
         if [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&self.status) {
-            response.insert_header((header::RETRY_AFTER, RETRY_AFTER_S));
+            response
+                .insert_header((header::RETRY_AFTER, self.retry_after_s.unwrap_or(RETRY_AFTER_S)));
         }
         response.json(self.body())
     }
@@ -94,10 +104,12 @@ impl From<GenerateError> for ApiError {
             ErrorKind::NoRoute => (StatusCode::SERVICE_UNAVAILABLE, "no_route"),
             ErrorKind::Busy => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded"),
             ErrorKind::StageLost => (StatusCode::SERVICE_UNAVAILABLE, "stage_lost"),
+            ErrorKind::DeadlinePassed => (StatusCode::GATEWAY_TIMEOUT, "deadline_passed"),
             ErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
         };
         let param = (error.kind == ErrorKind::ContextLength).then(|| "messages".to_owned());
-        ApiError { param, ..ApiError::with(status, code, error.message) }
+        let retry_after_s = error.retry_after_s;
+        ApiError { param, retry_after_s, ..ApiError::with(status, code, error.message) }
     }
 }
 
@@ -122,7 +134,7 @@ mod tests {
     use super::*;
 
     fn mapped(kind: ErrorKind) -> ApiError {
-        GenerateError { kind, message: "m".to_owned() }.into()
+        GenerateError::new(kind, "m").into()
     }
 
     #[test]

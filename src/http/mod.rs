@@ -11,5 +11,6 @@ pub mod errors;
 pub mod health;
 pub mod openai_chat;
 pub mod openai_models;
+mod samples;
 pub mod server;
 pub mod sse;

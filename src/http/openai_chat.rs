@@ -5,7 +5,8 @@
 //! `id` and `created`; the first delta names the role, the last chunk the `finish_reason`, then an
 //! optional usage chunk and `[DONE]`. While the model reads a long prompt an empty delta goes out
 //! every ten seconds, so that no client takes silence for death, and a closed one is noticed.
-//! Extension: the final object carries `swarmllm` with `token_ids`, `route` and timings.
+//! Extension: the final object (of a stream: the last chunk of each choice) carries `swarmllm` with
+//! `token_ids`, `route` and timings; with several choices a list of them, `samples`.
 //! Errors before the first event have a status; later ones are an `error` event, and the stream
 //! ends without `[DONE]`. Dropping the body drops the generation, which cancels it everywhere.
 //! Source: OpenAI API reference, chat completions.
@@ -20,11 +21,12 @@ use serde_json::{Map, Value, json};
 use super::{
     chat_request::{self, ChatRequest},
     errors::{ApiError, body_error},
+    samples::Samples,
     server::random_hex,
     sse,
 };
 use crate::{
-    generate::{FinishReason, GenerateError, GenerationStream, Summary, TokenEvent},
+    generate::{FinishReason, GenerateError, Summary, TokenEvent},
     node::NodeHandle,
 };
 
@@ -49,21 +51,21 @@ pub async fn chat_completions(
 ) -> Result<HttpResponse, ApiError> {
     let body = body.map_err(|error| body_error(&error))?;
     let request = chat_request::parse(&body, random_seed()?)?;
-    let ChatRequest { generate, stream, include_usage } = request;
+    let ChatRequest { generate, n, stream, include_usage } = request;
     let head = Head {
         id: format!("chatcmpl-{}", random_hex::<12>()?),
         created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         model: generate.model.clone(),
         include_usage,
     };
-    let mut generation = node.generate(generate).await?;
+    let mut samples = Samples::start(&node, generate, n).await?;
     // The first event decides the status; after it nothing but the body can tell of a failure.
-    let prompt_tokens = match generation.events.recv().await {
-        Some(Ok(TokenEvent::Started { prompt_tokens })) => prompt_tokens,
-        Some(Ok(_)) | None => return Err(cut_short()),
-        Some(Err(error)) => return Err(error.into()),
+    let prompt_tokens = match samples.next().await {
+        Some((_, Ok(TokenEvent::Started { prompt_tokens }))) => prompt_tokens,
+        Some((_, Ok(_))) | None => return Err(cut_short()),
+        Some((_, Err(error))) => return Err(error.into()),
     };
-    let answer = Answer { head, prompt_tokens, generation };
+    let answer = Answer::new(head, prompt_tokens, samples);
     if !stream {
         return answer.whole().await;
     }
@@ -74,12 +76,14 @@ pub async fn chat_completions(
 struct Answer {
     head: Head,
     prompt_tokens: u32,
-    generation: GenerationStream,
+    samples: Samples,
+    /// Of the samples that have finished.
+    summaries: Vec<Option<Summary>>,
 }
 
 /// What comes next in a stream.
 enum Next {
-    /// The chunk that names the role, then this event when it is already there.
+    /// The chunks that name the role, then this event when it is already there.
     Role(Answer, Option<Event>),
     /// This event.
     Early(Answer, Event),
@@ -89,28 +93,31 @@ enum Next {
     End,
 }
 
-type Event = Option<Result<TokenEvent, GenerateError>>;
+type Event = Option<(usize, Result<TokenEvent, GenerateError>)>;
 
 impl Answer {
+    fn new(head: Head, prompt_tokens: u32, samples: Samples) -> Answer {
+        let summaries = vec![None; samples.len()];
+        Answer { head, prompt_tokens, samples, summaries }
+    }
+
     async fn whole(mut self) -> Result<HttpResponse, ApiError> {
-        let mut text = String::new();
-        while let Some(event) = self.generation.events.recv().await {
+        let mut texts = vec![String::new(); self.samples.len()];
+        while let Some((index, event)) = self.samples.next().await {
             match event? {
                 TokenEvent::Started { .. } => {}
-                TokenEvent::Text(piece) => text.push_str(&piece),
-                TokenEvent::Finished(summary) => {
-                    let answer = completion(&self.head, self.prompt_tokens, &text, &summary);
-                    return Ok(HttpResponse::Ok().json(answer));
-                }
+                TokenEvent::Text(piece) => texts[index].push_str(&piece),
+                TokenEvent::Finished(summary) => self.summaries[index] = Some(summary),
             }
         }
-        Err(cut_short())
+        let summaries: Vec<Summary> = self.summaries.into_iter().flatten().collect();
+        Ok(HttpResponse::Ok().json(completion(&self.head, self.prompt_tokens, &texts, &summaries)))
     }
 
     async fn streamed(mut self) -> Result<HttpResponse, ApiError> {
         // A missing route shows itself at once; it deserves its status rather than an event.
-        let early = tokio::time::timeout(SETTLE, self.generation.events.recv()).await;
-        if let Ok(Some(Err(error))) = early {
+        let early = tokio::time::timeout(SETTLE, self.samples.next()).await;
+        if let Ok(Some((_, Err(error)))) = early {
             return Err(error.into());
         }
         Ok(HttpResponse::Ok()
@@ -121,24 +128,30 @@ impl Answer {
             .streaming(stream::unfold(Next::Role(self, early.ok()), next_bytes)))
     }
 
-    fn delta(&self, delta: &Value) -> Bytes {
-        sse::event(&chunk(&self.head, delta, None))
+    fn delta(&self, index: usize, delta: &Value) -> Bytes {
+        sse::event(&chunk(&self.head, index, delta, None))
     }
 
     /// The bytes of an event, and what comes next.
-    fn step(self, event: Event) -> (Bytes, Next) {
+    fn step(mut self, event: Event) -> (Bytes, Next) {
+        let Some((index, event)) = event else {
+            return (last_chunks(&self), Next::End);
+        };
         match event {
-            Some(Ok(TokenEvent::Text(piece))) => {
-                (self.delta(&json!({"content": piece})), Next::Wait(self))
+            Ok(TokenEvent::Text(piece)) => {
+                (self.delta(index, &json!({"content": piece})), Next::Wait(self))
             }
-            Some(Ok(TokenEvent::Started { .. })) => {
-                (self.delta(&json!({"content": ""})), Next::Wait(self))
+            Ok(TokenEvent::Started { .. }) => {
+                (self.delta(index, &json!({"content": ""})), Next::Wait(self))
             }
-            Some(Ok(TokenEvent::Finished(summary))) => {
-                (last_chunks(&self.head, self.prompt_tokens, &summary), Next::End)
+            Ok(TokenEvent::Finished(summary)) => {
+                let reason = Some(finish_reason(summary.finish_reason));
+                let mut last = chunk(&self.head, index, &json!({}), reason);
+                last["swarmllm"] = extension(&summary);
+                self.summaries[index] = Some(summary);
+                (sse::event(&last), Next::Wait(self))
             }
-            Some(Err(error)) => (failure(error.into()), Next::End),
-            None => (failure(cut_short()), Next::End),
+            Err(error) => (failure(error.into()), Next::End),
         }
     }
 }
@@ -148,7 +161,10 @@ async fn next_bytes(next: Next) -> Option<(Result<Bytes, ApiError>, Next)> {
     let (bytes, next) = match next {
         Next::End => return None,
         Next::Role(answer, early) => {
-            let bytes = answer.delta(&json!({"role": "assistant", "content": ""}));
+            let role = json!({"role": "assistant", "content": ""});
+            let roles: Vec<Bytes> =
+                (0..answer.samples.len()).map(|index| answer.delta(index, &role)).collect();
+            let bytes = roles.concat().into();
             let next = match early {
                 Some(event) => Next::Early(answer, event),
                 None => Next::Wait(answer),
@@ -157,9 +173,9 @@ async fn next_bytes(next: Next) -> Option<(Result<Bytes, ApiError>, Next)> {
         }
         Next::Early(answer, event) => answer.step(event),
         Next::Wait(mut answer) => {
-            match tokio::time::timeout(KEEP_ALIVE, answer.generation.events.recv()).await {
+            match tokio::time::timeout(KEEP_ALIVE, answer.samples.next()).await {
                 Ok(event) => answer.step(event),
-                Err(_) => (answer.delta(&json!({"content": ""})), Next::Wait(answer)),
+                Err(_) => (answer.delta(0, &json!({"content": ""})), Next::Wait(answer)),
             }
         }
     };
@@ -183,8 +199,8 @@ fn finish_reason(reason: FinishReason) -> &'static str {
     }
 }
 
-fn chunk(head: &Head, delta: &Value, finish: Option<&str>) -> Value {
-    let choice = json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish});
+fn chunk(head: &Head, index: usize, delta: &Value, finish: Option<&str>) -> Value {
+    let choice = json!({"index": index, "delta": delta, "logprobs": null, "finish_reason": finish});
     chunk_of(head, json!([choice]))
 }
 
@@ -202,45 +218,54 @@ fn chunk_of(head: &Head, choices: Value) -> Value {
     Value::Object(chunk)
 }
 
-/// The chunk with the reason, the usage chunk when wanted, and the end marker.
-fn last_chunks(head: &Head, prompt_tokens: u32, summary: &Summary) -> Bytes {
-    let mut last = chunk(head, &json!({}), Some(finish_reason(summary.finish_reason)));
-    last["swarmllm"] = extension(summary);
-    let mut bytes = sse::event(&last).to_vec();
-    if head.include_usage {
-        let mut usage_chunk = chunk_of(head, json!([]));
-        usage_chunk["usage"] = usage(prompt_tokens, summary);
+/// The usage chunk when wanted, and the end marker.
+fn last_chunks(answer: &Answer) -> Bytes {
+    let mut bytes = Vec::new();
+    if answer.head.include_usage {
+        let summaries: Vec<Summary> = answer.summaries.iter().flatten().cloned().collect();
+        let mut usage_chunk = chunk_of(&answer.head, json!([]));
+        usage_chunk["usage"] = usage(answer.prompt_tokens, &summaries);
         bytes.extend_from_slice(&sse::event(&usage_chunk));
     }
     bytes.extend_from_slice(&sse::DONE);
     bytes.into()
 }
 
-fn completion(head: &Head, prompt_tokens: u32, text: &str, summary: &Summary) -> Value {
+fn completion(head: &Head, prompt_tokens: u32, texts: &[String], summaries: &[Summary]) -> Value {
+    let choice = |(index, (text, summary)): (usize, (&String, &Summary))| {
+        json!({
+            "index": index,
+            "message": {"role": "assistant", "content": text, "refusal": null},
+            "logprobs": null,
+            "finish_reason": finish_reason(summary.finish_reason),
+        })
+    };
+    let choices: Vec<Value> = texts.iter().zip(summaries).enumerate().map(choice).collect();
+    let extension = match summaries {
+        [one] => extension(one),
+        several => json!({"samples": several.iter().map(extension).collect::<Vec<_>>()}),
+    };
     json!({
         "id": head.id,
         "object": "chat.completion",
         "created": head.created,
         "model": head.model,
         "system_fingerprint": fingerprint(),
-        "choices": [{
-            "index": 0,
-            "message": {"role": "assistant", "content": text, "refusal": null},
-            "logprobs": null,
-            "finish_reason": finish_reason(summary.finish_reason),
-        }],
-        "usage": usage(prompt_tokens, summary),
-        "swarmllm": extension(summary),
+        "choices": choices,
+        "usage": usage(prompt_tokens, summaries),
+        "swarmllm": extension,
     })
 }
 
-fn usage(prompt_tokens: u32, summary: &Summary) -> Value {
-    let completion_tokens = summary.token_ids.len();
+/// The prompt counts once, however many answers there are.
+fn usage(prompt_tokens: u32, summaries: &[Summary]) -> Value {
+    let completion_tokens: usize = summaries.iter().map(|summary| summary.token_ids.len()).sum();
+    let cached_tokens = summaries.first().map_or(0, |summary| summary.cached_tokens);
     json!({
         "prompt_tokens": prompt_tokens,
         "completion_tokens": completion_tokens,
         "total_tokens": prompt_tokens as usize + completion_tokens,
-        "prompt_tokens_details": {"cached_tokens": 0},
+        "prompt_tokens_details": {"cached_tokens": cached_tokens},
         "completion_tokens_details": {"reasoning_tokens": 0},
     })
 }
@@ -249,6 +274,10 @@ fn extension(summary: &Summary) -> Value {
     json!({
         "token_ids": summary.token_ids,
         "route": summary.route,
+        "cached_tokens": summary.cached_tokens,
+        "preemptions": summary.preemptions,
+        "cache": summary.cache,
+        "queue_ms": summary.queue_ms,
         "ttft_ms": summary.ttft_ms,
         "decode_tok_s": summary.decode_tok_s,
     })
@@ -277,7 +306,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::generate::ErrorKind;
+    use crate::generate::{ErrorKind, GenerationStream};
 
     fn head(include_usage: bool) -> Head {
         Head { id: "chatcmpl-1".into(), created: 7, model: "demo".into(), include_usage }
@@ -289,9 +318,18 @@ mod tests {
             prompt_tokens: 3,
             token_ids: vec![10, 11],
             route: Vec::new(),
+            cached_tokens: 2,
+            preemptions: 0,
+            cache: "f16",
+            queue_ms: 0.0,
             ttft_ms: 1.0,
             decode_tok_s: 2.0,
         }
+    }
+
+    fn answer_of(head: Head, events: mpsc::Receiver<Result<TokenEvent, GenerateError>>) -> Answer {
+        let request = swarmllm_protocol::ids::RequestId([1; 16]);
+        Answer::new(head, 3, Samples::of(GenerationStream { request, events }))
     }
 
     /// Data of each event of a stream fed with these events.
@@ -304,8 +342,7 @@ mod tests {
             sender.send(event).await.expect("room");
         }
         drop(sender);
-        let generation = GenerationStream { events: receiver };
-        let answer = Answer { head: head(include_usage), prompt_tokens: 3, generation };
+        let answer = answer_of(head(include_usage), receiver);
         let body = stream::unfold(Next::Role(answer, None), next_bytes);
         let bytes: Vec<Bytes> = body.map(|bytes| bytes.expect("bytes")).collect().await;
         let text = String::from_utf8(bytes.concat()).expect("UTF-8");
@@ -352,7 +389,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_lost_stage_ends_the_stream_with_an_error_and_no_end_marker() {
-        let lost = GenerateError { kind: ErrorKind::StageLost, message: "gone".into() };
+        let lost = GenerateError::new(ErrorKind::StageLost, "gone");
         let sent = sent(false, vec![Ok(TokenEvent::Text("a".into())), Err(lost)]).await;
         let last = json_of(sent.last().expect("an event"));
         assert_eq!(last["error"]["code"], "stage_lost");
@@ -362,10 +399,9 @@ mod tests {
     #[actix_web::test]
     async fn a_refusal_before_the_first_token_has_a_status() {
         let (sender, receiver) = mpsc::channel(1);
-        let refusal = GenerateError { kind: ErrorKind::NoRoute, message: "no route".into() };
+        let refusal = GenerateError::new(ErrorKind::NoRoute, "no route");
         sender.send(Err(refusal)).await.expect("room");
-        let generation = GenerationStream { events: receiver };
-        let answer = Answer { head: head(false), prompt_tokens: 3, generation };
+        let answer = answer_of(head(false), receiver);
         let error = answer.streamed().await.expect_err("refused");
         assert_eq!((error.status, error.code), (StatusCode::SERVICE_UNAVAILABLE, Some("no_route")));
     }
@@ -373,13 +409,12 @@ mod tests {
     #[actix_web::test]
     async fn an_event_that_came_early_is_sent_after_the_role() {
         let (_sender, receiver) = mpsc::channel(1);
-        let generation = GenerationStream { events: receiver };
-        let answer = Answer { head: head(false), prompt_tokens: 3, generation };
-        let early = Some(Ok(TokenEvent::Finished(summary())));
+        let answer = answer_of(head(false), receiver);
+        let early = Some((0, Ok(TokenEvent::Finished(summary()))));
         let body = stream::unfold(Next::Role(answer, Some(early)), next_bytes);
         let bytes: Vec<_> = body.collect().await;
-        assert_eq!(bytes.len(), 2);
-        let last = bytes[1].as_ref().expect("bytes");
+        assert_eq!(bytes.len(), 3);
+        let last = bytes[2].as_ref().expect("bytes");
         assert!(last.ends_with(b"data: [DONE]\n\n"), "{last:?}");
     }
 
@@ -391,7 +426,7 @@ mod tests {
 
     #[test]
     fn a_whole_answer_has_the_shape_of_the_api() {
-        let answer = completion(&head(false), 3, "Hi", &summary());
+        let answer = completion(&head(false), 3, &["Hi".to_owned()], &[summary()]);
         assert_eq!(answer["object"], "chat.completion");
         let message = json!({"role": "assistant", "content": "Hi", "refusal": null});
         assert_eq!(answer["choices"][0]["message"], message);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use actix::{Actor, Addr};
+use swarmllm_actors::batch_scheduler::policy::client_number;
 use swarmllm_actors::entropy;
 use swarmllm_actors::generation::{
     Generation, GenerationError, GenerationEvent, GenerationReport, GenerationRequest,
@@ -14,12 +15,13 @@ use swarmllm_actors::generation::{
 };
 use swarmllm_actors::mailbox::offer_to;
 use swarmllm_actors::model_store::{FindModel, OpenModel};
+use swarmllm_models::KvType;
 use swarmllm_models::tokenizer::StreamDecoder;
 use swarmllm_protocol::ids::{PeerId, RequestId};
 use swarmllm_protocol::session::{self, GenerationPlan, PlanError};
 use tokio::sync::mpsc;
 
-use super::tree::{NodeTree, wire_profile};
+use super::tree::{NodeTree, wire_cache, wire_profile};
 use crate::generate::{
     ErrorKind, FinishReason, GenerateError, GenerateRequest, GenerationStream, RouteStage, Summary,
     TokenEvent,
@@ -31,8 +33,8 @@ use crate::stop::StopMatcher;
 const ACTIVE_MAX: usize = 256;
 /// Events between generation and door; a slow reader slows its own answer only.
 const EVENTS: usize = 64;
-/// Prompt rows per step: small enough that a decode step of another request waits little.
-const CHUNK: u32 = 128;
+/// Prompt tokens of one message; how many are computed at once is the stages' matter.
+const CHUNK: u32 = 2048;
 
 /// Counts an answer as active while it lives, and as finished afterwards.
 pub(super) struct Counters {
@@ -51,7 +53,7 @@ impl Counters {
             Counters { n_active: Arc::clone(n_active), n_finished: Arc::clone(n_finished) };
         if taken >= ACTIVE_MAX {
             let message = format!("{ACTIVE_MAX} answers are under way; try again in a moment");
-            return Err(GenerateError { kind: ErrorKind::Busy, message });
+            return Err(GenerateError::new(ErrorKind::Busy, message));
         }
         Ok(counters)
     }
@@ -66,29 +68,42 @@ impl Drop for Counters {
 
 /// An error of a node that can't serve now.
 pub(super) fn unavailable(message: impl Into<String>) -> GenerateError {
-    GenerateError { kind: ErrorKind::Internal, message: message.into() }
+    GenerateError::new(ErrorKind::Internal, message)
+}
+
+/// A request with what its node adds to it.
+pub(super) struct Asked {
+    pub(super) local: PeerId,
+    pub(super) prefix_secret: [u8; 32],
+    pub(super) request: GenerateRequest,
 }
 
 /// Checks the request, starts its generation and the task that turns tokens into text.
 pub(super) async fn start(
     tree: &NodeTree,
-    local: PeerId,
-    request: GenerateRequest,
+    asked: Asked,
     counters: Counters,
 ) -> Result<GenerationStream, GenerateError> {
+    let Asked { local, prefix_secret, request } = asked;
     let model = find_model(tree, &request.model).await?;
     let plan = plan_of(&model, &request)?;
     let prompt_tokens = u32::try_from(plan.prompt.len()).unwrap_or(u32::MAX);
     let generation = GenerationRequest {
         request: RequestId(entropy::bytes()),
         local,
+        client: client_number(&request.client),
         model: model.id,
         model_name: model.name.clone(),
         n_layers: model.n_layers(),
         profile: wire_profile(model.profile),
+        cache: wire_cache(model.cache),
         plan,
         sampling: request.sampling,
+        sample_of: request.sample_of,
+        prefix_secret,
+        deadline: request.deadline,
     };
+    let id = generation.request;
     let (door, tokens) = mpsc::channel(EVENTS);
     let actor =
         Generation::new(generation, tree.generation_links(), door).map_err(generate_error)?;
@@ -102,25 +117,26 @@ pub(super) async fn start(
         stops: StopMatcher::new(request.stop),
         token_ids: Vec::new(),
         prompt_tokens,
+        cache: cache_name(model.cache),
         is_stopped: false,
         _counters: counters,
     };
     actix_web::rt::spawn(answer.run());
-    Ok(GenerationStream { events })
+    Ok(GenerationStream { request: id, events })
 }
 
 async fn find_model(tree: &NodeTree, name: &str) -> Result<OpenModel, GenerateError> {
     let find = FindModel { name: name.to_owned() };
     let found = tree.model_store.send(find).await;
     let found = found.map_err(|error| unavailable(error.to_string()))?;
-    found.ok_or_else(|| GenerateError {
-        kind: ErrorKind::ModelNotFound,
-        message: format!("no model {name:?} here; `swarmllm status` lists those that are"),
+    found.ok_or_else(|| {
+        let message = format!("no model {name:?} here; `swarmllm status` lists those that are");
+        GenerateError::new(ErrorKind::ModelNotFound, message)
     })
 }
 
 fn plan_of(model: &OpenModel, request: &GenerateRequest) -> Result<GenerationPlan, GenerateError> {
-    let invalid = |message: String| GenerateError { kind: ErrorKind::Invalid, message };
+    let invalid = |message: String| GenerateError::new(ErrorKind::Invalid, message);
     let tokens = prompt::tokens(&model.tokenizer, model.template.as_deref(), &request.prompt)
         .map_err(|error| invalid(error.to_string()))?;
     let config = model.model.config();
@@ -147,6 +163,7 @@ struct Answer {
     stops: StopMatcher,
     token_ids: Vec<u32>,
     prompt_tokens: u32,
+    cache: &'static str,
     is_stopped: bool,
     _counters: Counters,
 }
@@ -164,6 +181,7 @@ impl Answer {
                 () = self.events.closed() => return,
             };
             let is_open = match event {
+                Some(GenerationEvent::Started) => true,
                 Some(GenerationEvent::Token(token)) => self.token(token).await,
                 Some(GenerationEvent::Finished(report)) => return self.finish(report).await,
                 Some(GenerationEvent::Failed(error)) => {
@@ -223,6 +241,10 @@ impl Answer {
             prompt_tokens: self.prompt_tokens,
             token_ids: std::mem::take(&mut self.token_ids),
             route: report.stages.iter().map(route_stage).collect(),
+            cached_tokens: report.cached_tokens,
+            preemptions: report.preemptions,
+            cache: self.cache,
+            queue_ms: report.queue_ms,
             ttft_ms: report.ttft_ms,
             decode_tok_s: report.decode_tok_s,
         };
@@ -256,7 +278,22 @@ fn generate_error(error: GenerationError) -> GenerateError {
         GenerationError::StageLost { .. } | GenerationError::TimedOut { .. } => {
             ErrorKind::StageLost
         }
+        GenerationError::DeadlinePassed { .. } => ErrorKind::DeadlinePassed,
         GenerationError::OutOfOrder(_) | GenerationError::Internal(_) => ErrorKind::Internal,
     };
-    GenerateError { kind, message: error.to_string() }
+    let retry_after_s = match &error {
+        GenerationError::Refused { retry_after_s, .. } if *retry_after_s > 0 => {
+            Some(*retry_after_s)
+        }
+        _ => None,
+    };
+    GenerateError { kind, message: error.to_string(), retry_after_s }
+}
+
+/// How keys and values are kept, for the record of an answer.
+fn cache_name(cache: KvType) -> &'static str {
+    match cache {
+        KvType::F32 => "f32",
+        KvType::F16 => "f16",
+    }
 }

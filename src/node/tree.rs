@@ -14,7 +14,7 @@ use swarmllm_actors::clock::Clock;
 use swarmllm_actors::dialer::{Dialer, SessionSettings};
 use swarmllm_actors::event_log::{Event, EventLog, Record};
 use swarmllm_actors::generation::GenerationLinks;
-use swarmllm_actors::kv_cache_store::KvCacheStore;
+use swarmllm_actors::kv_cache_store::{KvCacheStore, ShardPages};
 use swarmllm_actors::lan_beacon::LanBeacon;
 use swarmllm_actors::listener::Listener;
 use swarmllm_actors::mailbox::offer_to;
@@ -24,11 +24,11 @@ use swarmllm_actors::peer_directory::{AttachDialer, PeerDirectory, PeerSeen, Sel
 use swarmllm_actors::peer_session::SessionLinks;
 use swarmllm_actors::shard_worker::ShardWorker;
 use swarmllm_models::kv::PAGE_TOKENS;
-use swarmllm_models::{RunProfile, Shard, ShardOptions};
+use swarmllm_models::{KvType, RunProfile, Shard, ShardOptions};
 use swarmllm_protocol::identity::Identity;
 use swarmllm_protocol::ids::{LayerRange, ModelId};
 use swarmllm_protocol::invite::{INVITE_PREFIX, InviteCode};
-use swarmllm_protocol::wire::{Profile, ShardOffer};
+use swarmllm_protocol::wire::{CacheType, Profile, ShardOffer};
 
 use super::{NodeError, NodeOptions};
 
@@ -183,12 +183,16 @@ pub(super) fn build(plan: &TreePlan, socket: TcpListener) -> Result<NodeTree, No
         shard_workers.push(worker);
     }
     let links = SchedulerLinks {
-        reserve: kv_cache_store.clone().recipient(),
-        release: kv_cache_store.clone().recipient(),
+        attach: kv_cache_store.clone().recipient(),
+        trim: kv_cache_store.clone().recipient(),
+        prepare: kv_cache_store.clone().recipient(),
+        computed: kv_cache_store.clone().recipient(),
+        detach: kv_cache_store.clone().recipient(),
         find_session: directory.clone().recipient(),
     };
+    let limits = plan.options.limits;
     let scheduler =
-        BatchScheduler::start_in_arbiter(&net, move |_| BatchScheduler::new(shards, links));
+        BatchScheduler::start_in_arbiter(&net, move |_| BatchScheduler::new(shards, limits, links));
     let settings = SessionSettings {
         identity: Arc::clone(&plan.identity),
         network: plan.options.network.clone(),
@@ -269,7 +273,7 @@ struct Loaded {
     models: Vec<OpenModel>,
     shards: Vec<(ShardFacts, ShardWorker)>,
     /// KV pages of each shard.
-    pages: Vec<u32>,
+    pages: Vec<ShardPages>,
 }
 
 /// Options for a shard whose cache holds at least one sequence of the whole context; memory that
@@ -298,10 +302,15 @@ fn load_models(plan: &TreePlan) -> Result<Loaded, NodeError> {
             layers,
             n_layers: config.n_layers,
             context: config.context_length,
+            vocab: config.vocab,
+            hidden: config.hidden,
             profile: wire_profile(profile),
+            cache: wire_cache(options.kv),
+            n_pages: options.kv_pages,
         };
+        let keeps_states = shard.keeps_states();
         let worker = ShardWorker::new(shard).map_err(|error| failed(error.to_string()))?;
-        loaded.pages.push(options.kv_pages);
+        loaded.pages.push(ShardPages { n_pages: options.kv_pages, keeps_states });
         loaded.shards.push((facts, worker));
         let tokenizer = model.tokenizer().map_err(|error| failed(error.to_string()))?;
         let created = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -313,6 +322,7 @@ fn load_models(plan: &TreePlan) -> Result<Loaded, NodeError> {
             tokenizer: Arc::new(tokenizer),
             template: model.chat_template().ok().map(Arc::new),
             profile,
+            cache: options.kv,
             created_unix_s: created.as_secs(),
         });
     }
@@ -333,5 +343,13 @@ pub(super) fn wire_profile(profile: RunProfile) -> Profile {
     match profile {
         RunProfile::F32 => Profile::F32,
         RunProfile::F16 => Profile::F16,
+    }
+}
+
+/// How the engine keeps keys and values, in the wire's words.
+pub(super) fn wire_cache(cache: KvType) -> CacheType {
+    match cache {
+        KvType::F32 => CacheType::F32,
+        KvType::F16 => CacheType::F16,
     }
 }

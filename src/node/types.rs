@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use swarmllm_models::{Model, ShardOptions};
 use swarmllm_protocol::ids::{LayerRange, NetworkId};
+use swarmllm_protocol::schedule::Limits;
 
 /// Everything a node needs to start, already resolved from file, environment and flags.
 #[derive(Debug, Clone)]
@@ -29,6 +30,8 @@ pub struct NodeOptions {
     pub offline: bool,
     /// How shards compute.
     pub shard: ShardOptions,
+    /// Bounds and aims of the scheduler.
+    pub limits: Limits,
 }
 
 /// One peer as `peers` shows it.
@@ -103,10 +106,43 @@ pub struct NodeStatus {
     pub n_finished: u64,
     /// KV pages in use and in all.
     pub kv_pages: [u32; 2],
+    /// Requests at this node's shards, and what they share.
+    pub scheduler: SchedulerNumbers,
     /// Resident memory of the process.
     pub rss_bytes: u64,
     /// Models held.
     pub models: Vec<ModelStatus>,
+}
+
+/// What the scheduler and the KV store do, over all shards of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct SchedulerNumbers {
+    /// Sequences with a place.
+    pub running: usize,
+    /// Sequences that wait for one.
+    pub waiting: usize,
+    /// Sequences that gave their pages to older ones.
+    pub preemptions: u64,
+    /// Pages that sequences hold.
+    pub pages_used: u32,
+    /// Pages kept for reuse.
+    pub pages_cached: u32,
+    /// Pages in all.
+    pub pages_total: u32,
+    /// Tokens of prompts.
+    pub prefix_queries: u64,
+    /// Those that were known from before.
+    pub prefix_hits: u64,
+    /// Pages kept for reuse that were given up.
+    pub evictions: u64,
+    /// Steps computed.
+    pub steps: u64,
+    /// Rows of them.
+    pub rows: u64,
+    /// Time the shards computed.
+    pub compute_us: u64,
+    /// Time spent on planning, of the same clock.
+    pub planning_us: u64,
 }
 
 /// Why a node did not start, or did not answer.

@@ -3,9 +3,9 @@
 //! Rows come from `peer_session` (an earlier stage, a remote requester) or `generation` (this
 //! node); batches go to `shard_worker`; results go straight to the next stage's session, or as a
 //! sampled token to whoever opened the sequence. Who computes next is decided by
-//! `swarmllm_protocol::schedule`, one per shard; pages are `kv_cache_store`'s. Every event wakes the
-//! planner once, after everybody who was told something had a chance to answer, so that tokens of
-//! one step come back before the next one is planned.
+//! `swarmllm_protocol::schedule`, one per shard; pages are `kv_cache_store`'s. Every event wakes
+//! the planner once, after everybody who was told something had a chance to answer, so that tokens
+//! of one step come back before the next one is planned.
 //! Positions count tokens from 0. A step that fails ends its own sequences and nothing else.
 
 mod batch;

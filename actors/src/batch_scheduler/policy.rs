@@ -81,6 +81,17 @@ pub fn admit(
     Ok(index)
 }
 
+/// The number of a client that names itself; 0 for those that do not.
+#[must_use]
+pub fn client_number(name: &str) -> u64 {
+    if name.is_empty() { 0 } else { number_of(name.as_bytes()) }
+}
+
+fn number_of(bytes: &[u8]) -> u64 {
+    let hash = blake3::hash(bytes);
+    u64::from_le_bytes(*hash.as_bytes().first_chunk().unwrap_or(&[0; 8]))
+}
+
 /// Whose requests share what: each client of this node, and each other node.
 #[must_use]
 pub fn flow_of(peer: PeerId, client: u64) -> u64 {
@@ -90,8 +101,7 @@ pub fn flow_of(peer: PeerId, client: u64) -> u64 {
 /// Who may share prefixes.
 #[must_use]
 pub fn namespace_of(peer: PeerId) -> u64 {
-    let hash = blake3::hash(&peer.0);
-    u64::from_le_bytes(*hash.as_bytes().first_chunk().unwrap_or(&[0; 8]))
+    number_of(&peer.0)
 }
 
 /// Checks that rows are what the shard computes on: one sequence must not spoil a batch.

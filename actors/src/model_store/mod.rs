@@ -8,7 +8,7 @@ use std::sync::Arc;
 use actix::{Actor, Context, Handler, Message, MessageResult};
 use swarmllm_models::chat_template::ChatTemplate;
 use swarmllm_models::tokenizer::Tokenizer;
-use swarmllm_models::{Model, RunProfile};
+use swarmllm_models::{KvType, Model, RunProfile};
 use swarmllm_protocol::ids::{LayerRange, ModelId};
 
 use crate::mailbox;
@@ -30,6 +30,8 @@ pub struct OpenModel {
     pub template: Option<Arc<ChatTemplate>>,
     /// Run profile.
     pub profile: RunProfile,
+    /// How keys and values are kept.
+    pub cache: KvType,
     /// When it was opened.
     pub created_unix_s: u64,
 }

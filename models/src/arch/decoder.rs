@@ -89,6 +89,11 @@ impl Decoder {
         })
     }
 
+    /// Whether some layers are recurrent.
+    pub fn keeps_states(&self) -> bool {
+        self.layers.iter().any(|layer| matches!(layer, Layer::StateSpace(_)))
+    }
+
     /// Copies a page over another in the layers that keep their own.
     pub fn copy_page(&self, from: u32, to: u32) {
         for layer in &self.layers {
