@@ -408,9 +408,10 @@ mod tests {
 
     #[actix_web::test]
     async fn an_event_that_came_early_is_sent_after_the_role() {
-        let (_sender, receiver) = mpsc::channel(1);
-        let answer = answer_of(head(false), receiver);
-        let early = Some((0, Ok(TokenEvent::Finished(summary()))));
+        let (sender, receiver) = mpsc::channel(1);
+        sender.send(Ok(TokenEvent::Finished(summary()))).await.expect("room");
+        let mut answer = answer_of(head(false), receiver);
+        let early = answer.samples.next().await;
         let body = stream::unfold(Next::Role(answer, Some(early)), next_bytes);
         let bytes: Vec<_> = body.collect().await;
         assert_eq!(bytes.len(), 3);
