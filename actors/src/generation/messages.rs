@@ -69,6 +69,8 @@ pub struct GenerationReport {
     pub reason: FinishReason,
     /// Stages in route order.
     pub stages: Vec<StageReport>,
+    /// From the request until every stage had room for it.
+    pub queue_ms: f64,
     /// From the request to the first token.
     pub ttft_ms: f64,
     /// Tokens per second after the first.

@@ -120,6 +120,7 @@ pub struct Generation {
     routes_tried: u32,
     report: Option<RouteReport>,
     started_at: Instant,
+    opened_at: Option<Instant>,
     sent_at: Option<Instant>,
     first_token_at: Option<Instant>,
     n_tokens: u32,
@@ -150,6 +151,7 @@ impl Generation {
             routes_tried: 0,
             report: None,
             started_at: Instant::now(),
+            opened_at: None,
             sent_at: None,
             first_token_at: None,
             n_tokens: 0,
@@ -235,6 +237,7 @@ impl Generation {
                 route: words.join(" -> "),
             }),
         );
+        self.opened_at = Some(Instant::now());
         self.report = Some(RouteReport::new(&route, self.request.local));
         let actions = self.session.start();
         self.actions.extend(actions);
@@ -329,12 +332,14 @@ impl Generation {
     fn finish(&mut self, reason: FinishReason, ctx: &mut Context<Self>) {
         let now = Instant::now();
         let first = self.first_token_at.unwrap_or(now);
+        let opened = self.opened_at.unwrap_or(now);
         let ttft_ms = (first - self.started_at).as_secs_f64() * 1000.0;
         let decode_s = (now - first).as_secs_f64();
         let after_first = f64::from(self.n_tokens.saturating_sub(1));
         let report = GenerationReport {
             reason,
             stages: self.report.take().map_or_else(Vec::new, RouteReport::into_stages),
+            queue_ms: (opened - self.started_at).as_secs_f64() * 1000.0,
             ttft_ms,
             decode_tok_s: if decode_s > 0.0 { after_first / decode_s } else { 0.0 },
         };
