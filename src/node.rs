@@ -1,10 +1,12 @@
 //! The composition root: the only place that knows every actor. Doors hold a [`NodeHandle`].
 //!
 //! `node/tree.rs` starts the actors, `node/answer.rs` turns sampled tokens into an answer's text,
-//! `node/identity.rs` keeps the key, `node/types.rs` is the data that doors show.
+//! `node/identity.rs` keeps the key, `node/metrics.rs` counts,
+//! `node/types.rs` is the data that doors show.
 
 mod answer;
 mod identity;
+mod metrics;
 mod tree;
 mod types;
 
@@ -29,8 +31,11 @@ use swarmllm_protocol::route;
 use tokio::sync::{mpsc, watch};
 
 use crate::generate::{GenerateError, GenerateRequest, GenerationStream};
+use metrics::Metrics;
 use tree::NodeTree;
-pub use types::{ModelStatus, NodeError, NodeOptions, NodeStatus, OfferStatus, PeerStatus};
+pub use types::{
+    ModelStatus, NodeError, NodeOptions, NodeStatus, OfferStatus, PeerStatus, SchedulerNumbers,
+};
 
 /// How long running answers may go on after a stop was asked for.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
@@ -50,6 +55,7 @@ struct Shared {
     clock: Clock,
     n_active: Arc<AtomicUsize>,
     n_finished: Arc<AtomicU64>,
+    metrics: Metrics,
     is_stopping: watch::Sender<bool>,
 }
 
@@ -96,6 +102,7 @@ impl NodeHandle {
             clock,
             n_active: Arc::new(AtomicUsize::new(0)),
             n_finished: Arc::new(AtomicU64::new(0)),
+            metrics: Metrics::new(),
             is_stopping: watch::Sender::new(false),
         });
         Ok(NodeHandle { shared, trees, supervisor })
@@ -129,7 +136,8 @@ impl NodeHandle {
         }
         let tree = self.tree().map_err(|error| answer::unavailable(error.to_string()))?;
         let counters = answer::Counters::admit(&self.shared.n_active, &self.shared.n_finished)?;
-        answer::start(&tree, self.peer_id(), request, counters).await
+        let metrics = &self.shared.metrics;
+        answer::start(&tree, self.peer_id(), request, (counters, metrics)).await
     }
 
     /// State of the node.
@@ -162,6 +170,30 @@ impl NodeHandle {
             rss_bytes: crate::service::resident_bytes(),
             models,
         })
+    }
+
+    /// What the scheduler says of itself.
+    ///
+    /// # Errors
+    /// While the tree is being restarted.
+    pub async fn scheduler_numbers(&self) -> Result<SchedulerNumbers, NodeError> {
+        let tree = self.tree()?;
+        let PageUsage { used, total } = ask(&tree.kv_cache_store, GetPageUsage).await?;
+        Ok(SchedulerNumbers {
+            running: ask(&tree.scheduler, GetOpenSequences).await?,
+            pages_used: used,
+            pages_total: total,
+            ..SchedulerNumbers::default()
+        })
+    }
+
+    /// Everything that is counted, as OpenMetrics text.
+    ///
+    /// # Errors
+    /// While the tree is being restarted.
+    pub async fn metrics(&self) -> Result<String, NodeError> {
+        let (scheduler, peers) = (self.scheduler_numbers().await?, self.peers().await?);
+        Ok(self.shared.metrics.text(&scheduler, &peers))
     }
 
     /// Known peers.

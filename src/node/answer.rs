@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use actix::{Actor, Addr};
 use swarmllm_actors::entropy;
@@ -19,6 +20,7 @@ use swarmllm_protocol::ids::{PeerId, RequestId};
 use swarmllm_protocol::session::{self, GenerationPlan, PlanError};
 use tokio::sync::mpsc;
 
+use super::metrics::{Metrics, RequestMeter};
 use super::tree::{NodeTree, wire_profile};
 use crate::generate::{
     ErrorKind, FinishReason, GenerateError, GenerateRequest, GenerationStream, RouteStage, Summary,
@@ -74,8 +76,9 @@ pub(super) async fn start(
     tree: &NodeTree,
     local: PeerId,
     request: GenerateRequest,
-    counters: Counters,
+    (counters, metrics): (Counters, &Metrics),
 ) -> Result<GenerationStream, GenerateError> {
+    let began = Instant::now();
     let model = find_model(tree, &request.model).await?;
     let plan = plan_of(&model, &request)?;
     let prompt_tokens = u32::try_from(plan.prompt.len()).unwrap_or(u32::MAX);
@@ -103,6 +106,7 @@ pub(super) async fn start(
         token_ids: Vec::new(),
         prompt_tokens,
         is_stopped: false,
+        meter: metrics.request(&model.name, began),
         _counters: counters,
     };
     actix_web::rt::spawn(answer.run());
@@ -148,6 +152,7 @@ struct Answer {
     token_ids: Vec<u32>,
     prompt_tokens: u32,
     is_stopped: bool,
+    meter: RequestMeter,
     _counters: Counters,
 }
 
@@ -185,6 +190,7 @@ impl Answer {
         if self.is_stopped {
             return true;
         }
+        self.meter.token(self.prompt_tokens);
         self.token_ids.push(token);
         let piece = self.decoder.push(token);
         self.text(&piece).await
@@ -218,6 +224,7 @@ impl Answer {
             session::FinishReason::Length if !self.is_stopped => FinishReason::Length,
             _ => FinishReason::Stop,
         };
+        self.meter.finished(finish_reason, report.queue_ms / 1000.0);
         let summary = Summary {
             finish_reason,
             prompt_tokens: self.prompt_tokens,
@@ -230,7 +237,8 @@ impl Answer {
         let _ = self.events.send(Ok(TokenEvent::Finished(summary))).await;
     }
 
-    async fn fail(self, error: GenerateError) {
+    async fn fail(mut self, error: GenerateError) {
+        self.meter.failed();
         // As above.
         let _ = self.events.send(Err(error)).await;
     }

@@ -109,6 +109,29 @@ pub struct NodeStatus {
     pub models: Vec<ModelStatus>,
 }
 
+/// What the scheduler of this node says of itself, for `/metrics`. What it does not know is 0.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct SchedulerNumbers {
+    /// Sequences open here.
+    pub running: usize,
+    /// Sequences that wait for room here.
+    pub waiting: usize,
+    /// Cache pages in use by open sequences.
+    pub pages_used: u32,
+    /// Cache pages that nobody uses and that are kept for requests to come.
+    pub pages_cached: u32,
+    /// Cache pages in all.
+    pub pages_total: u32,
+    /// Prompt tokens looked up in the cache since the start.
+    pub prefix_queries: u64,
+    /// Of those, the ones found.
+    pub prefix_hits: u64,
+    /// Kept pages given up for others since the start.
+    pub evictions: u64,
+    /// Sequences that had to give way since the start.
+    pub preemptions: u64,
+}
+
 /// Why a node did not start, or did not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
