@@ -13,7 +13,7 @@ use swarmllm::local::LocalAnswer;
 use swarmllm_models::Tokenizer;
 use tokio::sync::Notify;
 
-use crate::figures::{gaps, ms};
+use crate::figures::{Gap, gaps, ms};
 use crate::workload::Request;
 
 /// How a request ended.
@@ -67,13 +67,15 @@ impl Heard {
         self.text_at.first().map(|first| ms(self.asked_at, *first))
     }
 
-    /// Milliseconds between tokens, each with the moment it ended; the tokens are `expected`'s.
-    pub(crate) fn gaps(
-        &self,
-        expected: &LocalAnswer,
-        tokenizer: &Tokenizer,
-    ) -> Vec<(Instant, f64)> {
-        gaps(&self.text_at, &expected.token_ids, tokenizer)
+    /// The gaps between tokens, which are `expected`'s. When the connection was closed from here,
+    /// the silence before that is one as well: the next token was not sooner.
+    pub(crate) fn gaps(&self, expected: &LocalAnswer, tokenizer: &Tokenizer) -> Vec<Gap> {
+        let mut gaps = gaps(&self.text_at, &expected.token_ids, tokenizer);
+        if let (End::Cancelled, Some(began)) = (&self.end, self.text_at.last().copied()) {
+            let ended = self.ended_at;
+            gaps.push(Gap { began, ended, ms: ms(began, ended) });
+        }
+        gaps
     }
 }
 

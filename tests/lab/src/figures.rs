@@ -32,15 +32,19 @@ pub(crate) fn ms(from: Instant, to: Instant) -> f64 {
     to.saturating_duration_since(from).as_secs_f64() * 1000.0
 }
 
-/// The time between tokens and when it ended, token by token.
+/// The time from one token of an answer to the next.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Gap {
+    pub(crate) began: Instant,
+    pub(crate) ended: Instant,
+    pub(crate) ms: f64,
+}
+
+/// The gaps of an answer, token by token.
 ///
 /// A token is heard as text. One that says nothing yet (part of a character) is heard with the
 /// next that does; the time is then shared by both.
-pub(crate) fn gaps(
-    heard_at: &[Instant],
-    token_ids: &[u32],
-    tokenizer: &Tokenizer,
-) -> Vec<(Instant, f64)> {
+pub(crate) fn gaps(heard_at: &[Instant], token_ids: &[u32], tokenizer: &Tokenizer) -> Vec<Gap> {
     let mut stream = tokenizer.stream();
     let speaks = token_ids.iter().map(|id| !stream.push(*id).is_empty());
     let places = speaks.enumerate().filter_map(|(place, speaks)| speaks.then_some(place));
@@ -49,7 +53,8 @@ pub(crate) fn gaps(
     for pair in heard.windows(2) {
         let [(from, began), (to, ended)] = [pair[0], pair[1]];
         let n_tokens = to - from;
-        gaps.extend(vec![(ended, ms(began, ended) / n_tokens as f64); n_tokens]);
+        let gap = Gap { began, ended, ms: ms(began, ended) / n_tokens as f64 };
+        gaps.extend(vec![gap; n_tokens]);
     }
     gaps
 }
@@ -77,6 +82,6 @@ mod tests {
         let began = Instant::now();
         let heard: Vec<Instant> = (0..2).map(|n| began + Duration::from_millis(10 * n)).collect();
         let gaps = gaps(&heard, &[words[0], silent, words[1]], &tokenizer);
-        assert_eq!(gaps, [(heard[1], 5.0), (heard[1], 5.0)]);
+        assert_eq!(gaps, [Gap { began, ended: heard[1], ms: 5.0 }; 2]);
     }
 }

@@ -107,7 +107,7 @@ impl Level {
         let n_differing = answers().filter(|(heard, expected)| !heard.is(expected)).count();
         let ttft = Sorted::of(self.heard.iter().filter_map(Heard::ttft_ms).collect());
         let gaps = answers().flat_map(|(heard, expected)| heard.gaps(expected, &subject.tokenizer));
-        let gaps = Sorted::of(gaps.map(|(_, gap_ms)| gap_ms).collect());
+        let gaps = Sorted::of(gaps.map(|gap| gap.ms).collect());
         json!({
             "concurrent": self.concurrent,
             "requests": self.heard.len(),

@@ -1,9 +1,9 @@
 //! A long prompt among running streams: what they feel of it, and what it feels of them.
 //!
-//! In turn, on the same nodes: the newcomer alone; streams alone; streams with a newcomer that comes
-//! once all of them speak. Gaps between a stream's tokens count while the newcomer's prompt is read,
-//! or, without it, while all streams speak. Streams are broken off once the newcomer has spoken. No
-//! prompt is used twice.
+//! In turn, on the same nodes: the newcomer alone; streams alone; streams with a newcomer that
+//! comes once all of them speak. Gaps between a stream's tokens count that touch the time in which
+//! the newcomer's prompt is read or, without it, in which all streams speak. Streams are broken off
+//! once the newcomer has spoken. No prompt is used twice.
 
 use std::cell::{Cell, RefCell};
 use std::path::Path;
@@ -78,7 +78,10 @@ pub(crate) async fn run(args: LongPromptArgs) -> Result<bool, LabError> {
     let scene = scene(control, &disturbed, Some(&newcomers[2])).await;
     drop(nodes);
 
-    let newcomer = scene.newcomer.as_ref().ok_or("the streams ended before all of them spoke")?;
+    let newcomer = scene.newcomer.as_ref().ok_or(
+        "streams ended before all of them spoke: take a model whose answers do not end early \
+         (`cargo xtask perf-model`), or a larger --gen",
+    )?;
     let first_text_at = newcomer.text_at.first().copied();
     let streams_left = scene.streams.iter().filter(|stream| Some(stream.ended_at) >= first_text_at);
     let streams_left = streams_left.count();
@@ -163,8 +166,8 @@ async fn scene(control: &Path, streams: &[Request], newcomer: Option<&Request>) 
 }
 
 impl Scene {
-    /// How many gaps between tokens there were, and how long, from a moment until the newcomer
-    /// spoke or, without one, until the first stream ended.
+    /// How many gaps between tokens there were, and how long, that touch the time from a moment
+    /// until the newcomer spoke or, without one, until the first stream ended.
     fn gaps(
         &self,
         said: &[LocalAnswer],
@@ -175,9 +178,9 @@ impl Scene {
         let spoke_at = self.newcomer.as_ref().and_then(|newcomer| newcomer.text_at.first());
         let until = spoke_at.copied().or(first_end);
         let streams = self.streams.iter().zip(said);
-        let heard = streams.flat_map(|(stream, said)| stream.gaps(said, tokenizer));
-        let counted = heard.filter(|(ended, _)| Some(*ended) >= from && Some(*ended) <= until);
-        let gaps: Vec<f64> = counted.map(|(_, gap_ms)| gap_ms).collect();
+        let gaps = streams.flat_map(|(stream, said)| stream.gaps(said, tokenizer));
+        let counted = gaps.filter(|gap| Some(gap.ended) >= from && Some(gap.began) <= until);
+        let gaps: Vec<f64> = counted.map(|gap| gap.ms).collect();
         (gaps.len(), Sorted::of(gaps))
     }
 }
