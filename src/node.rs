@@ -1,10 +1,12 @@
 //! The composition root: the only place that knows every actor. Doors hold a [`NodeHandle`].
 //!
 //! `node/tree.rs` starts the actors, `node/answer.rs` turns sampled tokens into an answer's text,
-//! `node/identity.rs` keeps the key, `node/types.rs` is the data that doors show.
+//! `node/identity.rs` keeps the key, `node/metrics.rs` counts,
+//! `node/types.rs` is the data that doors show.
 
 mod answer;
 mod identity;
+mod metrics;
 mod tree;
 mod types;
 
@@ -29,6 +31,7 @@ use swarmllm_protocol::route;
 use tokio::sync::{mpsc, watch};
 
 use crate::generate::{GenerateError, GenerateRequest, GenerationStream};
+use metrics::Metrics;
 use tree::NodeTree;
 pub use types::{
     ModelStatus, NodeError, NodeOptions, NodeStatus, OfferStatus, PeerStatus, SchedulerNumbers,
@@ -55,6 +58,7 @@ struct Shared {
     prefix_secret: [u8; 32],
     n_active: Arc<AtomicUsize>,
     n_finished: Arc<AtomicU64>,
+    metrics: Metrics,
     is_stopping: watch::Sender<bool>,
 }
 
@@ -102,6 +106,7 @@ impl NodeHandle {
             clock,
             n_active: Arc::new(AtomicUsize::new(0)),
             n_finished: Arc::new(AtomicU64::new(0)),
+            metrics: Metrics::new(),
             is_stopping: watch::Sender::new(false),
         });
         Ok(NodeHandle { shared, trees, supervisor })
@@ -140,7 +145,7 @@ impl NodeHandle {
             prefix_secret: self.shared.prefix_secret,
             request,
         };
-        answer::start(&tree, asked, counters).await
+        answer::start(&tree, asked, (counters, &self.shared.metrics)).await
     }
 
     /// State of the node.
@@ -200,6 +205,15 @@ impl NodeHandle {
             compute_us: usage.compute_us,
             planning_us: usage.planning_us,
         })
+    }
+
+    /// Everything that is counted, as OpenMetrics text.
+    ///
+    /// # Errors
+    /// While the tree is being restarted.
+    pub async fn metrics(&self) -> Result<String, NodeError> {
+        let (scheduler, peers) = (self.scheduler_numbers().await?, self.peers().await?);
+        Ok(self.shared.metrics.text(&scheduler, &peers))
     }
 
     /// Known peers.

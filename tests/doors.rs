@@ -43,6 +43,25 @@ fn is_servable(answer: &Value) -> bool {
 }
 
 #[test]
+fn metrics_count_what_was_answered() {
+    let node = Node::serve(&[]);
+    let usage = post(node.http(), CHAT, &chat(json!({}))).json()["usage"].clone();
+    let metrics = get(node.http(), "/metrics");
+    assert_eq!(metrics.status, 200, "{metrics:?}");
+    assert!(metrics.headers.contains("openmetrics-text"), "{}", metrics.headers);
+    for (name, n) in [
+        ("prompt_tokens_total{model=\"demo\"}", &usage["prompt_tokens"]),
+        ("generation_tokens_total{model=\"demo\"}", &usage["completion_tokens"]),
+        ("request_success_total{model=\"demo\",finished_reason=\"stop\"}", &json!(1)),
+        ("time_to_first_token_seconds_count{model=\"demo\"}", &json!(1)),
+        ("request_queue_time_seconds_count{model=\"demo\"}", &json!(1)),
+    ] {
+        let line = format!("swarmllm_{name} {n}");
+        assert!(metrics.body.lines().any(|found| found == line), "{line}\n{}", metrics.body);
+    }
+}
+
+#[test]
 fn a_chat_answer_is_the_same_whole_and_as_a_stream() {
     let node = Node::serve(&[]);
     let whole = post(node.http(), CHAT, &chat(json!({})));

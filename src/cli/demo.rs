@@ -68,7 +68,8 @@ fn plan(args: &DemoArgs) -> Result<DemoPlan, CliError> {
     let whole: u64 = layer_bytes.iter().sum();
     let split = split_layers(&layer_bytes, &vec![whole; args.nodes as usize]);
     let program = std::env::current_exe()?;
-    Ok(DemoPlan { program, model: MODEL.to_owned(), split, prompt: args.prompt.clone() })
+    let (model, prompt) = (MODEL.to_owned(), args.prompt.clone());
+    Ok(DemoPlan { program, model, split, threads: None, prompt })
 }
 
 fn embedded() -> Result<Model, CliError> {

@@ -10,14 +10,14 @@ use std::{
     fs::{self, File},
     io,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use swarmllm_protocol::ids::LayerRange;
 
-use super::{DemoError, POLL, folder::TemporaryFolder};
+use super::{DemoError, DemoPlan, POLL, folder::TemporaryFolder};
 use crate::service::ready_file::{self, Ready};
 
 /// How long children may take to end in order before they are killed.
@@ -41,6 +41,7 @@ const FOREIGN_VARIABLES: [&str; 6] = [
 pub struct Children {
     program: PathBuf,
     model: String,
+    threads: Option<u32>,
     children: Vec<Child>,
     // Dropped after `drop` below has ended the processes that write into it.
     folder: TemporaryFolder,
@@ -48,11 +49,11 @@ pub struct Children {
 
 impl Children {
     /// No process yet, only the folder.
-    pub fn new(program: &Path, model: &str) -> Result<Children, DemoError> {
+    pub fn new(plan: &DemoPlan) -> Result<Children, DemoError> {
         let folder =
             TemporaryFolder::create().map_err(|cause| system("make a temporary folder", cause))?;
-        let (program, model) = (program.to_owned(), model.to_owned());
-        Ok(Children { program, model, children: Vec::new(), folder })
+        let (program, model) = (plan.program.clone(), plan.model.clone());
+        Ok(Children { program, model, threads: plan.threads, children: Vec::new(), folder })
     }
 
     /// Starts the next node; returns its index.
@@ -74,6 +75,9 @@ impl Children {
             .arg(format!("{}-{}", layers.start, layers.end))
             .arg("--data-dir")
             .arg(&folder);
+        if let Some(threads) = self.threads {
+            command.arg("--threads").arg(threads.to_string());
+        }
         if let Some(join) = join {
             command.arg("--join").arg(join.to_string());
         }

@@ -78,6 +78,8 @@ pub struct DemoPlan {
     pub model: String,
     /// Layers of each node; the first one is asked.
     pub split: Vec<LayerRange>,
+    /// Compute threads of each node; as many as the machine has when absent.
+    pub threads: Option<u32>,
     /// The question.
     pub prompt: String,
 }
@@ -128,7 +130,7 @@ pub struct Swarm {
 impl Swarm {
     /// Starts the nodes and waits until they can answer together.
     pub async fn start(plan: &DemoPlan) -> Result<Swarm, DemoError> {
-        let mut children = Children::new(&plan.program, &plan.model)?;
+        let mut children = Children::new(plan)?;
         let mut nodes: Vec<Ready> = Vec::with_capacity(plan.split.len());
         for range in &plan.split {
             let first = nodes.first().map(|ready| ready.listen);

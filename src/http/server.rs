@@ -27,7 +27,7 @@ use actix_web::{
     web,
 };
 
-use super::{errors::ApiError, health, openai_chat, openai_models};
+use super::{errors::ApiError, health, metrics, openai_chat, openai_models};
 use crate::node::NodeHandle;
 
 /// Agents send whole files as context; nothing sensible is larger.
@@ -98,12 +98,17 @@ fn routes(config: &mut web::ServiceConfig) {
                 .route(web::head().to(health::health))
                 .default_service(web::to(wrong_method)),
         )
+        .service(
+            web::resource("/metrics")
+                .route(web::get().to(metrics::metrics))
+                .default_service(web::to(wrong_method)),
+        )
         .default_service(web::to(no_such_path));
 }
 
 async fn no_such_path(request: actix_web::HttpRequest) -> impl Responder {
     let message = format!(
-        "nothing at {}; there are /v1/chat/completions, /v1/models, /health",
+        "nothing at {}; there are /v1/chat/completions, /v1/models, /health, /metrics",
         request.path()
     );
     ApiError::with(StatusCode::NOT_FOUND, "not_found", message).error_response()

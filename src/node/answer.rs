@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use actix::{Actor, Addr};
 use swarmllm_actors::batch_scheduler::policy::client_number;
@@ -21,6 +22,7 @@ use swarmllm_protocol::ids::{PeerId, RequestId};
 use swarmllm_protocol::session::{self, GenerationPlan, PlanError};
 use tokio::sync::mpsc;
 
+use super::metrics::{Metrics, RequestMeter};
 use super::tree::{NodeTree, wire_cache, wire_profile};
 use crate::generate::{
     ErrorKind, FinishReason, GenerateError, GenerateRequest, GenerationStream, RouteStage, Summary,
@@ -82,9 +84,10 @@ pub(super) struct Asked {
 pub(super) async fn start(
     tree: &NodeTree,
     asked: Asked,
-    counters: Counters,
+    (counters, metrics): (Counters, &Metrics),
 ) -> Result<GenerationStream, GenerateError> {
     let Asked { local, prefix_secret, request } = asked;
+    let began = Instant::now();
     let model = find_model(tree, &request.model).await?;
     let plan = plan_of(&model, &request)?;
     let prompt_tokens = u32::try_from(plan.prompt.len()).unwrap_or(u32::MAX);
@@ -119,6 +122,7 @@ pub(super) async fn start(
         prompt_tokens,
         cache: cache_name(model.cache),
         is_stopped: false,
+        meter: metrics.request(&model.name, began),
         _counters: counters,
     };
     actix_web::rt::spawn(answer.run());
@@ -165,6 +169,7 @@ struct Answer {
     prompt_tokens: u32,
     cache: &'static str,
     is_stopped: bool,
+    meter: RequestMeter,
     _counters: Counters,
 }
 
@@ -203,6 +208,7 @@ impl Answer {
         if self.is_stopped {
             return true;
         }
+        self.meter.token(self.prompt_tokens);
         self.token_ids.push(token);
         let piece = self.decoder.push(token);
         self.text(&piece).await
@@ -236,6 +242,7 @@ impl Answer {
             session::FinishReason::Length if !self.is_stopped => FinishReason::Length,
             _ => FinishReason::Stop,
         };
+        self.meter.finished(finish_reason, report.queue_ms / 1000.0);
         let summary = Summary {
             finish_reason,
             prompt_tokens: self.prompt_tokens,
@@ -252,7 +259,8 @@ impl Answer {
         let _ = self.events.send(Ok(TokenEvent::Finished(summary))).await;
     }
 
-    async fn fail(self, error: GenerateError) {
+    async fn fail(mut self, error: GenerateError) {
+        self.meter.failed();
         // As above.
         let _ = self.events.send(Err(error)).await;
     }

@@ -7,8 +7,9 @@
 use clap::Args;
 use serde_json::json;
 
+use crate::figures::median;
 use crate::random_model::{self, Shape};
-use crate::swarm::{self, LabError};
+use crate::swarm::{self, LabError, Layout};
 
 /// Options of `hop`.
 #[derive(Args)]
@@ -64,8 +65,8 @@ async fn measure(
     tokens: usize,
     repeat: usize,
 ) -> Result<(f64, f64, bool), LabError> {
-    let (_solo_nodes, mut solo) = swarm::start(path, nodes, 1).await?;
-    let (_chain_nodes, mut chain) = swarm::start(path, nodes, nodes).await?;
+    let (_solo_nodes, mut solo) = swarm::start(&Layout::of(path, 1)).await?;
+    let (_chain_nodes, mut chain) = swarm::start(&Layout::of(path, nodes)).await?;
     let prompt = [1, 2, 3, 4];
     let expected = swarm::generate(&mut solo, &prompt, tokens).await?["token_ids"].clone();
     // The first of each warms pages and sockets and is not counted.
@@ -79,5 +80,5 @@ async fn measure(
             us.push(1e6 / rate);
         }
     }
-    Ok((swarm::median(solo_us), swarm::median(chain_us), identical))
+    Ok((median(solo_us), median(chain_us), identical))
 }

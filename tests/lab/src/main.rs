@@ -1,13 +1,23 @@
 //! Real-process harness: starts whole nodes on this machine and prints what they cost.
 //!
-//! `cargo run --release -p swarmllm-lab -- hop|memory [--json]`, after `cargo build --release`,
-//! which makes the program that it starts. Exit 1 when an invariant (identical tokens) breaks.
+//! `cargo run --release -p swarmllm-lab -- COMMAND [--json]`, after `cargo build --release`, which
+//! makes the program that it starts. Exit 1 when an invariant breaks: answers identical to those of
+//! a single sequence, nothing lost, nothing kept. Figures break nothing; they are for reading.
 //! Units last in names. Absent on purpose: anything computed specially for a measurement.
 
+mod client;
+mod events;
+mod figures;
 mod hop;
+mod load;
+mod long_prompt;
 mod memory;
+mod prefix;
+mod processor;
 mod random_model;
+mod soak;
 mod swarm;
+mod workload;
 
 use std::process::ExitCode;
 
@@ -26,6 +36,14 @@ enum Command {
     Hop(hop::HopArgs),
     /// Resident memory of a node with a third of the layers beside one with all.
     Memory(memory::MemoryArgs),
+    /// Speed of many requests at once.
+    Load(load::LoadArgs),
+    /// What running streams feel of a long prompt, and what it feels of them.
+    LongPrompt(long_prompt::LongPromptArgs),
+    /// Requests that begin alike.
+    Prefix(prefix::PrefixArgs),
+    /// Thousands of requests, many of them broken off.
+    Soak(soak::SoakArgs),
 }
 
 fn main() -> ExitCode {
@@ -37,6 +55,10 @@ fn main() -> ExitCode {
         match Arguments::parse().command {
             Command::Hop(args) => hop::run(args).await,
             Command::Memory(args) => memory::run(args).await,
+            Command::Load(args) => load::run(args).await,
+            Command::LongPrompt(args) => long_prompt::run(args).await,
+            Command::Prefix(args) => prefix::run(args).await,
+            Command::Soak(args) => soak::run(args).await,
         }
     });
     match measured {

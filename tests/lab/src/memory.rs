@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use swarmllm::control::client::ControlClient;
 
 use crate::random_model::{self, Shape};
-use crate::swarm::{self, LabError};
+use crate::swarm::{self, LabError, Layout};
 
 /// Options of `memory`.
 #[derive(Args)]
@@ -36,7 +36,7 @@ pub(crate) async fn run(args: MemoryArgs) -> Result<bool, LabError> {
     let path = std::env::temp_dir().join(format!("swarmllm-lab-{}.gguf", std::process::id()));
     random_model::write(&path, shape)?;
     let file_mib = mib(std::fs::metadata(&path)?.len());
-    let measured = measure(&path, args.layers, args.nodes).await;
+    let measured = measure(&path, args.nodes).await;
     std::fs::remove_file(&path)?;
     let (whole_mib, shares_mib, identical) = measured?;
     if args.json {
@@ -56,17 +56,13 @@ pub(crate) async fn run(args: MemoryArgs) -> Result<bool, LabError> {
     Ok(identical)
 }
 
-async fn measure(
-    path: &std::path::Path,
-    n_layers: usize,
-    nodes: usize,
-) -> Result<(f64, Vec<f64>, bool), LabError> {
+async fn measure(path: &std::path::Path, nodes: usize) -> Result<(f64, Vec<f64>, bool), LabError> {
     let prompt: Vec<u32> = (0..64).collect();
-    let (solo_nodes, mut solo) = swarm::start(path, n_layers, 1).await?;
+    let (solo_nodes, mut solo) = swarm::start(&Layout::of(path, 1)).await?;
     let expected = swarm::generate(&mut solo, &prompt, 8).await?["token_ids"].clone();
     let whole_mib = resident_mib(&solo_nodes.nodes()[0].control).await?;
     drop(solo_nodes);
-    let (chain_nodes, mut chain) = swarm::start(path, n_layers, nodes).await?;
+    let (chain_nodes, mut chain) = swarm::start(&Layout::of(path, nodes)).await?;
     let identical = swarm::generate(&mut chain, &prompt, 8).await?["token_ids"] == expected;
     let mut shares_mib = Vec::new();
     for node in chain_nodes.nodes() {

@@ -1,14 +1,37 @@
-//! Starts nodes of the built program over one model file and asks them for tokens.
+//! Starts nodes of the built program over one model and asks them for tokens.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use clap::Args;
 use serde_json::{Value, json};
 use swarmllm::control::client::ControlClient;
 use swarmllm::demo::{DemoPlan, Swarm};
+use swarmllm::local;
 use swarmllm_protocol::placement::split_layers;
 
 /// Why a measurement ended.
 pub(crate) type LabError = Box<dyn std::error::Error>;
+
+/// Which nodes are started.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Layout {
+    /// A GGUF file, or the name of a built-in model.
+    #[arg(long, default_value = "demo")]
+    pub(crate) model: String,
+    /// Nodes that share the layers equally, in a chain.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) stages: usize,
+    /// Compute threads of each node [default: as many as the machine has].
+    #[arg(long)]
+    pub(crate) threads: Option<u32>,
+}
+
+impl Layout {
+    /// With as many threads as the machine has.
+    pub(crate) fn of(model: &std::path::Path, stages: usize) -> Layout {
+        Layout { model: model.to_string_lossy().into_owned(), stages, threads: None }
+    }
+}
 
 /// The program beside this one.
 ///
@@ -26,15 +49,15 @@ pub(crate) fn program() -> Result<PathBuf, LabError> {
 /// Nodes that hold equal shares of the layers, in a chain, connected.
 ///
 /// # Errors
-/// When a node does not start.
-pub(crate) async fn start(
-    model: &Path,
-    n_layers: usize,
-    nodes: usize,
-) -> Result<(Swarm, ControlClient), LabError> {
-    let split = split_layers(&vec![1; n_layers], &vec![1; nodes]);
-    let model = model.to_string_lossy().into_owned();
-    let plan = DemoPlan { program: program()?, model, split, prompt: String::new() };
+/// When there are fewer layers than nodes, or a node does not start.
+pub(crate) async fn start(layout: &Layout) -> Result<(Swarm, ControlClient), LabError> {
+    let Layout { model, stages, threads } = layout.clone();
+    let n_layers = local::open_header(&model)?.config().n_layers as usize;
+    if stages == 0 || stages > n_layers {
+        return Err(format!("{model} has {n_layers} layers: from 1 to {n_layers} stages").into());
+    }
+    let split = split_layers(&vec![1; n_layers], &vec![1; stages]);
+    let plan = DemoPlan { program: program()?, model, split, threads, prompt: String::new() };
     let swarm = Swarm::start(&plan).await?;
     let client = ControlClient::connect(&swarm.nodes()[0].control).await?;
     Ok((swarm, client))
@@ -51,10 +74,4 @@ pub(crate) async fn generate(
 ) -> Result<Value, LabError> {
     let params = json!({"tokens": tokens, "temperature": 0, "max_tokens": n_new});
     Ok(client.call_with("generate", params, |_, _| ()).await?)
-}
-
-/// The middle value.
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

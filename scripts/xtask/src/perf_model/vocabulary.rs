@@ -1,4 +1,5 @@
 //! A made-up SentencePiece vocabulary of any size: three special tokens, 256 bytes, and pieces.
+//! Its chat template is the messages' texts and nothing else.
 //!
 //! Called by `perf_model`. Pieces are all words over the word border and `a` to `z`, shorter ones
 //! first: they are distinct, and each is a shorter piece plus one letter, so that merging reaches
@@ -10,6 +11,9 @@ use super::file::Value;
 const BORDER: char = '\u{2581}';
 const N_LETTERS: u32 = 27;
 const N_BYTES: u32 = 256;
+
+/// So that a chat of one message is that text, in every program.
+const TEMPLATE: &str = "{% for message in messages %}{{ message.content }}{% endfor %}";
 
 /// Token types of `tokenizer.ggml.token_type`.
 const NORMAL: i32 = 1;
@@ -44,7 +48,9 @@ pub(super) fn metadata(n_tokens: u32) -> Vec<(String, Value)> {
         ("add_bos_token", Value::Bool(true)),
         ("add_eos_token", Value::Bool(false)),
     ];
-    pairs.into_iter().map(|(key, value)| (format!("tokenizer.ggml.{key}"), value)).collect()
+    let template = ("tokenizer.chat_template".to_owned(), Value::Text(TEMPLATE.into()));
+    let pairs = pairs.into_iter().map(|(key, value)| (format!("tokenizer.ggml.{key}"), value));
+    pairs.chain([template]).collect()
 }
 
 /// The word of this number when all words are counted, shorter ones first.

@@ -1,0 +1,244 @@
+//! What the node counts, and how that is written for a monitoring system.
+//!
+//! Requests are counted where every door's answers pass (`node/answer.rs`, through
+//! [`RequestMeter`]); the scheduler's and the directory's numbers are asked for when somebody reads
+//! (`NodeHandle::metrics`). Names are those that vLLM gives its metrics, with our prefix, so that
+//! dashboards need a new prefix only. Form: OpenMetrics 1.0 text, which Prometheus reads.
+//! Units: seconds and tokens; usage from 0 to 1. Bounds: one set of counters for each model held.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::types::{PeerStatus, SchedulerNumbers};
+use crate::generate::FinishReason;
+
+const PREFIX: &str = "swarmllm";
+/// Bounds of every histogram, seconds: from a token of a small model to a long answer of a large
+/// one.
+const BUCKETS_S: [f64; 19] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0,
+    100.0, 250.0, 500.0, 1000.0,
+];
+
+type Labels = Vec<(&'static str, String)>;
+type Counters = Family<Labels, Counter>;
+type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
+
+/// Everything that is counted over requests.
+#[derive(Debug)]
+pub(super) struct Metrics {
+    registry: Registry,
+    prompt_tokens: Counters,
+    generation_tokens: Counters,
+    successes: Counters,
+    first_token: Histograms,
+    inter_token: Histograms,
+    whole: Histograms,
+    queue: Histograms,
+}
+
+impl Metrics {
+    pub(super) fn new() -> Metrics {
+        let mut registry = Registry::with_prefix(PREFIX);
+        let mut counters = |name: &str, help: &str| {
+            let family = Counters::default();
+            registry.register(name, help, family.clone());
+            family
+        };
+        let prompt_tokens = counters("prompt_tokens", "Prompt tokens of requests that answered");
+        let generation_tokens = counters("generation_tokens", "Tokens sampled");
+        let successes = counters("request_success", "Requests by how they ended");
+        let mut histograms = |name: &str, help: &str| {
+            let family = Histograms::new_with_constructor(|| Histogram::new(BUCKETS_S));
+            registry.register_with_unit(name, help, Unit::Seconds, family.clone());
+            family
+        };
+        Metrics {
+            first_token: histograms("time_to_first_token", "From the request to its first token"),
+            inter_token: histograms("inter_token_latency", "Between two tokens of an answer"),
+            whole: histograms("e2e_request_latency", "From the request to its end"),
+            queue: histograms("request_queue_time", "Until every stage had room"),
+            prompt_tokens,
+            generation_tokens,
+            successes,
+            registry,
+        }
+    }
+
+    /// Measures one request for `model`, which is held here, from now on.
+    pub(super) fn request(&self, model: &str, began: Instant) -> RequestMeter {
+        let labels = vec![("model", model.to_owned())];
+        RequestMeter {
+            prompt_tokens: self.prompt_tokens.get_or_create_owned(&labels),
+            generation_tokens: self.generation_tokens.get_or_create_owned(&labels),
+            first_token: self.first_token.get_or_create_owned(&labels),
+            inter_token: self.inter_token.get_or_create_owned(&labels),
+            whole: self.whole.get_or_create_owned(&labels),
+            queue: self.queue.get_or_create_owned(&labels),
+            successes: self.successes.clone(),
+            labels,
+            began,
+            last_token_at: None,
+            has_ended: false,
+        }
+    }
+
+    /// All of it and the numbers of this moment, as text.
+    pub(super) fn text(&self, scheduler: &SchedulerNumbers, peers: &[PeerStatus]) -> String {
+        let mut text = String::new();
+        let encoded = text::encode_registry(&mut text, &self.registry)
+            .and_then(|()| text::encode(&mut text, &of_now(scheduler, peers)));
+        // Only the writer can fail, and a String takes everything.
+        debug_assert!(encoded.is_ok(), "{encoded:?}");
+        text
+    }
+}
+
+/// What is asked for at each reading.
+fn of_now(scheduler: &SchedulerNumbers, peers: &[PeerStatus]) -> Registry {
+    let mut registry = Registry::with_prefix(PREFIX);
+    let SchedulerNumbers { running, waiting, pages_used, pages_cached, pages_total, .. } =
+        *scheduler;
+    let usage = f64::from(pages_used) / f64::from(pages_total.max(1));
+    let mut gauge = |name: &str, help: &str, value: f64| {
+        registry.register(name, help, ConstGauge::new(value));
+    };
+    gauge("num_requests_running", "Sequences open at this node", running as f64);
+    gauge("num_requests_waiting", "Sequences that wait for room at this node", waiting as f64);
+    gauge("kv_cache_usage_perc", "Share of the cache pages in use; 1 is all", usage);
+    gauge("kv_cache_pages", "Cache pages", pages_total.into());
+    gauge("kv_cache_pages_cached", "Cache pages kept for requests to come", pages_cached.into());
+    let mut counter = |name: &str, help: &str, value: u64| {
+        registry.register(name, help, ConstCounter::new(value));
+    };
+    let SchedulerNumbers { prefix_queries, prefix_hits, preemptions, evictions, .. } = *scheduler;
+    counter("prefix_cache_queries", "Prompt tokens looked up in the cache", prefix_queries);
+    counter("prefix_cache_hits", "Prompt tokens found there", prefix_hits);
+    counter("num_preemptions", "Sequences that had to give way", preemptions);
+    counter("kv_cache_evictions", "Kept pages that were given up for others", evictions);
+    let mut by_state: BTreeMap<&str, i64> = BTreeMap::new();
+    for peer in peers {
+        *by_state.entry(&peer.state).or_default() += 1;
+    }
+    let known = Family::<Labels, Gauge>::default();
+    for state in ["connected", "connecting", "known"] {
+        let n_peers = by_state.get(state).copied().unwrap_or(0);
+        known.get_or_create(&vec![("state", state.to_owned())]).set(n_peers);
+    }
+    registry.register("peers", "Known peers by state", known);
+    registry
+}
+
+/// One request; dropped before its end it counts as given up.
+#[derive(Debug)]
+pub(super) struct RequestMeter {
+    labels: Labels,
+    prompt_tokens: Counter,
+    generation_tokens: Counter,
+    successes: Counters,
+    first_token: Histogram,
+    inter_token: Histogram,
+    whole: Histogram,
+    queue: Histogram,
+    began: Instant,
+    last_token_at: Option<Instant>,
+    has_ended: bool,
+}
+
+impl RequestMeter {
+    /// A token was sampled; with the first one the prompt has been read.
+    pub(super) fn token(&mut self, prompt_tokens: u32) {
+        let now = Instant::now();
+        let (histogram, since) = match self.last_token_at.replace(now) {
+            Some(last) => (&self.inter_token, last),
+            None => {
+                self.prompt_tokens.inc_by(prompt_tokens.into());
+                (&self.first_token, self.began)
+            }
+        };
+        histogram.observe((now - since).as_secs_f64());
+        self.generation_tokens.inc();
+    }
+
+    /// The answer is complete; it had waited so long for room.
+    pub(super) fn finished(&mut self, reason: FinishReason, queue_s: f64) {
+        self.end(match reason {
+            FinishReason::Stop => "stop",
+            FinishReason::Length => "length",
+        });
+        self.queue.observe(queue_s);
+        self.whole.observe(self.began.elapsed().as_secs_f64());
+    }
+
+    /// The answer failed.
+    pub(super) fn failed(&mut self) {
+        self.end("error");
+    }
+
+    fn end(&mut self, reason: &'static str) {
+        self.has_ended = true;
+        let mut labels = self.labels.clone();
+        labels.push(("finished_reason", reason.to_owned()));
+        self.successes.get_or_create(&labels).inc();
+    }
+}
+
+impl Drop for RequestMeter {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.end("abort");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_there_before_the_first_request_has_ended() {
+        let metrics = Metrics::new();
+        let mut meter = metrics.request("m", Instant::now());
+        meter.token(7);
+        meter.token(7);
+        meter.finished(FinishReason::Length, 0.0);
+        drop(meter);
+        drop(metrics.request("m", Instant::now()));
+        let scheduler = SchedulerNumbers {
+            running: 3,
+            pages_used: 1,
+            pages_total: 4,
+            prefix_hits: 5,
+            ..SchedulerNumbers::default()
+        };
+        let text = metrics.text(&scheduler, &[]);
+        for line in [
+            "swarmllm_prompt_tokens_total{model=\"m\"} 7",
+            "swarmllm_generation_tokens_total{model=\"m\"} 2",
+            "swarmllm_request_success_total{model=\"m\",finished_reason=\"length\"} 1",
+            "swarmllm_request_success_total{model=\"m\",finished_reason=\"abort\"} 1",
+            "swarmllm_time_to_first_token_seconds_count{model=\"m\"} 1",
+            "swarmllm_inter_token_latency_seconds_count{model=\"m\"} 1",
+            "swarmllm_e2e_request_latency_seconds_count{model=\"m\"} 1",
+            "swarmllm_request_queue_time_seconds_count{model=\"m\"} 1",
+            "swarmllm_num_requests_running 3.0",
+            "swarmllm_num_requests_waiting 0.0",
+            "swarmllm_kv_cache_usage_perc 0.25",
+            "swarmllm_prefix_cache_queries_total 0",
+            "swarmllm_prefix_cache_hits_total 5",
+            "swarmllm_num_preemptions_total 0",
+            "swarmllm_kv_cache_evictions_total 0",
+            "swarmllm_peers{state=\"connected\"} 0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
+}
