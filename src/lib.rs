@@ -9,7 +9,8 @@
 //! - [`http`]: the OpenAI dialect; [`control`]: JSON-RPC on a Unix socket;
 //! - [`service`]: what a service manager and other processes see of a running node;
 //! - [`demo`]: several nodes of this program as child processes;
-//! - [`prompt`]: from messages to token ids; [`local`]: a generation without a node.
+//! - [`prompt`]: from messages to token ids; [`local`]: a generation without a node;
+//! - [`loading`]: how far a model is loaded, for whoever waits.
 //!
 //! Absent on purpose: numbers (`models`), network rules (`protocol`), concurrency (`actors`).
 
@@ -19,6 +20,7 @@ pub mod control;
 pub mod demo;
 pub mod generate;
 pub mod http;
+pub mod loading;
 pub mod local;
 pub mod node;
 pub mod prompt;

@@ -62,6 +62,20 @@ fn metrics_count_what_was_answered() {
 }
 
 #[test]
+fn a_log_says_what_was_loaded_and_nothing_while_loading() {
+    let node = Node::serve(&["--model", "demo", "--model", "demo-draft", "--layers", "0-2"]);
+    for name in ["demo", "demo-draft"] {
+        let mut lines = node.log.seen.iter();
+        let said = lines.find(|line| line.contains(&format!("model=\"{name}\"")));
+        let said = said.unwrap_or_else(|| panic!("{name} in {:#?}", node.log.seen));
+        for part in ["loaded", "layers=0..2", "bytes=", "seconds="] {
+            assert!(said.contains(part), "{part} in {said}");
+        }
+    }
+    assert!(!node.log.seen.iter().any(|line| line.contains('%')), "{:#?}", node.log.seen);
+}
+
+#[test]
 fn a_chat_answer_is_the_same_whole_and_as_a_stream() {
     let node = Node::serve(&[]);
     let whole = post(node.http(), CHAT, &chat(json!({})));

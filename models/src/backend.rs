@@ -34,7 +34,10 @@ pub use state_space::{SelectionParts, StateSpace, StateSpaceCall, StateSpacePart
 
 use crate::{
     gguf::{Gguf, TensorInfo},
-    kernel::cpu::{linear::WeightError, network::CpuContext},
+    kernel::cpu::{
+        linear::{WeightError, check_rows},
+        network::CpuContext,
+    },
     quant,
 };
 
@@ -131,10 +134,19 @@ pub struct EmbeddingTable {
 }
 
 impl EmbeddingTable {
-    /// The table in this tensor; its values are multiplied with `scale`.
-    pub fn new(gguf: &Gguf, info: &TensorInfo, scale: Option<f32>) -> Result<Self, BlockError> {
-        let unsupported = |source| BlockError::Weight { name: info.name.clone(), source };
-        quant::format(info.kind).map_err(|error| unsupported(error.into()))?;
+    /// The table in this tensor, checked; its values are multiplied with `scale`.
+    pub fn new(
+        engine: &Engine,
+        gguf: &Gguf,
+        info: &TensorInfo,
+        scale: Option<f32>,
+    ) -> Result<Self, BlockError> {
+        let failed = |source| BlockError::Weight { name: info.name.clone(), source };
+        let format = quant::format(info.kind).map_err(|error| failed(error.into()))?;
+        let pool = engine.cpu.as_ref().map(|context| &context.pool);
+        check_rows(format, gguf.tensor_bytes(info), info.n_rows() as usize, pool)
+            .map_err(failed)?;
+        gguf.source().forget(info.start, info.n_bytes);
         Ok(Self { gguf: gguf.clone(), info: Arc::new(info.clone()), scale })
     }
 

@@ -4,19 +4,15 @@
 //! means nothing is bad usage (exit code 2); one that is not there is a failure (1).
 //! Errors: [`CliError`].
 
-use std::{
-    io::{IsTerminal, Read},
-    sync::mpsc::RecvTimeoutError,
-    time::Duration,
-};
+use std::io::Read;
 
 use swarmllm_models::{DeviceChoice, Model, Repack, ShardOptions, SimdLevel};
 
 use super::CliError;
-use crate::local::{Chain, ChainOptions, LocalError};
-
-/// How often progress is shown.
-const PROGRESS_EVERY: Duration = Duration::from_millis(300);
+use crate::{
+    loading,
+    local::{Chain, ChainOptions, LocalError},
+};
 
 /// Where and how wide to compute.
 #[derive(Debug, Clone, clap::Args)]
@@ -52,28 +48,9 @@ impl EngineArgs {
 
 /// Loads a model, and tells how far it is when a person is watching.
 pub fn load(model: &Model, options: &ChainOptions, sequences: u32) -> Result<Chain, LocalError> {
-    let total = model.weight_bytes(0..model.config().n_layers).max(1);
+    let total = model.weight_bytes(0..model.config().n_layers);
     let progress = options.shard.progress.clone();
-    let load = || Chain::load_for(model, options, sequences);
-    if !std::io::stderr().is_terminal() {
-        return load();
-    }
-    std::thread::scope(|scope| {
-        let (done, finished) = std::sync::mpsc::channel::<()>();
-        scope.spawn(move || {
-            let mut shown = false;
-            while finished.recv_timeout(PROGRESS_EVERY) == Err(RecvTimeoutError::Timeout) {
-                eprint!("\rloading {:3} %", (progress.bytes() * 100 / total).min(100));
-                shown = true;
-            }
-            if shown {
-                eprint!("\r             \r");
-            }
-        });
-        let chain = load();
-        drop(done);
-        chain
-    })
+    loading::shown("the model", &progress, total, || Chain::load_for(model, options, sequences))
 }
 
 fn parse_device(text: &str) -> Result<DeviceChoice, String> {

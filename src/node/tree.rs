@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use actix::{Actor, Addr, Arbiter, ArbiterHandle, Recipient};
 use swarmllm_actors::batch_scheduler::{BatchScheduler, SchedulerLinks, ShardFacts};
@@ -24,13 +24,14 @@ use swarmllm_actors::peer_directory::{AttachDialer, PeerDirectory, PeerSeen, Sel
 use swarmllm_actors::peer_session::SessionLinks;
 use swarmllm_actors::shard_worker::ShardWorker;
 use swarmllm_models::kv::PAGE_TOKENS;
-use swarmllm_models::{KvType, RunProfile, Shard, ShardOptions};
+use swarmllm_models::{KvType, LoadProgress, Model, RunProfile, Shard, ShardError, ShardOptions};
 use swarmllm_protocol::identity::Identity;
 use swarmllm_protocol::ids::{LayerRange, ModelId};
 use swarmllm_protocol::invite::{INVITE_PREFIX, InviteCode};
 use swarmllm_protocol::wire::{CacheType, Profile, ShardOffer};
 
 use super::{NodeError, NodeOptions};
+use crate::loading;
 
 /// Name and version that peers see.
 const AGENT: &str = concat!("swarmllm/", env!("CARGO_PKG_VERSION"));
@@ -276,11 +277,30 @@ struct Loaded {
     pages: Vec<ShardPages>,
 }
 
+/// Loads one model's layers: a line of progress for whoever watches, a line in the log at the end.
+fn load_shard(
+    name: &str,
+    model: &Model,
+    layers: LayerRange,
+    options: &ShardOptions,
+) -> Result<Shard, ShardError> {
+    let range = layers.start..layers.end;
+    let begin = Instant::now();
+    let shard = loading::shown(name, &options.progress, model.weight_bytes(range.clone()), || {
+        Shard::load(model, range, options)
+    })?;
+    let (bytes, seconds) = (shard.weight_bytes(), begin.elapsed().as_secs_f64());
+    let seconds = format_args!("{seconds:.1}");
+    tracing::info!(model = name, %layers, bytes, seconds, "loaded");
+    Ok(shard)
+}
+
 /// Options for a shard whose cache holds at least one sequence of the whole context; memory that
 /// no sequence has touched costs nothing.
 fn roomy(options: &ShardOptions, context: u32) -> ShardOptions {
     let kv_pages = options.kv_pages.max(context.div_ceil(PAGE_TOKENS));
-    ShardOptions { kv_pages, ..options.clone() }
+    // Each model's progress is its own.
+    ShardOptions { kv_pages, progress: LoadProgress::default(), ..options.clone() }
 }
 
 fn load_models(plan: &TreePlan) -> Result<Loaded, NodeError> {
@@ -293,8 +313,8 @@ fn load_models(plan: &TreePlan) -> Result<Loaded, NodeError> {
         let config = model.config();
         let layers = layers.unwrap_or(LayerRange { start: 0, end: config.n_layers });
         let options = roomy(&plan.options.shard, config.context_length);
-        let shard = Shard::load(model, layers.start..layers.end, &options)
-            .map_err(|error| failed(error.to_string()))?;
+        let shard =
+            load_shard(name, model, layers, &options).map_err(|error| failed(error.to_string()))?;
         let id = ModelId(model.content_id());
         let profile = options.profile;
         let facts = ShardFacts {

@@ -2,16 +2,19 @@
 //!
 //! Called by the doors before tokenisation and by `swarmllm template`. Templates come with model
 //! files and are untrusted: they see the conversation and nothing else, run on limited fuel (which
-//! bounds time and memory, see [`fuel_for`]) and limited recursion, and cannot include files.
+//! bounds time and memory, see [`fuel_for`]; the engine's own operations that are not charged in
+//! full are replaced, see `guard.rs`) and limited recursion, and cannot include files.
 //! They are written for Jinja2 in Python as Hugging Face sets it up, so the environment imitates
 //! that: `trim_blocks`, `lstrip_blocks`, Python methods on values, Python's spelling of values
 //! (`python.rs`), `raise_exception`, `strftime_now`, loop controls, `tojson` with raw characters.
 //! `{% generation %}` (a training aid) counts as nothing.
 //! Errors: [`TemplateError`]. Source: `transformers.utils.chat_template_utils`.
-//! Known gap: the engine (3.1) does not charge fuel for joining lists with `+`, so a template that
-//! doubles a list 33 times over can still exhaust memory; do not open models of unknown origin.
 //! Absent on purpose: a choice among several named templates of a file.
 
+mod guard;
+mod meter;
+mod methods;
+mod operators;
 mod python;
 mod strftime;
 #[cfg(test)]
@@ -23,15 +26,14 @@ use std::{
 };
 
 use minijinja::{
-    Environment, Error, ErrorKind,
-    syntax::SyntaxConfig,
+    AutoEscape, Environment, Error, ErrorKind, State, machinery,
     value::{Kwargs, Serde, Value},
 };
 
 use crate::gguf::Gguf;
 
 /// Longest template source; published ones stay below 20 KiB.
-const MAX_SOURCE_BYTES: usize = 256 << 10;
+const MAX_SOURCE_BYTES: usize = 128 << 10;
 /// Stack for parsing, per byte of source: the engine walks and drops deep expressions recursively.
 const STACK_BYTES_PER_SOURCE_BYTE: usize = 1 << 10;
 /// Stack for rendering, per unit of fuel: one unit can nest a value one level deeper, and the
@@ -114,6 +116,8 @@ pub struct ChatInput {
 pub struct ChatTemplate {
     environment: Arc<Environment<'static>>,
     source: Arc<str>,
+    /// What is compiled for every rendering.
+    code: Arc<str>,
 }
 
 /// What `raise_exception` said, found again in the error's chain of causes.
@@ -134,29 +138,22 @@ impl ChatTemplate {
             let (bytes, limit) = (source.len(), MAX_SOURCE_BYTES);
             return Err(TemplateError::TooLong { bytes, limit });
         }
-        let stack = BASE_STACK_BYTES + source.len() * STACK_BYTES_PER_SOURCE_BYTE;
+        let stack = stack_for(source);
         on_stack(stack, || ChatTemplate::parse(source))?
     }
 
     fn parse(source: &str) -> Result<ChatTemplate, TemplateError> {
-        let mut environment = Environment::new();
-        let syntax = SyntaxConfig::builder()
-            .trim_blocks(true)
-            .lstrip_blocks(true)
-            .build()
-            .expect("the default delimiters do not clash");
-        environment.set_syntax(syntax);
+        let mut environment = guard::environment();
         environment.set_recursion_limit(MAX_RECURSION);
-        environment
-            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.set_formatter(python::format);
         environment.add_filter("tojson", tojson);
-        environment.add_filter("string", |value: Value| python::text(&value));
+        environment.add_filter("string", |state: &State, value: Value| python::text(state, &value));
         environment.add_function("raise_exception", raise_exception);
-        environment
-            .add_template_owned(NAME, without_generation_tags(source))
-            .map_err(|error| TemplateError::Syntax { reason: explain(&error) })?;
-        Ok(ChatTemplate { environment: Arc::new(environment), source: source.into() })
+        let code = without_generation_tags(source);
+        let syntax = |error| TemplateError::Syntax { reason: explain(&error) };
+        let code: Arc<str> = guard::without_constant_products(&code).map_err(syntax)?.into();
+        guard::compile(NAME, &code).map_err(syntax)?;
+        Ok(ChatTemplate { environment: Arc::new(environment), source: source.into(), code })
     }
 
     /// The source as it came.
@@ -167,7 +164,7 @@ impl ChatTemplate {
     /// The prompt text for `input`.
     pub fn render(&self, input: &ChatInput) -> Result<String, TemplateError> {
         let fuel = fuel_for(input);
-        let stack = BASE_STACK_BYTES + fuel as usize * STACK_BYTES_PER_FUEL;
+        let stack = stack_for(&self.code) + fuel as usize * STACK_BYTES_PER_FUEL;
         on_stack(stack, || self.render_here(input, fuel))?
     }
 
@@ -177,10 +174,16 @@ impl ChatTemplate {
         let now_unix_s = input.now_unix_s.unwrap_or_else(system_time_unix_s);
         environment
             .add_function("strftime_now", move |format: &str| strftime::format(format, now_unix_s));
-        let template = environment
-            .get_template(NAME)
-            .map_err(|error| TemplateError::Failed { reason: explain(&error) })?;
-        template.render(context(input)).map_err(|error| classify(&error))
+        let failed = |error| classify(&error);
+        let compiled = guard::compile(NAME, &self.code).map_err(failed)?;
+        let mut text = String::new();
+        let mut output = machinery::make_string_output(&mut text);
+        let (root, blocks) = (context(input), &compiled.blocks);
+        let code = &compiled.instructions;
+        machinery::eval(&environment, code, root, blocks, &mut output, AutoEscape::None)
+            .map_err(failed)?;
+        drop(output);
+        Ok(text)
     }
 }
 
@@ -193,6 +196,11 @@ fn on_stack<T: Send>(bytes: usize, work: impl FnOnce() -> T + Send) -> Result<T,
         let handle = thread.spawn_scoped(scope, work).map_err(|error| failed(error.to_string()))?;
         handle.join().map_err(|_| failed("the template engine panicked".into()))
     })
+}
+
+/// Stack for parsing `source`.
+fn stack_for(source: &str) -> usize {
+    BASE_STACK_BYTES + source.len() * STACK_BYTES_PER_SOURCE_BYTE
 }
 
 /// A rendering may touch its input many times over, but not without bound.
@@ -254,18 +262,18 @@ fn explain(error: &Error) -> String {
     text
 }
 
-fn raise_exception(message: Value) -> Result<Value, Error> {
-    let message = python::text(&message)?;
+fn raise_exception(state: &State, message: Value) -> Result<Value, Error> {
+    let message = python::text(state, &message)?;
     Err(Error::new(ErrorKind::InvalidOperation, "raise_exception").with_source(Raised(message)))
 }
 
 /// Hugging Face's `tojson`: raw characters, Python's separators, optional indent.
-fn tojson(value: Value, options: Kwargs) -> Result<Value, Error> {
+fn tojson(state: &State, value: Value, options: Kwargs) -> Result<Value, Error> {
     let indent: Option<usize> = options.get("indent")?;
     let separators: Option<(String, String)> = match options.get::<Option<Value>>("separators")? {
         None => None,
         Some(pair) => {
-            let item = |at: usize| python::text(&pair.get_item(&Value::from(at))?);
+            let item = |at: usize| python::text(state, &pair.get_item(&Value::from(at))?);
             Some((item(0)?, item(1)?))
         }
     };
@@ -273,7 +281,7 @@ fn tojson(value: Value, options: Kwargs) -> Result<Value, Error> {
     let sort_keys = options.get::<Option<bool>>("sort_keys")?.unwrap_or(false);
     options.assert_all_used()?;
     let style = python::JsonStyle { indent, separators, ensure_ascii, sort_keys };
-    python::json(&value, &style).map(Value::from)
+    python::json(state, &value, &style).map(Value::from)
 }
 
 fn system_time_unix_s() -> i64 {

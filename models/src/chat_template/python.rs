@@ -1,9 +1,9 @@
 //! Python's spelling of values: `str`, `repr` and `json.dumps`.
 //!
 //! Called by the template environment wherever a value becomes text. Nesting is bounded
-//! ([`MAX_DEPTH`]), because a template can build values deeper than any stack.
-//! Errors: values that Python refuses too (undefined in JSON), nesting, text beyond the fuel's
-//! reach is charged by the engine. Source: CPython's `float.__repr__`, `json.encoder`.
+//! (`MAX_DEPTH`), because a template can build values deeper than any stack.
+//! Text is paid for while it grows. Errors: values that Python refuses too (undefined in JSON),
+//! nesting, out of fuel. Source: CPython's `float.__repr__`, `json.encoder`.
 //! Absent on purpose: `__repr__` of objects other than JSON has.
 
 use std::fmt::Write;
@@ -13,8 +13,7 @@ use minijinja::{
     value::{Value, ValueKind},
 };
 
-/// Deepest list or mapping that is spelled.
-const MAX_DEPTH: usize = 128;
+use super::meter::{MAX_DEPTH, Meter, too_deep};
 
 /// How JSON is laid out; all absent is `json.dumps`' default.
 #[derive(Debug, Default)]
@@ -26,43 +25,45 @@ pub(super) struct JsonStyle {
 }
 
 /// The environment's formatter: what `{{ value }}` writes.
-pub(super) fn format(out: &mut Output, _state: &mut State, value: &Value) -> Result<(), Error> {
+pub(super) fn format(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
     if let Some(text) = value.as_str() {
         return out.write_str(text).map_err(Error::from);
     }
-    out.write_str(&text(value)?).map_err(Error::from)
+    out.write_str(&text(state, value)?).map_err(Error::from)
 }
 
 /// `str(value)`; undefined is empty, as in Jinja.
-pub(super) fn text(value: &Value) -> Result<String, Error> {
+pub(super) fn text(state: &State, value: &Value) -> Result<String, Error> {
     if let Some(text) = value.as_str() {
         return Ok(text.to_owned());
     }
     let mut out = String::new();
     if !value.is_undefined() {
-        repr(value, 0, &mut out)?;
+        repr(value, 0, &mut Meter::new(state), &mut out)?;
     }
     Ok(out)
 }
 
-fn too_deep() -> Error {
-    Error::new(ErrorKind::InvalidOperation, "a value is nested too deeply (recursion limit)")
+/// Pays for what is about to be spelled of `value` itself; escapes lengthen text by up to six.
+fn pay(meter: &mut Meter, value: &Value) -> Result<(), Error> {
+    meter.pay(32 + 2 * value.as_str().map_or(0, |text| text.len() as u64))
 }
 
-fn repr(value: &Value, depth: usize, out: &mut String) -> Result<(), Error> {
+fn repr(value: &Value, depth: usize, meter: &mut Meter, out: &mut String) -> Result<(), Error> {
     if depth > MAX_DEPTH {
         return Err(too_deep());
     }
+    pay(meter, value)?;
     match value.kind() {
         ValueKind::None => out.push_str("None"),
         ValueKind::Bool => out.push_str(if value.is_true() { "True" } else { "False" }),
         ValueKind::Number => number(value, out),
         ValueKind::String => repr_text(value.as_str().unwrap_or_default(), out),
-        ValueKind::Seq => {
+        ValueKind::Seq | ValueKind::Iterable => {
             out.push('[');
             for (at, item) in value.try_iter()?.enumerate() {
                 out.push_str(if at > 0 { ", " } else { "" });
-                repr(&item, depth + 1, out)?;
+                repr(&item, depth + 1, meter, out)?;
             }
             out.push(']');
         }
@@ -70,15 +71,25 @@ fn repr(value: &Value, depth: usize, out: &mut String) -> Result<(), Error> {
             out.push('{');
             for (at, key) in value.try_iter()?.enumerate() {
                 out.push_str(if at > 0 { ", " } else { "" });
-                repr(&key, depth + 1, out)?;
+                repr(&key, depth + 1, meter, out)?;
                 out.push_str(": ");
-                repr(&value.get_item(&key)?, depth + 1, out)?;
+                repr(&value.get_item(&key)?, depth + 1, meter, out)?;
             }
             out.push('}');
         }
         _ => write!(out, "{value}").map_err(Error::from)?,
     }
     Ok(())
+}
+
+/// A key of a JSON object.
+fn key_text(key: &Value, meter: &mut Meter) -> Result<String, Error> {
+    if let Some(text) = key.as_str() {
+        return Ok(text.to_owned());
+    }
+    let mut out = String::new();
+    repr(key, 0, meter, &mut out)?;
+    Ok(out)
 }
 
 fn repr_text(text: &str, out: &mut String) {
@@ -128,29 +139,32 @@ fn float_text(float: f64) -> String {
 }
 
 /// `json.dumps(value)` in the given style.
-pub(super) fn json(value: &Value, style: &JsonStyle) -> Result<String, Error> {
+pub(super) fn json(state: &State, value: &Value, style: &JsonStyle) -> Result<String, Error> {
     let (item, key) = match (&style.separators, style.indent) {
         (Some((item, key)), _) => (item.as_str(), key.as_str()),
         (None, Some(_)) => (",", ": "),
         (None, None) => (", ", ": "),
     };
-    let mut writer = JsonWriter { style, item, key, out: String::new() };
+    let meter = Meter::new(state);
+    let mut writer = JsonWriter { style, item, key, meter, out: String::new() };
     writer.value(value, 0)?;
     Ok(writer.out)
 }
 
-struct JsonWriter<'s> {
+struct JsonWriter<'s, 'm> {
     style: &'s JsonStyle,
     item: &'s str,
     key: &'s str,
+    meter: Meter<'m, 'm, 'm>,
     out: String,
 }
 
-impl JsonWriter<'_> {
+impl JsonWriter<'_, '_> {
     fn value(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
         if depth > MAX_DEPTH {
             return Err(too_deep());
         }
+        pay(&mut self.meter, value)?;
         match value.kind() {
             ValueKind::None => self.out.push_str("null"),
             ValueKind::Bool => self.out.push_str(if value.is_true() { "true" } else { "false" }),
@@ -162,28 +176,31 @@ impl JsonWriter<'_> {
             }
             ValueKind::String => self.string(value.as_str().unwrap_or_default()),
             ValueKind::Seq | ValueKind::Iterable => {
-                let items: Vec<Value> = value.try_iter()?.collect();
+                let items = self.meter.items(value)?;
                 self.out.push('[');
                 for (at, item) in items.iter().enumerate() {
-                    self.begin(at, depth + 1);
+                    self.begin(at, depth + 1)?;
                     self.value(item, depth + 1)?;
                 }
-                self.end(items.len(), depth);
+                self.end(items.len(), depth)?;
                 self.out.push(']');
             }
             ValueKind::Map => {
-                let mut keys: Vec<Value> = value.try_iter()?.collect();
+                let mut keys = self.meter.items(value)?;
                 if self.style.sort_keys {
+                    self.meter.walk(value)?;
                     keys.sort();
                 }
                 self.out.push('{');
                 for (at, key) in keys.iter().enumerate() {
-                    self.begin(at, depth + 1);
-                    self.string(&text(key)?);
+                    self.begin(at, depth + 1)?;
+                    pay(&mut self.meter, key)?;
+                    let key_text = key_text(key, &mut self.meter)?;
+                    self.string(&key_text);
                     self.out.push_str(self.key);
                     self.value(&value.get_item(key)?, depth + 1)?;
                 }
-                self.end(keys.len(), depth);
+                self.end(keys.len(), depth)?;
                 self.out.push('}');
             }
             kind => {
@@ -194,23 +211,24 @@ impl JsonWriter<'_> {
         Ok(())
     }
 
-    fn begin(&mut self, at: usize, depth: usize) {
+    fn begin(&mut self, at: usize, depth: usize) -> Result<(), Error> {
+        self.meter.pay((self.item.len() + self.key.len()) as u64)?;
         self.out.push_str(if at > 0 { self.item } else { "" });
-        self.line(depth);
+        self.line(depth)
     }
 
-    fn end(&mut self, count: usize, depth: usize) {
-        if count > 0 {
-            self.line(depth);
-        }
+    fn end(&mut self, count: usize, depth: usize) -> Result<(), Error> {
+        if count > 0 { self.line(depth) } else { Ok(()) }
     }
 
-    fn line(&mut self, depth: usize) {
-        if let Some(indent) = self.style.indent {
-            self.out.push('\n');
-            // Wider indents than anybody reads would only serve to fill memory.
-            self.out.extend(std::iter::repeat_n(' ', indent.min(16) * depth));
-        }
+    fn line(&mut self, depth: usize) -> Result<(), Error> {
+        let Some(indent) = self.style.indent else { return Ok(()) };
+        // Wider indents than anybody reads would only serve to fill memory.
+        let spaces = indent.min(16) * depth;
+        self.meter.pay(spaces as u64)?;
+        self.out.push('\n');
+        self.out.extend(std::iter::repeat_n(' ', spaces));
+        Ok(())
     }
 
     fn string(&mut self, text: &str) {

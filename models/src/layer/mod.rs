@@ -30,7 +30,7 @@ use crate::{
     config::{ConfigError, ModelConfig},
     gguf::{Gguf, GgufError, TensorInfo},
     kernel::cpu::{
-        attention::BatchPlan, elementwise::Activation, linear::WeightError, norm::Norm, rope::Pairs,
+        attention::BatchPlan, elementwise::Activation, linear::check_rows, norm::Norm, rope::Pairs,
     },
     quant,
 };
@@ -184,10 +184,8 @@ impl<'a> Loader<'a> {
     pub fn vector(&self, name: &str, length: usize) -> Result<Vec<f32>, LoadError> {
         let info = self.tensor(name, &[length])?;
         let (format, bytes) = (self.supported(info)?, self.gguf.tensor_bytes(info));
-        format.check(bytes).map_err(|source| BlockError::Weight {
-            name: name.into(),
-            source: WeightError::Scale { row: 0, source },
-        })?;
+        check_rows(format, bytes, 1, None)
+            .map_err(|source| BlockError::Weight { name: name.into(), source })?;
         let mut values = vec![0f32; length];
         format.dequantise(bytes, &mut values);
         Ok(values)
@@ -198,7 +196,7 @@ impl<'a> Loader<'a> {
         let sizes = [self.config.hidden as usize, self.config.vocab as usize];
         let info = self.tensor("token_embd.weight", &sizes)?;
         let scale = self.style.has_scaled_embedding.then(|| (self.config.hidden as f32).sqrt());
-        Ok(EmbeddingTable::new(self.gguf, info, scale)?)
+        Ok(EmbeddingTable::new(self.engine, self.gguf, info, scale)?)
     }
 
     fn supported(&self, info: &TensorInfo) -> Result<&'static dyn quant::Format, LoadError> {

@@ -9,7 +9,7 @@ use super::{LoadError, Loader, Pass};
 use crate::{
     backend::{self, BlockError, SelectionParts, StateSpaceParts},
     config::{Recurrence, StateSpaceConfig},
-    kernel::cpu::{linear::WeightError, norm::Norm, state_space::ScanShape},
+    kernel::cpu::{linear::check_rows, norm::Norm, state_space::ScanShape},
 };
 
 /// The block.
@@ -101,13 +101,11 @@ impl Tensors<'_> {
         let format = self.loader.supported(info)?;
         let mut values = vec![0f32; sizes.iter().product()];
         let bytes = self.loader.gguf.tensor_bytes(info);
-        let rows = bytes.chunks_exact(bytes.len() / info.n_rows() as usize);
-        let to = values.chunks_exact_mut(sizes[0]);
-        for (row, (bytes, to)) in rows.zip(to).enumerate() {
-            format.check(bytes).map_err(|source| {
-                let source = WeightError::Scale { row, source };
-                BlockError::Weight { name: name.clone(), source }
-            })?;
+        let n_rows = info.n_rows() as usize;
+        check_rows(format, bytes, n_rows, None)
+            .map_err(|source| BlockError::Weight { name: name.clone(), source })?;
+        let rows = bytes.chunks_exact(bytes.len() / n_rows);
+        for (bytes, to) in rows.zip(values.chunks_exact_mut(sizes[0])) {
             format.dequantise(bytes, to);
         }
         Ok(values)

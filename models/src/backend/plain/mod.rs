@@ -22,17 +22,18 @@ use super::{
 };
 use crate::{
     gguf::{Gguf, TensorInfo},
-    kernel::cpu::{elementwise::Activation, half_float, norm::Norm},
+    kernel::cpu::{elementwise::Activation, half_float, linear::check_rows, norm::Norm},
     quant,
 };
 
 /// A dequantised weight on the device, `[n, k]`.
 fn weight(gguf: &Gguf, info: &TensorInfo, device: &Device) -> Result<Tensor<2>, BlockError> {
-    let unsupported = |source| BlockError::Weight { name: info.name.clone(), source };
-    let format = quant::format(info.kind).map_err(|error| unsupported(error.into()))?;
+    let failed = |source| BlockError::Weight { name: info.name.clone(), source };
+    let format = quant::format(info.kind).map_err(|error| failed(error.into()))?;
     let (n, k) = (info.n_rows() as usize, info.row_values() as usize);
-    let mut values = vec![0f32; n * k];
     let bytes = gguf.tensor_bytes(info);
+    check_rows(format, bytes, n, None).map_err(failed)?;
+    let mut values = vec![0f32; n * k];
     for (row, out) in bytes.chunks_exact(bytes.len() / n).zip(values.chunks_exact_mut(k)) {
         format.dequantise(row, out);
     }

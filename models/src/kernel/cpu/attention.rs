@@ -109,6 +109,8 @@ impl AttentionShape {
 /// Memory that is kept between calls.
 #[derive(Debug, Default)]
 pub struct AttentionScratch {
+    /// What there is to do.
+    tasks: Vec<Task>,
     /// States of tasks that do not see all spans.
     states: Vec<f32>,
 }
@@ -123,13 +125,14 @@ pub fn attend(
 ) {
     assert!(queries.len() >= plan.n_rows * stride, "one query row per batch row");
     assert_eq!(out.len(), plan.n_rows * shape.out_width(), "one output row per batch row");
-    let (tasks, n_states) = tasks(shape, plan);
+    let AttentionScratch { tasks, states } = scratch;
+    let n_states = list_tasks(shape, plan, tasks);
     let work: usize = tasks.iter().map(Task::n_scores).sum();
-    if scratch.states.len() < n_states * shape.state() {
-        scratch.states.resize(n_states * shape.state(), 0.0);
+    if states.len() < n_states * shape.state() {
+        states.resize(n_states * shape.state(), 0.0);
     }
-    let call = Call { shape, queries, stride, pages, level };
-    let shared = (SharedMut::new(out), SharedMut::new(&mut scratch.states));
+    let call = Call { shape, plan, queries, stride, pages, level };
+    let shared = (SharedMut::new(out), SharedMut::new(states));
     let run = |i: usize| {
         TILES.with_borrow_mut(|tiles| {
             // SAFETY: every task writes its own rows and heads, or its own states.
@@ -141,12 +144,14 @@ pub fn attend(
     } else {
         pool.run(tasks.len(), &run);
     }
-    call.merge(&tasks, &shared);
+    call.merge(tasks, &shared);
 }
 
 /// Some rows of a sequence, one key-value head, some spans.
-struct Task<'a> {
-    sequence: &'a SequencePlan,
+#[derive(Debug)]
+struct Task {
+    /// Which sequence of the batch.
+    sequence: usize,
     rows: Range<usize>,
     kv_head: usize,
     spans: Range<usize>,
@@ -156,18 +161,18 @@ struct Task<'a> {
     n_merged: usize,
 }
 
-impl Task<'_> {
+impl Task {
     /// Query-key products of one head.
     fn n_scores(&self) -> usize {
         self.rows.len() * self.spans.len() * SPAN_TILES * TILE
     }
 }
 
-/// The tasks of a batch, and how many states they leave behind.
-fn tasks<'a>(shape: &AttentionShape, plan: &'a BatchPlan) -> (Vec<Task<'a>>, usize) {
-    let mut tasks = Vec::new();
+/// Lists the tasks of a batch; gives how many states they leave behind.
+fn list_tasks(shape: &AttentionShape, plan: &BatchPlan, tasks: &mut Vec<Task>) -> usize {
+    tasks.clear();
     let mut n_states = 0;
-    for sequence in &plan.sequences {
+    for (index, sequence) in plan.sequences.iter().enumerate() {
         for first in (0..sequence.n_rows).step_by(ROWS_PER_TASK) {
             let rows = first..(first + ROWS_PER_TASK).min(sequence.n_rows);
             let first_position = sequence.first_position as usize;
@@ -176,7 +181,7 @@ fn tasks<'a>(shape: &AttentionShape, plan: &'a BatchPlan) -> (Vec<Task<'a>>, usi
             let first_span = first_visible / (SPAN_TILES * TILE);
             for kv_head in 0..shape.n_kv_heads {
                 let task = |spans, states_at, n_merged| Task {
-                    sequence,
+                    sequence: index,
                     rows: rows.clone(),
                     kv_head,
                     spans,
@@ -195,7 +200,7 @@ fn tasks<'a>(shape: &AttentionShape, plan: &'a BatchPlan) -> (Vec<Task<'a>>, usi
             }
         }
     }
-    (tasks, n_states)
+    n_states
 }
 
 /// Memory of one thread's tasks, kept between calls.
@@ -222,6 +227,7 @@ fn clear_states(states: &mut Vec<f32>, n: usize, size: usize) {
 
 struct Call<'a> {
     shape: &'a AttentionShape,
+    plan: &'a BatchPlan,
     queries: &'a [f32],
     stride: usize,
     pages: &'a KvPages,
@@ -231,7 +237,7 @@ struct Call<'a> {
 impl Call<'_> {
     unsafe fn run(
         &self,
-        task: &Task<'_>,
+        task: &Task,
         tiles: &mut Tiles,
         (out, states): &(SharedMut<'_, f32>, SharedMut<'_, f32>),
     ) {
@@ -261,15 +267,16 @@ impl Call<'_> {
     }
 
     /// All tiles of one span, for every row that sees them.
-    fn span(&self, task: &Task<'_>, span: usize, tiles: &mut Tiles) {
+    fn span(&self, task: &Task, span: usize, tiles: &mut Tiles) {
         let (shape, size, group) = (self.shape, self.shape.state(), self.shape.group());
         let key_dim = shape.key_dim;
-        let first = task.sequence.first_position as usize;
+        let sequence = &self.plan.sequences[task.sequence];
+        let first = sequence.first_position as usize;
         let end = (first + task.rows.end).div_ceil(TILE).min((span + 1) * SPAN_TILES);
         let start = shape.first_visible(first + task.rows.start) / TILE;
         for tile in start.max(span * SPAN_TILES)..end {
-            let page = (task.sequence.pages[tile], task.kv_head);
-            let next = (task.sequence.pages[(tile + 1).min(end - 1)], task.kv_head);
+            let page = (sequence.pages[tile], task.kv_head);
+            let next = (sequence.pages[(tile + 1).min(end - 1)], task.kv_head);
             let few = task.rows.len() * group < QUERIES_TO_WIDEN;
             let halves = self.pages.tile(page).filter(|_| few);
             if halves.is_none() {
@@ -288,7 +295,7 @@ impl Call<'_> {
                 let n = whole.count().max(1);
                 if visible[0] < visible[1] {
                     let heads = |row: usize| {
-                        let at = (task.sequence.first_row + row) * self.stride
+                        let at = (sequence.first_row + row) * self.stride
                             + task.kv_head * group * key_dim;
                         self.queries[at..at + group * key_dim].chunks_exact(key_dim)
                     };
@@ -319,12 +326,13 @@ impl Call<'_> {
     }
 
     /// Divides by the sums and writes the rows of a task.
-    unsafe fn write(&self, task: &Task<'_>, states: &[f32], out: &SharedMut<'_, f32>) {
+    unsafe fn write(&self, task: &Task, states: &[f32], out: &SharedMut<'_, f32>) {
         let (shape, group) = (self.shape, self.shape.group());
+        let first_row = self.plan.sequences[task.sequence].first_row;
         let mut states = states.chunks_exact(shape.state());
         for row in task.rows.clone() {
             for (head, state) in (0..group).zip(&mut states) {
-                let at = (task.sequence.first_row + row) * shape.out_width()
+                let at = (first_row + row) * shape.out_width()
                     + (task.kv_head * group + head) * shape.value_dim;
                 let inverse = 1.0 / state[state.len() - 1];
                 // SAFETY: the caller's promise.
@@ -337,7 +345,7 @@ impl Call<'_> {
     }
 
     /// Merges the states of tasks that saw one span each, in order.
-    fn merge(&self, tasks: &[Task<'_>], (out, states): &(SharedMut<'_, f32>, SharedMut<'_, f32>)) {
+    fn merge(&self, tasks: &[Task], (out, states): &(SharedMut<'_, f32>, SharedMut<'_, f32>)) {
         let size = self.shape.state();
         for task in tasks {
             let Some(at) = task.states_at.filter(|_| task.n_merged > 0) else { continue };

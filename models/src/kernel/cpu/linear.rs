@@ -8,7 +8,8 @@
 //! `quant` and `memory`) or stays in the file and is interleaved piece by piece when it is used;
 //! at the scalar level, the file's bytes are read as they are.
 //!
-//! Errors: [`WeightError`] when memory or format is missing, or a scale is not a number.
+//! Errors: [`WeightError`] when memory or format is missing, or a scale is not a number; tensors that
+//! are only looked up are checked by [`check_rows`].
 
 use std::{
     ops::Range,
@@ -114,9 +115,7 @@ impl Weight {
                 Data::Interleaved { region, kernel }
             }
             None => {
-                for (row, bytes) in raw.chunks_exact(row_bytes).enumerate() {
-                    format.check(bytes).map_err(|source| WeightError::Scale { row, source })?;
-                }
+                check_rows(format, raw, n, Some(loader.pool))?;
                 Data::File { gguf: loader.gguf.clone(), start: info.start, kernel }
             }
         };
@@ -242,6 +241,50 @@ pub fn split(n_groups: usize, x: &Activations, pool: &Pool, task: &(dyn Fn(Range
     }
 }
 
+/// Checks the floats of a tensor's `n` rows, on all threads where there are some; the error is that
+/// of the first bad row.
+pub fn check_rows(
+    format: &dyn Format,
+    raw: &[u8],
+    n: usize,
+    pool: Option<&Pool>,
+) -> Result<(), WeightError> {
+    let row_bytes = raw.len() / n;
+    let bad = FirstBad::default();
+    let check = |rows: Range<usize>| {
+        for row in rows {
+            bad.check(format, row, &raw[row * row_bytes..(row + 1) * row_bytes]);
+        }
+    };
+    match pool {
+        Some(pool) => pool.split(n, PARTS, &check),
+        None => check(0..n),
+    }
+    bad.into_result()
+}
+
+/// The lowest row with a scale that is not finite, whichever thread finds it.
+#[derive(Default)]
+struct FirstBad(Mutex<Option<(usize, BadScale)>>);
+
+impl FirstBad {
+    fn check(&self, format: &dyn Format, row: usize, bytes: &[u8]) {
+        if let Err(source) = format.check(bytes) {
+            let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if first.as_ref().is_none_or(|(lowest, _)| row < *lowest) {
+                *first = Some((row, source));
+            }
+        }
+    }
+
+    fn into_result(self) -> Result<(), WeightError> {
+        match self.0.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some((row, source)) => Err(WeightError::Scale { row, source }),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Lays `n` rows of `k` values out in groups of 16, and checks them.
 fn interleave(
     format: &dyn Format,
@@ -256,7 +299,7 @@ fn interleave(
     let mut region = arena.take(bytes).map_err(|source| WeightError::Memory { bytes, source })?;
     drop(arena);
     let row_bytes = raw.len() / n;
-    let bad = Mutex::new(None);
+    let bad = FirstBad::default();
     let out = SharedMut::new(region.bytes_mut());
     loader.pool.split(n.div_ceil(LANES), PARTS, &|range| {
         for g in range {
@@ -266,10 +309,7 @@ fn interleave(
                 if row < n { &raw[row * row_bytes..(row + 1) * row_bytes] } else { &[] }
             });
             for (lane, row) in rows.iter().enumerate() {
-                if let Err(source) = format.check(row) {
-                    let mut bad = bad.lock().unwrap_or_else(PoisonError::into_inner);
-                    *bad = Some(WeightError::Scale { row: first + lane, source });
-                }
+                bad.check(format, first + lane, row);
             }
             // SAFETY: every group is written by one task.
             let group = unsafe { out.part(g * group_bytes..(g + 1) * group_bytes) };
@@ -278,8 +318,5 @@ fn interleave(
             }
         }
     });
-    match bad.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(error) => Err(error),
-        None => Ok(region),
-    }
+    bad.into_result().map(|()| region)
 }

@@ -2,9 +2,8 @@
 //! multiply, add to the residual.
 //!
 //! Called by the Flex operations of `backend`; other blocks: `feed_forward`, `mixture`, `latent`.
-//! Nothing between the parts of a block leaves the
-//! workspace, whose memory is kept from call to call. Still allocated per call: attention's list of
-//! tasks, and the logits that are given away.
+//! Nothing between the parts of a block leaves the workspace, whose memory is kept from call to
+//! call. Still allocated per call: the logits that are given away.
 //!
 //! Shapes: the residual stream `x` is `[rows, hidden]` and changed in place. Canonical: each part
 //! is as its own file says; the order of parts is the order of the code.
