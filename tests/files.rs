@@ -185,6 +185,9 @@ fn logits_do_not_depend_on_cuts_chunks_or_threads() {
     }
     let exact = write("f32.npy", &["--profile", "f32", "--kv", "f32"]);
     assert!(write("f32cut.npy", &["--profile", "f32", "--kv", "f32", "--cut", "2"]) == exact);
+    let quantised = write("q8.npy", &["--kv", "q8_0"]);
+    assert!(quantised != whole, "another cache, other rounding");
+    assert!(write("q8cut.npy", &["--kv", "q8_0", "--cut", "2", "--chunk", "3"]) == quantised);
     assert!(folder.names().iter().all(|name| name.ends_with(".npy")), "{:?}", folder.names());
 }
 
@@ -256,7 +259,7 @@ fn what_cannot_be_done_says_why() {
     let out = Folder::new();
     let npy = out.path().join("x.npy");
     let logits = ["logits", "demo", "--tokens", "1,2", "--out", text(&npy)];
-    refused(&[&logits[..], &["--kv", "q8_0"]].concat(), 1, &["q8_0", "--kv f16"]);
+    refused(&[&logits[..], &["--kv", "q5_1"]].concat(), 2, &["q5_1", "f16, q8_0 or f32"]);
     let deep = out.path().join("no/such/folder/x.npy");
     refused(&["logits", "demo", "--tokens", "1", "--out", text(&deep)], 1, &["x.npy"]);
     refused(&["bench", "demo", "--depth", "4000000000"], 1, &["context"]);

@@ -11,7 +11,7 @@ use common::{
 };
 use proptest::prelude::*;
 use swarmllm_models::{
-    DeviceChoice, LogitsWanted, Model, Shard, ShardError, ShardOptions, backend::Engine,
+    DeviceChoice, KvType, LogitsWanted, Model, Shard, ShardError, ShardOptions, backend::Engine,
     gguf::TensorType,
 };
 
@@ -74,10 +74,11 @@ fn check(load: impl Fn() -> Vec<Shard>, vocab: u32, n: u32, random: &mut Random)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4))]
+    #![proptest_config(ProptestConfig::with_cases(6))]
 
     #[test]
-    fn a_copy_continues_as_the_page_does(n in 1u32..100, seed: u64) {
+    fn a_copy_continues_as_the_page_does(n in 1u32..100, seed: u64, kv in 0usize..3) {
+        let options = || ShardOptions { kv: KvType::ALL[kv], ..options() };
         for model in models() {
             let (n_layers, vocab) = (model.config().n_layers, model.config().vocab);
             check(|| common::shards(&model, &[1], &options()), vocab, n, &mut Random(seed));

@@ -117,6 +117,7 @@ fn every_architecture_gives_one_answer() {
         }
         let model = Model::from_vec(architectures::file(variant, TensorType::Q5_0, 8)).unwrap();
         check_model(variant, &model, (RunProfile::F32, KvType::F32), 3);
+        check_model(variant, &model, (RunProfile::F16, KvType::Q8_0), 3);
     }
 }
 
@@ -176,22 +177,26 @@ fn a_batch_of_many_gives_each_its_own_answer() {
 #[test]
 fn a_long_context_gives_one_answer() {
     // Heads of 24 values, which are widened first, and of 64, which few queries read as f16.
-    for kind in [TensorType::Q8_0, TensorType::Q4_K] {
-        long_context(kind.name(), &random_model(&Shape::small(kind), 7));
+    for (kind, kv) in [
+        (TensorType::Q8_0, KvType::F16),
+        (TensorType::Q4_K, KvType::F16),
+        (TensorType::Q8_0, KvType::Q8_0),
+    ] {
+        long_context(kind.name(), &random_model(&Shape::small(kind), 7), kv);
     }
     // Windows that end inside of a tile, of a span, and latent vectors.
     for variant in ["gemma2", "llama wide", "deepseek2"] {
         let file = architectures::file(variant, TensorType::F16, 7);
-        long_context(variant, &Model::from_vec(file).unwrap());
+        long_context(variant, &Model::from_vec(file).unwrap(), KvType::F16);
     }
 }
 
-fn long_context(kind: &str, model: &Model) {
+fn long_context(kind: &str, model: &Model, kv: KvType) {
     let mut random = Random(29);
     let text = tokens(1100, model.config().vocab as usize, &mut random);
     let pages: Vec<u32> = (0..35).collect();
     let read = |level, threads, chunk: usize| {
-        let options = ShardOptions { kv_pages: 35, ..options(level, threads) };
+        let options = ShardOptions { kv, kv_pages: 35, ..options(level, threads) };
         let mut shards = shards(model, &[], &options);
         let mut last = Vec::new();
         // The end token by token, as an answer grows.
@@ -211,7 +216,7 @@ fn long_context(kind: &str, model: &Model) {
             assert_eq!(
                 read(level, 1 + round, chunk),
                 expected,
-                "{kind}, {level:?}, chunks of {chunk}"
+                "{kind}, {kv}, {level:?}, chunks of {chunk}"
             );
         }
     }

@@ -6,7 +6,7 @@
 
 use std::io::Read;
 
-use swarmllm_models::{DeviceChoice, Model, Repack, ShardOptions, SimdLevel};
+use swarmllm_models::{DeviceChoice, KvType, Model, Repack, ShardOptions, SimdLevel};
 
 use super::CliError;
 use crate::{
@@ -31,14 +31,17 @@ pub struct EngineArgs {
     /// machines short of memory. The answer does not depend on it.
     #[arg(long)]
     pub no_repack: bool,
+    /// Type of the key-value cache: f16, q8_0 (nearly half the memory) or f32.
+    #[arg(long, value_name = "TYPE", default_value_t)]
+    pub kv: KvType,
 }
 
 impl EngineArgs {
     /// Shard options with these flags in them.
     pub fn shard_options(&self) -> ShardOptions {
         let repack = if self.no_repack { Repack::Never } else { Repack::Always };
-        let mut options =
-            ShardOptions { device: self.device, simd: self.simd, repack, ..Default::default() };
+        let Self { device, simd, kv, .. } = *self;
+        let mut options = ShardOptions { device, simd, kv, repack, ..Default::default() };
         if let Some(threads) = self.threads {
             options.threads = threads as usize;
         }

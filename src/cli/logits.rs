@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use swarmllm_models::{KvType, LogitsWanted, RunProfile};
+use swarmllm_models::{LogitsWanted, RunProfile};
 
 use super::{
     CliError,
@@ -37,9 +37,6 @@ pub struct LogitsArgs {
     /// Rounding at layer borders.
     #[arg(long, value_enum, default_value = "f16")]
     profile: Profile,
-    /// Type of the key-value cache.
-    #[arg(long, value_enum, default_value = "f16")]
-    kv: Kv,
     /// Layers before which the model is cut into shards.
     #[arg(long, value_name = "4,8", value_parser = parse_list)]
     cut: Option<TokenList>,
@@ -65,24 +62,8 @@ enum Profile {
     F16,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Kv {
-    F32,
-    F16,
-    #[value(name = "q8_0")]
-    Q8_0,
-}
-
 /// Runs the command.
 pub fn run(args: LogitsArgs) -> Result<(), CliError> {
-    let kv = match args.kv {
-        Kv::F32 => KvType::F32,
-        Kv::F16 => KvType::F16,
-        Kv::Q8_0 => {
-            let why = "a q8_0 key-value cache is not part of this version; use --kv f16 or f32";
-            return Err(CliError::failed(why));
-        }
-    };
     let (_, model) = local::open_model(&args.model)?;
     let tokens = args.tokens.0;
     let config = model.config();
@@ -95,7 +76,6 @@ pub fn run(args: LogitsArgs) -> Result<(), CliError> {
         )));
     }
     let mut shard = args.engine.shard_options();
-    shard.kv = kv;
     shard.profile = match args.profile {
         Profile::F32 => RunProfile::F32,
         Profile::F16 => RunProfile::F16,

@@ -303,5 +303,6 @@ fn cache_name(cache: KvType) -> &'static str {
     match cache {
         KvType::F32 => "f32",
         KvType::F16 => "f16",
+        KvType::Q8_0 => "q8_0",
     }
 }

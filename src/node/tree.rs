@@ -371,5 +371,6 @@ pub(super) fn wire_cache(cache: KvType) -> CacheType {
     match cache {
         KvType::F32 => CacheType::F32,
         KvType::F16 => CacheType::F16,
+        KvType::Q8_0 => CacheType::Q8,
     }
 }

@@ -1,11 +1,20 @@
 //! How the numbers of one head of a page are stored: 32 positions of `dim` numbers.
 //!
+//! Floats lie in their [`Order`]. Of 8-bit numbers the bytes do, behind them the scales, `[blocks]
+//! [TOKENS]` with keys and `[TOKENS][blocks]` with values; see `kernel::cpu::cache_blocks`.
+//!
 //! Called by `pages`, which knows where they lie. A position is written alone, and all are read
 //! together, as f32.
 //! Errors: none; the callers answer for the memory.
 
+use std::{fmt, str::FromStr};
+
 use super::PAGE_TOKENS;
-use crate::kernel::cpu::{Level, half_float};
+use crate::kernel::cpu::{
+    Level,
+    cache_blocks::{self, BLOCK},
+    half_float,
+};
 
 pub(super) const TOKENS: usize = PAGE_TOKENS as usize;
 
@@ -17,6 +26,33 @@ pub enum KvType {
     F16,
     /// 32-bit floats, for comparisons with references.
     F32,
+    /// 8 bits per value and a 16-bit scale per 32 of them: a position's memory is nearly halved
+    /// for a small error.
+    Q8_0,
+}
+
+impl KvType {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::F16, Self::F32, Self::Q8_0];
+}
+
+impl fmt::Display for KvType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F16 => "f16",
+            Self::F32 => "f32",
+            Self::Q8_0 => "q8_0",
+        })
+    }
+}
+
+impl FromStr for KvType {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|kind| kind.to_string() == text);
+        found.ok_or_else(|| format!("{text:?} is no type of the cache: use f16, q8_0 or f32"))
+    }
 }
 
 /// In which order numbers follow each other.
@@ -39,11 +75,17 @@ pub(super) struct Elements {
 impl Elements {
     /// Bytes of all positions; a size beyond all memory stays there.
     pub(super) fn bytes(self) -> usize {
-        let bytes = match self.kind {
-            KvType::F16 => 2,
-            KvType::F32 => 4,
-        };
-        self.dim.saturating_mul(TOKENS * bytes)
+        let of_numbers = |bytes: usize| self.dim.saturating_mul(TOKENS * bytes);
+        match self.kind {
+            KvType::F16 => of_numbers(2),
+            KvType::F32 => of_numbers(4),
+            KvType::Q8_0 => of_numbers(1).saturating_add(self.n_blocks() * TOKENS * 2),
+        }
+    }
+
+    /// Scales of a position.
+    fn n_blocks(self) -> usize {
+        self.dim.div_ceil(BLOCK)
     }
 
     /// Where the first number of a position is, and how far the next ones are.
@@ -81,6 +123,21 @@ impl Elements {
                         to.cast::<f32>().add(start + i * step).write(*value);
                     }
                 }
+                KvType::Q8_0 => {
+                    let scales = to.add(self.dim * TOKENS).cast::<u16>();
+                    let mut bytes = [0i8; BLOCK];
+                    for (b, block) in row.chunks(BLOCK).enumerate() {
+                        let scale = cache_blocks::quantise(block, &mut bytes);
+                        for (i, byte) in bytes[..block.len()].iter().enumerate() {
+                            to.cast::<i8>().add(start + (b * BLOCK + i) * step).write(*byte);
+                        }
+                        let at = match self.order {
+                            Order::Keys => b * TOKENS + slot,
+                            Order::Values => slot * self.n_blocks() + b,
+                        };
+                        scales.add(at).write(scale);
+                    }
+                }
             }
         }
     }
@@ -92,7 +149,7 @@ impl Elements {
     /// There are [`Elements::bytes`] at `from`, aligned to 4, and nobody writes them meanwhile.
     pub(super) unsafe fn read(self, from: *const u8, to: &mut [f32], level: Level) {
         let n = self.dim * TOKENS;
-        // SAFETY: the caller's promise; any bits are a u16 or an f32.
+        // SAFETY: the caller's promise; any bits are an integer or an f32.
         unsafe {
             match self.kind {
                 KvType::F16 => {
@@ -102,6 +159,15 @@ impl Elements {
                 KvType::F32 => {
                     let from = std::slice::from_raw_parts(from.cast::<f32>(), n);
                     self.rows(from, to, |from, to| to.copy_from_slice(from));
+                }
+                KvType::Q8_0 => {
+                    let scales = from.add(n).cast::<u16>();
+                    let scales = std::slice::from_raw_parts(scales, self.n_blocks() * TOKENS);
+                    let from = std::slice::from_raw_parts(from.cast::<i8>(), n);
+                    match self.order {
+                        Order::Keys => cache_blocks::keys(level, from, scales, to),
+                        Order::Values => cache_blocks::values(level, from, scales, to),
+                    }
                 }
             }
         }

@@ -9,11 +9,11 @@
 //! key-value head, keys as `[key_dim][PAGE_TOKENS]` (so that scores of 32 positions are computed
 //! side by side), then values as `[PAGE_TOKENS][value_dim]`; or a state and how many positions it
 //! holds. Latent attention keeps keys only: its values are the keys' first `value_dim` numbers.
+//! Keys and values are floats, or 8-bit numbers with a scale per 32 ([`KvType`]); states are f32.
 //! A sequence names its pages in order; position p is in its page number p / PAGE_TOKENS. Memory
 //! is reserved at the start but taken from the system only when a page is first written.
 //!
-//! Errors: [`BookError`], and the system's when it refuses memory. Absent on purpose: quantised
-//! pages.
+//! Errors: [`BookError`], and the system's when it refuses memory.
 
 mod arena;
 mod book;

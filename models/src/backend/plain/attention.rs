@@ -16,6 +16,7 @@ use crate::{
     kernel::cpu::{
         attention::{AttentionShape, BatchPlan, SequencePlan},
         attention_rows::Rotation,
+        cache_blocks,
         rope::Pairs,
     },
     kv::{KvType, PAGE_TOKENS},
@@ -71,7 +72,7 @@ impl PlainAttention {
         let values = part((n_heads + n_kv_heads) * key_dim, n_kv_heads, value_dim);
         let queries = rotate(norm_heads(queries, self.query_norm.as_ref()), plan, self.rotation);
         let keys = rotate(norm_heads(keys, self.key_norm.as_ref()), plan, self.rotation);
-        let attended = self.pages.attention((&self.shape, plan), queries, (keys, values));
+        let attended = self.pages.attention((&self.shape, plan), queries, (keys, Some(values)));
         self.output.add(x, attended, false)
     }
 
@@ -142,17 +143,19 @@ impl PlainPages {
         Self { keys, values, kind: cache.kind, device: device.clone() }
     }
 
-    /// Appends and attends, sequence by sequence; all are `[rows, heads, head_dim]`.
+    /// Appends and attends, sequence by sequence; all are `[rows, heads, head_dim]`. Without values
+    /// they are the keys' first numbers.
     pub(super) fn attention(
         &mut self,
         (shape, plan): (&AttentionShape, &BatchPlan),
         queries: Tensor<3>,
-        (mut keys, mut values): (Tensor<3>, Tensor<3>),
+        (keys, values): (Tensor<3>, Option<Tensor<3>>),
     ) -> Tensor<2> {
-        if self.kind == KvType::F16 {
-            keys = round(keys, &self.device);
-            values = round(values, &self.device);
-        }
+        let keys = self.rounded(keys);
+        let values = match values {
+            Some(values) => self.rounded(values),
+            None => keys.clone().narrow(2, 0, shape.value_dim),
+        };
         let mut results = Vec::with_capacity(plan.sequences.len());
         for sequence in &plan.sequences {
             let rows = sequence.first_row..sequence.first_row + sequence.n_rows;
@@ -161,6 +164,20 @@ impl PlainPages {
             results.push(self.attend(shape, sequence, queries));
         }
         Tensor::cat(results, 0)
+    }
+
+    /// To what the cache's type keeps of them.
+    fn rounded(&self, x: Tensor<3>) -> Tensor<3> {
+        match self.kind {
+            KvType::F32 => x,
+            KvType::F16 => round(x, &self.device),
+            KvType::Q8_0 => {
+                let shape = x.dims();
+                let mut values = x.into_data().try_to_vec::<f32>().expect("activations are f32");
+                cache_blocks::round(&mut values, shape[2]);
+                Tensor::from_data(TensorData::new(values, shape), &self.device)
+            }
+        }
     }
 
     fn append(&mut self, sequence: &SequencePlan, (keys, values): (Tensor<3>, Tensor<3>)) {

@@ -73,7 +73,7 @@ impl PlainLatentAttention {
         let vector = self.latent_norm.forward(latent.clone().narrow(1, 0, rank));
         let vector = vector.reshape([rows, 1, rank]);
         let key = latent.narrow(1, rank, rotated).reshape([rows, 1, rotated]);
-        let keys = Tensor::cat(vec![vector.clone(), rotate(key, plan, self.rotation)], 2);
+        let keys = Tensor::cat(vec![vector, rotate(key, plan, self.rotation)], 2);
 
         let short = match &self.query_compression {
             Some((down, norm)) => norm.forward(linear(normed, down)),
@@ -87,7 +87,7 @@ impl PlainLatentAttention {
         let turned = queries.narrow(2, head_dim - rotated, rotated);
         let queries = Tensor::cat(vec![content, rotate(turned, plan, self.rotation)], 2);
 
-        let attended = self.pages.attention((&self.shape, plan), queries, (keys, vector));
+        let attended = self.pages.attention((&self.shape, plan), queries, (keys, None));
         let attended = attended.reshape([rows, n_heads, rank]).swap_dims(0, 1);
         let values = attended.matmul(self.value_heads.clone().swap_dims(1, 2)).swap_dims(0, 1);
         let width = values.dims()[1] * values.dims()[2];

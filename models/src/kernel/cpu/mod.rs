@@ -12,6 +12,7 @@ pub mod activation;
 pub mod attention;
 pub mod attention_rows;
 pub mod attention_tile;
+pub mod cache_blocks;
 pub mod elementwise;
 pub mod feed_forward;
 pub mod half_float;
