@@ -16,8 +16,11 @@ const PREFILL_ROWS_MIN: u32 = 4;
 const QUANTUM: u32 = 16;
 /// With no stream to be stalled a step may take so many times the target.
 const UNDISTURBED: u64 = 4;
-/// Prefill beside decode rows may take this part of their own time, target or not.
+/// Prefill beside decode rows may take this part of the time that a row of every running sequence
+/// takes, target or not: else the machine would be busy with small steps, and nobody gets on.
 const PREFILL_SHARE: [u64; 2] = [3, 4];
+/// Engines compute so many rows together: a step of other sizes wastes a part of that.
+const TOGETHER: u32 = 8;
 /// How often a prompt that finds no room may be overtaken by smaller ones.
 const OVERTAKES_MAX: u32 = 16;
 /// A leader that does not grow for so long is not waited for.
@@ -212,12 +215,15 @@ fn prefill_rows(schedule: &Schedule, base: u32, streams: usize) -> u32 {
     let limit_us = if streams == 0 {
         target_us * UNDISTURBED
     } else {
-        let decode_us = schedule.cost.expect_us(base.max(1));
+        let running = u32::try_from(schedule.n_running()).unwrap_or(u32::MAX).min(limits.rows_max);
+        let together_us = schedule.cost.expect_us(base.max(running));
         let [part, whole] = PREFILL_SHARE;
-        target_us.max(decode_us + decode_us * part / whole)
+        target_us.max(together_us + together_us * part / whole)
     };
     let left = limits.rows_max.saturating_sub(base);
-    schedule.cost.rows_within(base, limit_us, left).max(PREFILL_ROWS_MIN.min(left))
+    let rows = schedule.cost.rows_within(base, limit_us, left).max(PREFILL_ROWS_MIN);
+    let rounded = (base + rows + TOGETHER / 2) / TOGETHER * TOGETHER;
+    rounded.saturating_sub(base).max(PREFILL_ROWS_MIN).min(left)
 }
 
 /// Deals rows out to prompts, quantum by quantum, to the requester that is furthest behind.
