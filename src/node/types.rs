@@ -10,6 +10,8 @@ use serde::Serialize;
 use swarmllm_models::{Model, ShardOptions};
 use swarmllm_protocol::ids::{LayerRange, NetworkId};
 
+use crate::config::byte_size::ByteSize;
+
 /// Everything a node needs to start, already resolved from file, environment and flags.
 #[derive(Debug, Clone)]
 pub struct NodeOptions {
@@ -27,8 +29,10 @@ pub struct NodeOptions {
     pub mdns: bool,
     /// Never leave private address ranges.
     pub offline: bool,
-    /// How shards compute.
+    /// How shards compute; their pages are counted by the node.
     pub shard: ShardOptions,
+    /// Memory of all caches; chosen from what is available when absent.
+    pub cache_memory: Option<ByteSize>,
 }
 
 /// One peer as `peers` shows it.

@@ -23,7 +23,7 @@ mod pages;
 mod state_pages;
 
 pub use allocator::{OutOfPages, PageAllocator};
-pub use arena::{KvArena, PagePart};
+pub use arena::{KvArena, PagePart, part_bytes};
 pub use elements::KvType;
 pub use pages::{KvPages, KvShape};
 pub use state_pages::{StatePages, Stretch, continues, stretches};
