@@ -25,9 +25,10 @@ use swarmllm_models::{
     backend::Engine, gguf::TensorType,
 };
 
-const TEXT: &str = "A swarm is a group of computers that run one model together. Each peer holds some \
-     layers of it, and rows of numbers travel from peer to peer until the last one chooses a \
-     token. Nobody has to hold all of the model, and the answer is the same wherever it is computed.";
+const TEXT: &str = "A swarm is a group of computers that run one model together. Each peer \
+     holds some layers of it, and rows of numbers travel from peer to peer until the last one \
+     chooses a token. Nobody has to hold all of the model, and the answer is the same wherever \
+     it is computed.";
 
 fn options(kv: KvType) -> ShardOptions {
     ShardOptions { kv, threads: 1, kv_pages: 8, ..ShardOptions::default() }
