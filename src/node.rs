@@ -1,10 +1,12 @@
 //! The composition root: the only place that knows every actor. Doors hold a [`NodeHandle`].
 //!
 //! `node/tree.rs` starts the actors, `node/answer.rs` turns sampled tokens into an answer's text,
-//! `node/identity.rs` keeps the key, `node/metrics.rs` counts,
+//! `node/cache_budget.rs` shares memory among the caches, `node/identity.rs` keeps the key,
+//! `node/metrics.rs` counts,
 //! `node/types.rs` is the data that doors show.
 
 mod answer;
+mod cache_budget;
 mod identity;
 mod metrics;
 mod tree;

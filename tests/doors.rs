@@ -300,6 +300,30 @@ fn commands_tell_about_the_running_node() {
 }
 
 #[test]
+fn the_caches_take_the_memory_they_are_given() {
+    let shown = json_stdout(&run(&["show", "demo", "--json"]));
+    // Pages hold 32 positions.
+    let page_bytes = 32 * shown["cache_bytes_per_token"].as_u64().expect("a number");
+    let pages = |more: &[&str]| {
+        let mut node = Node::serve(more);
+        let answer = post(node.http(), CHAT, &chat(json!({"max_tokens": 3})));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        node.log.seen.retain(|line| line.contains("caches:"));
+        let status = json_stdout(&node.run(&["status", "--json"]));
+        (status["kv_pages"][1].as_u64().expect("a number"), node.log.seen.join("\n"))
+    };
+    let (floats, log) = pages(&["--kv-memory", "8MiB"]);
+    assert_eq!(floats, (8 << 20) / page_bytes);
+    assert!(log.contains("8.0 MiB"), "{log}");
+    // A byte per value and two per 32 values, instead of two per value.
+    let (bytes, _) = pages(&["--kv-memory", "8MiB", "--kv", "q8_0"]);
+    assert_eq!(bytes, (8 << 20) / (page_bytes * 17 / 32));
+    // Less than a context is a context.
+    let (least, _) = pages(&["--kv-memory", "1KiB"]);
+    assert_eq!(least, shown["n_ctx_train"].as_u64().expect("a number").div_ceil(32));
+}
+
+#[test]
 fn a_second_node_joins_by_address_and_by_invite() {
     let first = Node::serve(&["--layers", "0-1"]);
     let code = json_stdout(&first.run(&["invite", "--json"]))["code"].clone();
@@ -405,7 +429,8 @@ fn a_mistake_in_the_settings_is_shown_with_its_place() {
         assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
         assert!(stderr(&output).contains(&format!("{file}{expected}")), "{}", stderr(&output));
     }
-    for (flag, value) in [("--layers", "5-2"), ("--layers", "0-99"), ("--http", "here")] {
+    let bad = [("--layers", "5-2"), ("--layers", "0-99"), ("--http", "here")];
+    for (flag, value) in bad.into_iter().chain([("--kv-memory", "2"), ("--kv", "q4_0")]) {
         let output = run(&["serve", flag, value, "--data-dir", &data]);
         assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
         assert!(stderr(&output).contains(flag), "{}", stderr(&output));

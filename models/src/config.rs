@@ -213,12 +213,6 @@ impl ModelConfig {
         }
         Ok(())
     }
-
-    /// Values of one position and layer in the cache.
-    pub fn cache_width(&self) -> usize {
-        let values = if self.latent.is_some() { 0 } else { self.value_dim as usize };
-        self.n_kv_heads as usize * (self.head_dim as usize + values)
-    }
 }
 
 fn head_dim(keys: &Keys<'_>, hidden: u32, n_heads: u32) -> Result<u32, ConfigError> {

@@ -12,8 +12,10 @@ use std::{
 use crate::{
     arch::{self, UnknownArchitecture},
     chat_template::{ChatTemplate, TemplateError},
-    config::{ConfigError, ModelConfig},
+    config::{ConfigError, ModelConfig, StateSpaceConfig},
     gguf::{Gguf, GgufError, Source, TensorInfo},
+    kv::{KvShape, KvType, PAGE_TOKENS, StatePages, part_bytes},
+    layer::slot_values,
     tokenizer::{Tokenizer, TokenizerError},
 };
 
@@ -76,7 +78,8 @@ pub struct ModelSummary {
     pub expert_bytes: Vec<u64>,
     /// Experts per layer that has some, and how many of them a token goes through.
     pub experts: Option<[u32; 2]>,
-    /// Bytes that one position of a sequence takes in the f16 caches of all layers.
+    /// Bytes that one position of a sequence takes in the f16 caches of all layers: its share of a
+    /// page, which may be a recurrent layer's state.
     pub cache_bytes_per_token: u64,
     /// Query heads.
     pub n_heads: u32,
@@ -183,7 +186,8 @@ impl Model {
             layer_bytes: self.layer_bytes(),
             expert_bytes: self.expert_bytes(),
             experts: config.experts.map(|experts| [experts.n_experts, experts.n_used]),
-            cache_bytes_per_token: 2 * u64::from(config.n_layers) * config.cache_width() as u64,
+            cache_bytes_per_token: self.page_bytes(0..config.n_layers, KvType::F16)
+                / u64::from(PAGE_TOKENS),
             n_heads: config.n_heads,
             n_kv_heads: config.n_kv_heads,
             head_dim: config.head_dim,
@@ -192,6 +196,15 @@ impl Model {
             weight_bytes: tensors.iter().map(|t| t.n_bytes as u64).sum(),
             license: gguf.get_str("general.license").ok().map(Into::into),
         }
+    }
+
+    /// Bytes of one page of the cache of a shard of these layers, on the CPU.
+    pub fn page_bytes(&self, layers: Range<u32>, kind: KvType) -> u64 {
+        let layer = match StateSpaceConfig::from_gguf(self.gguf()) {
+            Ok(config) => StatePages::page_bytes(slot_values(&config)),
+            Err(_) => KvShape::of(self.config()).page_bytes(kind),
+        };
+        (part_bytes(layer) as u64).saturating_mul(layers.len() as u64)
     }
 
     /// Weight bytes of each layer; embedding and head are not counted.

@@ -16,15 +16,19 @@
 
 mod common;
 
-use common::{Random, architectures, forward, rows, shards};
+use common::{
+    Random, architectures, forward, rows, shards,
+    state_space::{Draft, all_sizes},
+};
 use swarmllm_models::{
     DeviceChoice, EncodeOptions, KvType, LogitsWanted, Model, RunProfile, Shard, ShardOptions,
     backend::Engine, gguf::TensorType,
 };
 
-const TEXT: &str = "A swarm is a group of computers that run one model together. Each peer holds some layers \
-     of it, and rows of numbers travel from peer to peer until the last one chooses a token. \
-     Nobody has to hold all of the model, and the answer is the same wherever it is computed.";
+const TEXT: &str = "A swarm is a group of computers that run one model together. Each peer \
+     holds some layers of it, and rows of numbers travel from peer to peer until the last one \
+     chooses a token. Nobody has to hold all of the model, and the answer is the same wherever \
+     it is computed.";
 
 fn options(kv: KvType) -> ShardOptions {
     ShardOptions { kv, threads: 1, kv_pages: 8, ..ShardOptions::default() }
@@ -110,6 +114,20 @@ fn other_layouts_are_as_close() {
         assert!(cost > 1e-4 && cost < 0.03, "{variant}: {cost} of the logits' size");
         // The same rounding in both engines: what is left are values at the edge of a step.
         assert!(engines < cost / 2.0, "{variant}: {engines} between engines, {cost} from f32");
+    }
+}
+
+#[test]
+fn pages_are_as_large_as_was_said_before_loading() {
+    let variant = |name: &&str| architectures::file(name, TensorType::F16, 5);
+    let mamba = all_sizes().map(|sizes| Draft::new(sizes).bytes());
+    for file in architectures::VARIANTS.iter().map(variant).chain(mamba) {
+        let model = Model::from_vec(file).unwrap();
+        for kv in KvType::ALL {
+            let shard = Shard::load(&model, 1..2, &options(kv)).unwrap();
+            assert_eq!(shard.page_bytes(), model.page_bytes(1..2, kv));
+            assert!(shard.page_bytes() > 0);
+        }
     }
 }
 

@@ -73,6 +73,12 @@ pub struct ServeArgs {
     /// Use weights as they lie in the file, for machines short of memory; slower.
     #[arg(long)]
     no_repack: bool,
+    /// Memory of the key-value caches, such as 2GiB [default: a quarter of what is available].
+    #[arg(long, value_name = "SIZE")]
+    kv_memory: Option<String>,
+    /// Type of the key-value caches: f16, q8_0 or f32 [default: f16].
+    #[arg(long, value_name = "TYPE")]
+    kv: Option<String>,
     /// End when stdin ends: a parent that dies takes its children along.
     #[arg(long, hide = true)]
     until_stdin_closes: bool,
@@ -91,6 +97,8 @@ impl ServeArgs {
             threads: self.threads,
             device: self.device.clone(),
             no_repack: self.no_repack,
+            kv_memory: self.kv_memory.clone(),
+            kv: self.kv.clone(),
             models: self.model.clone(),
             layers: self.layers.clone(),
         }
@@ -139,8 +147,8 @@ fn node_options(settings: &Settings, folder: &DataFolder) -> Result<NodeOptions,
         Ok((name, model, layers))
     });
     let repack = if settings.repack.value { Repack::Always } else { Repack::Never };
-    let device = settings.device.value;
-    let mut shard = ShardOptions { device, repack, ..Default::default() };
+    let (device, kv) = (settings.device.value, settings.cache_type.value);
+    let mut shard = ShardOptions { device, kv, repack, ..Default::default() };
     if settings.threads.value > 0 {
         shard.threads = settings.threads.value as usize;
     }
@@ -154,6 +162,7 @@ fn node_options(settings: &Settings, folder: &DataFolder) -> Result<NodeOptions,
         mdns: settings.mdns.value,
         offline: settings.offline.value,
         shard,
+        cache_memory: settings.cache_memory.value,
     })
 }
 

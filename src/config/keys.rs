@@ -26,13 +26,17 @@ pub const COMPUTE_THREADS: &str = "compute.threads";
 pub const COMPUTE_DEVICE: &str = "compute.device";
 /// Whether weights are laid out anew in memory.
 pub const COMPUTE_REPACK: &str = "compute.repack";
+/// Memory of the key-value caches.
+pub const CACHE_MEMORY: &str = "cache.memory";
+/// Type of the key-value caches.
+pub const CACHE_TYPE: &str = "cache.type";
 /// Models to serve.
 pub const MODELS_SERVE: &str = "models.serve";
 /// Layers to hold of each.
 pub const MODELS_LAYERS: &str = "models.layers";
 
 /// All of them, in the order of the example file.
-pub const ALL: [&str; 13] = [
+pub const ALL: [&str; 15] = [
     DATA_DIR,
     NETWORK,
     HTTP_LISTEN,
@@ -44,6 +48,8 @@ pub const ALL: [&str; 13] = [
     COMPUTE_THREADS,
     COMPUTE_DEVICE,
     COMPUTE_REPACK,
+    CACHE_MEMORY,
+    CACHE_TYPE,
     MODELS_SERVE,
     MODELS_LAYERS,
 ];

@@ -11,11 +11,13 @@ use std::{
     str::FromStr,
 };
 
-use swarmllm_models::DeviceChoice;
+use swarmllm_models::{DeviceChoice, KvType};
 use swarmllm_protocol::ids::{LayerRange, NetworkId};
 
 use super::{
-    ConfigError, Environment, keys,
+    ConfigError, Environment,
+    byte_size::ByteSize,
+    keys,
     raw::{RawConfig, RawValue},
 };
 
@@ -87,6 +89,10 @@ pub struct Flags {
     pub threads: Option<u32>,
     /// `--no-repack`.
     pub no_repack: bool,
+    /// `--kv-memory`.
+    pub kv_memory: Option<String>,
+    /// `--kv`.
+    pub kv: Option<String>,
     /// `--device`.
     pub device: Option<String>,
     /// `--model`, as often as given.
@@ -120,6 +126,10 @@ pub struct Settings {
     pub device: Setting<DeviceChoice>,
     /// Whether weights are laid out anew in memory, or used as they lie in the file.
     pub repack: Setting<bool>,
+    /// Memory of the key-value caches; chosen from what is available when absent.
+    pub cache_memory: Setting<Option<ByteSize>>,
+    /// Type of the key-value caches.
+    pub cache_type: Setting<KvType>,
     /// Models to serve.
     pub models: Setting<Vec<String>>,
     /// Layers to hold of each; all of them when absent.
@@ -168,6 +178,12 @@ pub fn resolve(
             .pick(keys::COMPUTE_DEVICE, flag("--device", &flags.device), device)?
             .unwrap_or_else(|| default(DeviceChoice::Cpu)),
         repack: sources.pick(keys::COMPUTE_REPACK, no_repack, boolean)?.unwrap_or(default(true)),
+        cache_memory: sources
+            .pick(keys::CACHE_MEMORY, flag("--kv-memory", &flags.kv_memory), size)?
+            .unwrap_or_else(|| default(None)),
+        cache_type: sources
+            .pick(keys::CACHE_TYPE, flag("--kv", &flags.kv), cache_type)?
+            .unwrap_or_else(|| default(KvType::default())),
         models: sources
             .pick(keys::MODELS_SERVE, flag_list("--model", &flags.models), texts)?
             .unwrap_or_else(|| default(vec!["demo".to_owned()])),
@@ -293,6 +309,14 @@ fn device(value: &RawValue) -> Result<DeviceChoice, Mismatch> {
     parsed(value, "\"cpu\", \"cuda\", \"cuda:1\", \"wgpu\" or \"vulkan\"")
 }
 
+fn size(value: &RawValue) -> Result<Option<ByteSize>, Mismatch> {
+    parsed(value, "a size such as \"512MiB\" or \"2GiB\"").map(Some)
+}
+
+fn cache_type(value: &RawValue) -> Result<KvType, Mismatch> {
+    parsed(value, "\"f16\", \"q8_0\" or \"f32\"")
+}
+
 fn boolean(value: &RawValue) -> Result<bool, Mismatch> {
     match value {
         RawValue::Boolean(boolean) => Ok(*boolean),
@@ -366,12 +390,16 @@ mod tests {
         let rest = |settings: &Settings| {
             let s = settings;
             let compute = (s.threads.value, s.device.value, s.repack.value);
-            (s.drain_s.value, s.mdns.value, s.offline.value, compute)
+            let cache = (s.cache_memory.value, s.cache_type.value);
+            (s.drain_s.value, s.mdns.value, s.offline.value, compute, cache)
         };
         assert_eq!(network(&written), network(&defaults));
         assert_eq!(rest(&written), rest(&defaults));
         assert_eq!(written.models.value, defaults.models.value);
-        let uncommented = example.replace("# data_dir", "data_dir").replace("# layers", "layers");
+        let commented = ["data_dir", "memory", "layers"];
+        let uncommented = commented.iter().fold(example.to_owned(), |text, key| {
+            text.replace(&format!("# {key} ="), &format!("{key} ="))
+        });
         assert_eq!(file("all", &uncommented).values.len(), keys::ALL.len());
     }
 
@@ -405,6 +433,18 @@ mod tests {
         let flags = Flags { layers: Some("4-2".into()), ..Flags::default() };
         let error = resolve(&[], &home(), &flags).expect_err("reversed");
         assert!(error.to_string().starts_with("--layers: `models.layers` is \"4-2\""), "{error}");
+    }
+
+    #[test]
+    fn the_cache_has_a_size_and_a_type() {
+        let files = [file("f.toml", "[cache]\nmemory = \"2GiB\"\ntype = \"q8_0\"\n")];
+        let settings = resolve(&files, &home(), &Flags::default()).expect("valid");
+        assert_eq!(settings.cache_memory.value, Some(ByteSize(2 << 30)));
+        assert_eq!(settings.cache_type.value, KvType::Q8_0);
+        let flags = Flags { kv_memory: Some("2 apples".into()), ..Flags::default() };
+        let error = resolve(&files, &home(), &flags).expect_err("no size").to_string();
+        assert!(error.contains("--kv-memory: `cache.memory` is \"2 apples\""), "{error}");
+        assert!(error.ends_with("expected a size such as \"512MiB\" or \"2GiB\""), "{error}");
     }
 
     #[test]

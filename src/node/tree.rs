@@ -24,14 +24,19 @@ use swarmllm_actors::peer_directory::{AttachDialer, PeerDirectory, PeerSeen, Sel
 use swarmllm_actors::peer_session::SessionLinks;
 use swarmllm_actors::shard_worker::ShardWorker;
 use swarmllm_models::kv::PAGE_TOKENS;
-use swarmllm_models::{KvType, LoadProgress, Model, RunProfile, Shard, ShardError, ShardOptions};
+use swarmllm_models::{
+    DeviceChoice, KvType, LoadProgress, Model, RunProfile, Shard, ShardError, ShardOptions,
+};
 use swarmllm_protocol::identity::Identity;
 use swarmllm_protocol::ids::{LayerRange, ModelId};
 use swarmllm_protocol::invite::{INVITE_PREFIX, InviteCode};
 use swarmllm_protocol::wire::{CacheType, Profile, ShardOffer};
 
+use super::cache_budget::{self, ShardCache};
 use super::{NodeError, NodeOptions};
+use crate::config::byte_size::ByteSize;
 use crate::loading;
+use crate::service;
 
 /// Name and version that peers see.
 const AGENT: &str = concat!("swarmllm/", env!("CARGO_PKG_VERSION"));
@@ -295,24 +300,46 @@ fn load_shard(
     Ok(shard)
 }
 
-/// Options for a shard whose cache holds at least one sequence of the whole context; memory that
-/// no sequence has touched costs nothing.
-fn roomy(options: &ShardOptions, context: u32) -> ShardOptions {
-    let kv_pages = options.kv_pages.max(context.div_ceil(PAGE_TOKENS));
-    // Each model's progress is its own.
-    ShardOptions { kv_pages, progress: LoadProgress::default(), ..options.clone() }
+/// The layers that a model is loaded with.
+fn held_layers(model: &Model, layers: Option<LayerRange>) -> LayerRange {
+    layers.unwrap_or(LayerRange { start: 0, end: model.config().n_layers })
+}
+
+/// Pages of every model's cache, in order.
+fn cache_pages(options: &NodeOptions) -> Vec<u32> {
+    let on_cpu = options.shard.device == DeviceChoice::Cpu;
+    // Other devices keep floats, and take all of the memory at once.
+    let kind = if on_cpu { options.shard.kv } else { KvType::F32 };
+    let available = if on_cpu { service::available_bytes() } else { Some(0) };
+    let of_model = |(_, model, layers): &(String, Model, Option<LayerRange>)| {
+        let LayerRange { start, end } = held_layers(model, *layers);
+        let context = model.config().context_length;
+        ShardCache { page_bytes: model.page_bytes(start..end, kind), context }
+    };
+    let shards: Vec<ShardCache> = options.models.iter().map(of_model).collect();
+    let pages = cache_budget::pages(options.cache_memory.map(|size| size.0), available, &shards);
+    let bytes = pages.iter().zip(&shards).map(|(n, shard)| u64::from(*n) * shard.page_bytes).sum();
+    let positions: u64 = pages.iter().map(|n| u64::from(*n) * u64::from(PAGE_TOKENS)).sum();
+    tracing::info!(
+        memory = %ByteSize(bytes), r#type = %options.shard.kv, positions,
+        "caches: memory is taken as sequences use it"
+    );
+    pages
 }
 
 fn load_models(plan: &TreePlan) -> Result<Loaded, NodeError> {
     let mut loaded = Loaded { models: Vec::new(), shards: Vec::new(), pages: Vec::new() };
-    for (name, model, layers) in &plan.options.models {
+    let pages = cache_pages(&plan.options);
+    for ((name, model, layers), kv_pages) in plan.options.models.iter().zip(pages) {
         let failed = |reason: String| NodeError::Model { name: name.clone(), reason };
         if loaded.models.iter().any(|other| other.name == *name) {
             return Err(failed("given twice; give each model once".into()));
         }
         let config = model.config();
-        let layers = layers.unwrap_or(LayerRange { start: 0, end: config.n_layers });
-        let options = roomy(&plan.options.shard, config.context_length);
+        let layers = held_layers(model, *layers);
+        // Each model's progress is its own.
+        let progress = LoadProgress::default();
+        let options = ShardOptions { kv_pages, progress, ..plan.options.shard.clone() };
         let shard =
             load_shard(name, model, layers, &options).map_err(|error| failed(error.to_string()))?;
         let id = ModelId(model.content_id());
@@ -330,7 +357,7 @@ fn load_models(plan: &TreePlan) -> Result<Loaded, NodeError> {
         };
         let keeps_states = shard.keeps_states();
         let worker = ShardWorker::new(shard).map_err(|error| failed(error.to_string()))?;
-        loaded.pages.push(ShardPages { n_pages: options.kv_pages, keeps_states });
+        loaded.pages.push(ShardPages { n_pages: kv_pages, keeps_states });
         loaded.shards.push((facts, worker));
         let tokenizer = model.tokenizer().map_err(|error| failed(error.to_string()))?;
         let created = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -11,6 +11,8 @@ use swarmllm_models::{Model, ShardOptions};
 use swarmllm_protocol::ids::{LayerRange, NetworkId};
 use swarmllm_protocol::schedule::Limits;
 
+use crate::config::byte_size::ByteSize;
+
 /// Everything a node needs to start, already resolved from file, environment and flags.
 #[derive(Debug, Clone)]
 pub struct NodeOptions {
@@ -28,10 +30,12 @@ pub struct NodeOptions {
     pub mdns: bool,
     /// Never leave private address ranges.
     pub offline: bool,
-    /// How shards compute.
+    /// How shards compute; their pages are counted by the node.
     pub shard: ShardOptions,
     /// Bounds and aims of the scheduler.
     pub limits: Limits,
+    /// Memory of all caches; chosen from what is available when absent.
+    pub cache_memory: Option<ByteSize>,
 }
 
 /// One peer as `peers` shows it.

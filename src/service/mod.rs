@@ -10,4 +10,4 @@ pub mod notify;
 pub mod ready_file;
 pub mod signals;
 
-pub use memory::resident_bytes;
+pub use memory::{available_bytes, resident_bytes};

@@ -47,9 +47,13 @@ pub struct CacheParts {
 impl CacheParts {
     /// The part of a layer of this shape.
     pub(super) fn pages(&self, shape: &AttentionShape, is_latent: bool) -> KvPages {
+        KvPages::new(&self.arena, self.kind, Self::shape(shape, is_latent))
+    }
+
+    /// The cache's sizes in a layer of this shape.
+    pub(super) fn shape(shape: &AttentionShape, is_latent: bool) -> KvShape {
         let AttentionShape { n_kv_heads, key_dim, value_dim, .. } = *shape;
-        let shape = KvShape { n_kv_heads, key_dim, value_dim, is_latent };
-        KvPages::new(&self.arena, self.kind, shape)
+        KvShape { n_kv_heads, key_dim, value_dim, is_latent }
     }
 }
 

@@ -24,6 +24,12 @@ const HUGE_PAGE_BYTES: usize = 2 << 20;
 /// More than this is a mistake, not a cache: no machine has it.
 const MAX_BYTES: u64 = 1 << 42;
 
+/// What a part of so many bytes takes of a page. Sizes beyond all memory stay there, where
+/// [`KvArena::map`] refuses them.
+pub fn part_bytes(bytes: usize) -> usize {
+    bytes.checked_next_multiple_of(ALIGNMENT).unwrap_or(usize::MAX)
+}
+
 /// All pages of a shard.
 #[derive(Debug)]
 pub struct KvArena {
@@ -58,9 +64,7 @@ impl KvArena {
 
     /// A part of every page. What is reserved after the mapping cannot be used.
     pub fn reserve(self: &Arc<Self>, bytes: usize) -> PagePart {
-        // Sizes beyond all memory stay there, where `map` refuses them.
-        let whole = bytes.checked_next_multiple_of(ALIGNMENT).unwrap_or(usize::MAX);
-        let add = |reserved: usize| Some(reserved.saturating_add(whole));
+        let add = |reserved: usize| Some(reserved.saturating_add(part_bytes(bytes)));
         let updated = self.reserved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
         let (Ok(start) | Err(start)) = updated;
         PagePart { arena: self.clone(), start, bytes }

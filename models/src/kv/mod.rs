@@ -21,7 +21,7 @@ mod elements;
 mod pages;
 mod state_pages;
 
-pub use arena::{KvArena, PagePart};
+pub use arena::{KvArena, PagePart, part_bytes};
 pub use book::{
     Attached, Behind, BookError, PageBook, PageCopy, PageCounts, PageKey, PrefixStatistics,
     SequenceId,

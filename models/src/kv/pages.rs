@@ -10,9 +10,12 @@ use super::{
     arena::{KvArena, PagePart},
     elements::{Elements, KvType, Order, TOKENS},
 };
-use crate::kernel::cpu::{
-    Level,
-    lanes::{LANES, prefetch},
+use crate::{
+    config::ModelConfig,
+    kernel::cpu::{
+        Level,
+        lanes::{LANES, prefetch},
+    },
 };
 
 /// Sizes of one layer's cache.
@@ -29,6 +32,16 @@ pub struct KvShape {
 }
 
 impl KvShape {
+    /// That of a model whose layers all have attention.
+    pub fn of(config: &ModelConfig) -> Self {
+        Self {
+            n_kv_heads: config.n_kv_heads as usize,
+            key_dim: config.head_dim as usize,
+            value_dim: config.value_dim as usize,
+            is_latent: config.latent.is_some(),
+        }
+    }
+
     fn elements(&self, kind: KvType) -> (Elements, Option<Elements>) {
         let keys = Elements { kind, order: Order::Keys, dim: self.key_dim };
         let values = Elements { kind, order: Order::Values, dim: self.value_dim };

@@ -83,8 +83,12 @@ pub struct StatePages {
 impl StatePages {
     /// A layer's part of the pages, which it reserves.
     pub fn new(arena: &Arc<KvArena>, slot: usize) -> Self {
-        let bytes = slot.saturating_mul(4).saturating_add(VALUES_AT);
-        Self { slot, part: arena.reserve(bytes) }
+        Self { slot, part: arena.reserve(Self::page_bytes(slot)) }
+    }
+
+    /// Bytes of a page whose slot has so many values.
+    pub fn page_bytes(slot: usize) -> usize {
+        slot.saturating_mul(4).saturating_add(VALUES_AT)
     }
 
     /// How many positions a page's slot holds.

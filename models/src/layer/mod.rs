@@ -20,7 +20,7 @@ pub use feed_forward::FeedForward;
 pub use head::Head;
 pub use latent::LatentAttention;
 pub use rope::Rope;
-pub use state_space::StateSpace;
+pub use state_space::{StateSpace, slot_values};
 
 use crate::{
     backend::{

@@ -9,7 +9,11 @@ use super::{LoadError, Loader, Pass};
 use crate::{
     backend::{self, BlockError, SelectionParts, StateSpaceParts},
     config::{Recurrence, StateSpaceConfig},
-    kernel::cpu::{linear::check_rows, norm::Norm, state_space::ScanShape},
+    kernel::cpu::{
+        linear::check_rows,
+        norm::Norm,
+        state_space::{ScanShape, convolution_state_length},
+    },
 };
 
 /// The block.
@@ -19,6 +23,24 @@ pub struct StateSpace(backend::StateSpace);
 struct Tensors<'a> {
     loader: &'a Loader<'a>,
     prefix: &'a str,
+}
+
+/// The sizes of the scan, and the channels of the convolution.
+fn shape(config: &StateSpaceConfig) -> (ScanShape, usize) {
+    let [inner, state, rank, n_groups] =
+        [config.inner, config.state, config.time_step_rank, config.n_groups]
+            .map(|size| size as usize);
+    let (n_heads, n_channels) = match config.recurrence {
+        Recurrence::Mamba1 => (inner, inner),
+        Recurrence::Mamba2 => (rank, inner + 2 * n_groups * state),
+    };
+    (ScanShape { inner, n_heads, n_groups, state }, n_channels)
+}
+
+/// Values of a layer's state.
+pub fn slot_values(config: &StateSpaceConfig) -> usize {
+    let (shape, n_channels) = shape(config);
+    shape.state_length() + convolution_state_length(n_channels, config.kernel as usize)
 }
 
 impl StateSpace {
@@ -36,13 +58,12 @@ impl StateSpace {
         let matrix = |part: &str, k: usize, n: usize| {
             loader.weight(&format!("{prefix}.{part}.weight"), &[k, n])
         };
+        let (shape, n_channels) = shape(config);
+        let n_heads = shape.n_heads;
         // Mamba 1 has a decay per channel and entry, Mamba 2 one per head.
-        let (n_heads, n_channels, input_width, n_decays) = match config.recurrence {
-            Recurrence::Mamba1 => (inner, inner, 2 * inner, state),
-            Recurrence::Mamba2 => {
-                let n_channels = inner + 2 * n_groups * state;
-                (rank, n_channels, inner + n_channels + rank, 1)
-            }
+        let (input_width, n_decays) = match config.recurrence {
+            Recurrence::Mamba1 => (2 * inner, state),
+            Recurrence::Mamba2 => (inner + n_channels + rank, 1),
         };
         let (selection, skip) = match config.recurrence {
             Recurrence::Mamba1 => {
@@ -66,7 +87,7 @@ impl StateSpace {
             convolution_bias: tensors.values("ssm_conv1d.bias", &[n_channels])?,
             selection,
             step_bias: tensors.values("ssm_dt.bias", &[n_heads])?,
-            shape: ScanShape { inner, n_heads, n_groups, state },
+            shape,
             decay: tensors.values("ssm_a", &[n_decays, n_heads])?,
             skip,
             output: matrix("ssm_out", inner, hidden)?,

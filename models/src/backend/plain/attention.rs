@@ -53,7 +53,7 @@ impl PlainAttention {
             rotation: preparation.rotation,
             output: PlainOutput::load(gguf, &parts.output, device)?,
             shape: parts.shape,
-            pages: PlainPages::new(&parts.cache, &parts.shape, device),
+            pages: PlainPages::new(&parts.cache, (&parts.shape, false), device),
         })
     }
 
@@ -127,19 +127,25 @@ fn put(cache: &mut Tensor<3>, slots: Range<usize>, part: Tensor<3>) {
 #[derive(Debug)]
 pub(super) struct PlainPages {
     keys: Tensor<3>,
-    values: Tensor<3>,
+    /// Absent where they are the keys' first numbers.
+    values: Option<Tensor<3>>,
     kind: KvType,
     device: Device,
 }
 
 impl PlainPages {
-    pub(super) fn new(cache: &CacheParts, shape: &AttentionShape, device: &Device) -> Self {
+    /// Empty pages of a layer, which may be latent.
+    pub(super) fn new(
+        cache: &CacheParts,
+        (shape, is_latent): (&AttentionShape, bool),
+        device: &Device,
+    ) -> Self {
         // The device's own tensors: the arena only counts them.
-        let width = shape.n_kv_heads * (shape.key_dim + shape.value_dim);
-        cache.arena.reserve(PAGE_TOKENS as usize * width * size_of::<f32>());
+        cache.arena.reserve(CacheParts::shape(shape, is_latent).page_bytes(KvType::F32));
         let slots = cache.arena.n_pages() as usize * PAGE_TOKENS as usize;
         let empty = |dim: usize| Tensor::zeros([slots, shape.n_kv_heads, dim], device);
-        let (keys, values) = (empty(shape.key_dim), empty(shape.value_dim));
+        let keys = empty(shape.key_dim);
+        let values = (!is_latent).then(|| empty(shape.value_dim));
         Self { keys, values, kind: cache.kind, device: device.clone() }
     }
 
@@ -152,10 +158,7 @@ impl PlainPages {
         (keys, values): (Tensor<3>, Option<Tensor<3>>),
     ) -> Tensor<2> {
         let keys = self.rounded(keys);
-        let values = match values {
-            Some(values) => self.rounded(values),
-            None => keys.clone().narrow(2, 0, shape.value_dim),
-        };
+        let values = values.map(|values| self.rounded(values));
         let mut results = Vec::with_capacity(plan.sequences.len());
         for sequence in &plan.sequences {
             let rows = sequence.first_row..sequence.first_row + sequence.n_rows;
@@ -180,7 +183,7 @@ impl PlainPages {
         }
     }
 
-    fn append(&mut self, sequence: &SequencePlan, (keys, values): (Tensor<3>, Tensor<3>)) {
+    fn append(&mut self, sequence: &SequencePlan, (keys, values): (Tensor<3>, Option<Tensor<3>>)) {
         let tokens = PAGE_TOKENS as usize;
         let mut row = 0;
         while row < sequence.n_rows {
@@ -190,7 +193,9 @@ impl PlainPages {
             let from = sequence.first_row + row;
             let (to, from) = (slot..slot + n, from..from + n);
             put(&mut self.keys, to.clone(), keys.clone().slice([from.clone()]));
-            put(&mut self.values, to, values.clone().slice([from]));
+            if let (Some(cache), Some(values)) = (&mut self.values, &values) {
+                put(cache, to, values.clone().slice([from]));
+            }
             row += n;
         }
     }
@@ -201,7 +206,7 @@ impl PlainPages {
             let first = page as usize * PAGE_TOKENS as usize;
             first..first + PAGE_TOKENS as usize
         };
-        for cache in [&mut self.keys, &mut self.values] {
+        for cache in std::iter::once(&mut self.keys).chain(&mut self.values) {
             let page = cache.clone().slice([slots(from)]);
             put(cache, slots(to), page);
         }
@@ -236,8 +241,12 @@ impl PlainPages {
             .collect();
         let mask = TensorData::new(mask, [1, rows * group, length]);
         let scores = scores + Tensor::<3>::from_data(mask, &self.device);
+        let values = match &self.values {
+            Some(values) => gathered(values),
+            None => gathered(&self.keys).narrow(2, 0, value_dim),
+        };
         activation::softmax(scores, 2)
-            .matmul(gathered(&self.values))
+            .matmul(values)
             .reshape([n_kv_heads, rows, group, value_dim])
             .swap_dims(0, 1)
             .reshape([rows, shape.n_heads * value_dim])

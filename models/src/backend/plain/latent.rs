@@ -61,7 +61,7 @@ impl PlainLatentAttention {
             output: PlainOutput::load(gguf, &parts.output, device)?,
             rotation: parts.rotation,
             shape: parts.shape,
-            pages: PlainPages::new(&parts.cache, &parts.shape, device),
+            pages: PlainPages::new(&parts.cache, (&parts.shape, true), device),
         })
     }
 

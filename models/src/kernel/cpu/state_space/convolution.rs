@@ -19,6 +19,11 @@ pub struct Convolution {
     bias: Vec<[f32; LANES]>,
 }
 
+/// Values of a slot that belong to a convolution.
+pub fn convolution_state_length(n_channels: usize, kernel: usize) -> usize {
+    n_channels.div_ceil(LANES) * (kernel - 1) * LANES
+}
+
 impl Convolution {
     /// Of weights `[channels][kernel]`, oldest tap first.
     pub fn new(weights: &[f32], bias: &[f32]) -> Self {
@@ -41,7 +46,7 @@ impl Convolution {
 
     /// Values of a slot that belong to the convolution.
     pub fn state_length(&self) -> usize {
-        self.bias.len() * (self.kernel - 1) * LANES
+        convolution_state_length(self.n_channels, self.kernel)
     }
 
     /// Convolves the channels of `x` into `y`, `[rows, channels]`, and keeps the last inputs.

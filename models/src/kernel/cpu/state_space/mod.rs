@@ -21,7 +21,7 @@
 mod convolution;
 mod scan;
 
-pub use convolution::Convolution;
+pub use convolution::{Convolution, convolution_state_length};
 pub use scan::{Scan, ScanInput, ScanShape};
 
 use super::{
