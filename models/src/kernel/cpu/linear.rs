@@ -8,8 +8,8 @@
 //! `quant` and `memory`) or stays in the file and is interleaved piece by piece when it is used;
 //! at the scalar level, the file's bytes are read as they are.
 //!
-//! Errors: [`WeightError`] when memory or format is missing, or a scale is not a number; tensors that
-//! are only looked up are checked by [`check_rows`].
+//! Errors: [`WeightError`] when memory or format is missing, or a scale is not a number; tensors
+//! that are only looked up are checked by [`check_rows`].
 
 use std::{
     ops::Range,
