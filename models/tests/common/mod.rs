@@ -189,8 +189,8 @@ pub fn random_model(shape: &Shape, seed: u64) -> Model {
     Model::from_vec(random_file(shape, seed)).unwrap()
 }
 
-/// The file written anew: `key` may change or drop a metadata value, `tensor` writes what becomes of
-/// a tensor.
+/// The file written anew: `key` may change or drop a metadata value, `tensor` writes what becomes
+/// of a tensor.
 pub fn rewritten(
     file: &[u8],
     key: impl Fn(&str, &MetadataValue) -> Option<MetadataValue>,
