@@ -6,10 +6,12 @@
 //! Source: the GGUF specification and the keys that llama.cpp's converter writes.
 
 mod experts;
+mod per_layer;
 mod rope;
 mod state_space;
 
 pub use experts::{ExpertConfig, LatentConfig};
+pub use per_layer::WindowPattern;
 pub use rope::{RopeConfig, YarnConfig};
 pub use state_space::{Recurrence, StateSpaceConfig};
 
@@ -60,8 +62,10 @@ pub struct ModelConfig {
     pub head_dim: u32,
     /// Values of a value per head, as it is kept in the cache.
     pub value_dim: u32,
-    /// Width of the feed-forward block.
+    /// Width of the feed-forward block; of the widest one where layers differ.
     pub feed_forward: u32,
+    /// Width of each layer's feed-forward block.
+    pub feed_forward_layers: Vec<u32>,
     /// Number of tokens.
     pub vocab: u32,
     /// Longest context it was trained for.
@@ -72,8 +76,8 @@ pub struct ModelConfig {
     pub norm_epsilon: f32,
     /// How many positions a row sees in layers with a window.
     pub window: Option<u32>,
-    /// One of this many layers, the last, has no window; set by few files.
-    pub window_pattern: Option<u32>,
+    /// Which layers have the window; set by few files.
+    pub window_pattern: Option<WindowPattern>,
     /// What attention scores are bounded to, softly.
     pub score_cap: Option<f32>,
     /// What logits are bounded to, softly.
@@ -102,7 +106,7 @@ impl Keys<'_> {
 
     fn size(&self, key: &str, most: u32) -> Result<u32, ConfigError> {
         let name = self.name(key);
-        let value = self.gguf.get_u32(&name)?;
+        let value = self.number(key)?;
         if value == 0 || value > most {
             return Err(bad(&name, value, format!("it must be from 1 to {most}")));
         }
@@ -111,8 +115,7 @@ impl Keys<'_> {
 
     /// A size that may be missing or 0, which both mean that there is none.
     fn optional_size(&self, key: &str, most: u32) -> Result<Option<u32>, ConfigError> {
-        let name = self.name(key);
-        match self.has(key) && self.gguf.get_u32(&name)? > 0 {
+        match self.has(key) && self.number(key)? > 0 {
             true => self.size(key, most).map(Some),
             false => Ok(None),
         }
@@ -155,34 +158,47 @@ impl ModelConfig {
         }
         let architecture = gguf.get_str("general.architecture")?;
         let keys = Keys { gguf, architecture };
+        let n_layers = keys.size("block_count", MAX_LAYERS)?;
         let hidden = keys.size("embedding_length", MAX_WIDTH)?;
         let n_heads = keys.size("attention.head_count", MAX_WIDTH)?;
-        let n_kv_heads = keys.size_or("attention.head_count_kv", MAX_WIDTH, n_heads)?;
+        let feed_forward_layers = keys.sizes("feed_forward_length", MAX_WIDTH, n_layers)?;
+        let latent = LatentConfig::read(&keys)?;
+        let old_latent = latent.filter(|latent| latent.is_old);
+        let n_kv_heads = match old_latent {
+            Some(_) => 1,
+            None => keys.size_or("attention.head_count_kv", MAX_WIDTH, n_heads)?,
+        };
         if !n_heads.is_multiple_of(n_kv_heads) {
             let why = format!("{n_heads} query heads cannot share that many");
             return Err(bad(&keys.name("attention.head_count_kv"), n_kv_heads, why));
         }
-        let head_dim = head_dim(&keys, hidden, n_heads)?;
+        let head_dim = match old_latent {
+            Some(latent) => latent.rank + keys.size("rope.dimension_count", MAX_WIDTH)?,
+            None => head_dim(&keys, hidden, n_heads)?,
+        };
         if n_heads.checked_mul(head_dim).is_none_or(|width| width > MAX_WIDTH) {
             let why = format!("with heads of {head_dim} values a row is too wide");
             return Err(bad(&keys.name("attention.head_count"), n_heads, why));
         }
-        let latent = LatentConfig::read(&keys)?;
         let config = Self {
             architecture: architecture.into(),
-            n_layers: keys.size("block_count", MAX_LAYERS)?,
+            n_layers,
             hidden,
             n_heads,
             n_kv_heads,
             head_dim,
-            value_dim: keys.size_or("attention.value_length", MAX_WIDTH, head_dim)?,
-            feed_forward: keys.size("feed_forward_length", MAX_WIDTH)?,
+            value_dim: match old_latent {
+                Some(latent) => latent.rank,
+                None => keys.size_or("attention.value_length", MAX_WIDTH, head_dim)?,
+            },
+            feed_forward: feed_forward_layers.iter().copied().max().unwrap_or(0),
+            feed_forward_layers,
             vocab: vocabulary(&keys)?,
             context_length: keys.size("context_length", MAX_CONTEXT)?,
             rope: RopeConfig::read(&keys, head_dim)?,
             norm_epsilon: norm_epsilon(&keys)?,
             window: keys.optional_size("attention.sliding_window", MAX_CONTEXT)?,
-            window_pattern: keys.optional_size("attention.sliding_window_pattern", MAX_LAYERS)?,
+            window_pattern: keys.window_pattern("attention.sliding_window_pattern", n_layers)?,
             score_cap: keys.optional_positive("attn_logit_softcapping")?,
             logit_cap: keys.optional_positive("final_logit_softcapping")?,
             experts: ExpertConfig::read(&keys)?,
@@ -209,7 +225,9 @@ impl ModelConfig {
         }
         if latent.query_dim <= self.rope.n_rotated {
             let why = format!("{} values of it are rotated", self.rope.n_rotated);
-            return Err(bad(&keys.name("attention.key_length_mla"), latent.query_dim, why));
+            let key =
+                if latent.is_old { "attention.key_length" } else { "attention.key_length_mla" };
+            return Err(bad(&keys.name(key), latent.query_dim, why));
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ pub(super) fn load(loader: &Loader<'_>, layers: Range<u32>) -> Result<Decoder, L
         let experts = config.experts.filter(|experts| index >= experts.n_leading_dense);
         let feed_forward = match &experts {
             Some(experts) => FeedForward::load_mixture(loader, prefix, experts, false)?,
-            None => FeedForward::load(loader, prefix)?,
+            None => FeedForward::load(loader, index, prefix)?,
         };
         Ok(Layer::Latent(LatentAttention::load(loader, prefix, &latent)?, feed_forward))
     })

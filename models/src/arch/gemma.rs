@@ -6,7 +6,10 @@
 use std::ops::Range;
 
 use super::decoder::{Decoder, Layer};
-use crate::layer::{Attention, AttentionOptions, FeedForward, LoadError, Loader};
+use crate::{
+    config::WindowPattern,
+    layer::{Attention, AttentionOptions, FeedForward, LoadError, Loader},
+};
 
 /// The window of Gemma 2 where the file names none.
 const GEMMA2_WINDOW: u32 = 4096;
@@ -29,16 +32,18 @@ pub(super) fn load_3(loader: &Loader<'_>, layers: Range<u32>) -> Result<Decoder,
     load_local(loader, layers, 6, loader.config.window)
 }
 
-/// All but the last of every `pattern` layers, where the file has no other number, have the window.
+/// All but the last of every `default_pattern` layers, where the file says nothing else, have the
+/// window.
 fn load_local(
     loader: &Loader<'_>,
     layers: Range<u32>,
-    pattern: u32,
+    default_pattern: u32,
     window: Option<u32>,
 ) -> Result<Decoder, LoadError> {
-    let pattern = loader.config.window_pattern.unwrap_or(pattern);
+    let pattern = loader.config.window_pattern.clone();
+    let pattern = pattern.unwrap_or(WindowPattern::LastOf(default_pattern));
     load_with(loader, layers, |index| {
-        let window = window.filter(|_| is_local(index, pattern));
+        let window = window.filter(|_| pattern.is_local(index));
         let has_own_base = window.is_some() && loader.config.rope.local_base.is_some();
         AttentionOptions {
             window,
@@ -46,11 +51,6 @@ fn load_local(
             ..AttentionOptions::default()
         }
     })
-}
-
-/// The last of every `pattern` layers sees everything.
-fn is_local(index: u32, pattern: u32) -> bool {
-    index % pattern < pattern - 1
 }
 
 fn load_with(
@@ -64,6 +64,6 @@ fn load_with(
     Decoder::load(loader, layers, |index, prefix| {
         let options = AttentionOptions { scale, ..options(index) };
         let attention = Attention::load(loader, prefix, options)?;
-        Ok(Layer::Heads(attention, FeedForward::load(loader, prefix)?))
+        Ok(Layer::Heads(attention, FeedForward::load(loader, index, prefix)?))
     })
 }

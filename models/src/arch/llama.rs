@@ -12,7 +12,8 @@ use std::ops::Range;
 use super::decoder::{Decoder, Layer};
 use crate::layer::{Attention, AttentionOptions, FeedForward, LoadError, Loader};
 
-/// Layers with attention over everything before, or over the window that the file names.
+/// Layers with attention over everything before, or over the window that the file names, in all
+/// layers or in those it names.
 pub(super) fn load(loader: &Loader<'_>, layers: Range<u32>) -> Result<Decoder, LoadError> {
     load_with(loader, layers, loader.config.window, true)
 }
@@ -36,11 +37,13 @@ fn load_with(
     window: Option<u32>,
     normalise: bool,
 ) -> Result<Decoder, LoadError> {
-    Decoder::load(loader, layers, |_, prefix| {
+    let pattern = loader.config.window_pattern.as_ref();
+    Decoder::load(loader, layers, |index, prefix| {
+        let window = window.filter(|_| pattern.is_none_or(|pattern| pattern.is_local(index)));
         let options = AttentionOptions { window, ..AttentionOptions::default() };
         let feed_forward = match &loader.config.experts {
             Some(experts) => FeedForward::load_mixture(loader, prefix, experts, normalise)?,
-            None => FeedForward::load(loader, prefix)?,
+            None => FeedForward::load(loader, index, prefix)?,
         };
         Ok(Layer::Heads(Attention::load(loader, prefix, options)?, feed_forward))
     })

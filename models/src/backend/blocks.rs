@@ -134,9 +134,11 @@ impl LatentAttention {
             return Ok(Self::Plain(Arc::new(Mutex::new(block))));
         };
         let loader = CpuLoader { context, gguf };
-        let heads = |infos: &[TensorInfo]| -> Result<Vec<_>, BlockError> {
+        let heads = |gguf: &Gguf, infos: &[TensorInfo]| -> Result<Vec<_>, BlockError> {
+            let loader = CpuLoader { context, gguf };
             infos.iter().map(|info| loader.one(info)).collect()
         };
+        let keys_in = parts.key_heads_in.as_ref().unwrap_or(gguf);
         let compression = parts.query_compression.map(|(down, norm)| -> Result<_, BlockError> {
             Ok(CpuCompression { down: loader.one(&down)?, norm })
         });
@@ -150,8 +152,8 @@ impl LatentAttention {
             query,
             latent,
             latent_norm: parts.latent_norm,
-            key_heads: heads(&parts.key_heads)?,
-            value_heads: heads(&parts.value_heads)?,
+            key_heads: heads(keys_in, &parts.key_heads)?,
+            value_heads: heads(gguf, &parts.value_heads)?,
             output: loader.output(parts.output)?,
             rotation: parts.rotation,
             shape: parts.shape,

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::{
-    gguf::TensorInfo,
+    gguf::{Gguf, TensorInfo},
     kernel::cpu::{
         attention::AttentionShape,
         attention_rows::{Rotation, RowPreparation},
@@ -89,6 +89,8 @@ pub struct LatentParts {
     pub latent_norm: Norm,
     /// Per head: queries to the space of latent vectors.
     pub key_heads: Vec<TensorInfo>,
+    /// Where the bytes of `key_heads` are, when they are not in the file as they are needed.
+    pub key_heads_in: Option<Gguf>,
     /// Per head: latent vectors to values.
     pub value_heads: Vec<TensorInfo>,
     /// Projection back.

@@ -101,6 +101,8 @@ pub struct LatentConfig {
     pub query_dim: u32,
     /// Values of a value per head after its projection.
     pub value_dim: u32,
+    /// Whether the file has the keys of older converters, which do not describe the cache.
+    pub is_old: bool,
 }
 
 impl LatentConfig {
@@ -108,11 +110,17 @@ impl LatentConfig {
         let Some(rank) = keys.optional_size("attention.kv_lora_rank", MAX_WIDTH)? else {
             return Ok(None);
         };
+        // Older files describe the heads before the projections are absorbed, with other keys.
+        let is_old = !keys.has("attention.key_length_mla");
+        let names = ["attention.key_length", "attention.value_length"];
+        let new_names = ["attention.key_length_mla", "attention.value_length_mla"];
+        let [query_dim, value_dim] = if is_old { names } else { new_names };
         Ok(Some(Self {
             query_rank: keys.optional_size("attention.q_lora_rank", MAX_WIDTH)?,
             rank,
-            query_dim: keys.size("attention.key_length_mla", MAX_WIDTH)?,
-            value_dim: keys.size("attention.value_length_mla", MAX_WIDTH)?,
+            query_dim: keys.size(query_dim, MAX_WIDTH)?,
+            value_dim: keys.size(value_dim, MAX_WIDTH)?,
+            is_old,
         }))
     }
 }

@@ -126,6 +126,7 @@ pub(super) fn common(gguf: &Gguf) -> Result<Option<ModelConfig>, ConfigError> {
         head_dim: 0,
         value_dim: 0,
         feed_forward: 0,
+        feed_forward_layers: Vec::new(),
         vocab: vocabulary(&keys)?,
         context_length: keys.size("context_length", MAX_CONTEXT)?,
         rope: RopeConfig::none(),

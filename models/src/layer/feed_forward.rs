@@ -25,9 +25,9 @@ pub enum FeedForward {
 }
 
 impl FeedForward {
-    /// Loads `PREFIX.ffn_{norm,gate,up,down}`.
-    pub fn load(loader: &Loader<'_>, prefix: &str) -> Result<Self, LoadError> {
-        let width = loader.config.feed_forward as usize;
+    /// Loads `PREFIX.ffn_{norm,gate,up,down}` of the layer number `index`.
+    pub fn load(loader: &Loader<'_>, index: u32, prefix: &str) -> Result<Self, LoadError> {
+        let width = loader.config.feed_forward_layers[index as usize] as usize;
         let parts = FeedForwardParts {
             norm: loader.norm(&format!("{prefix}.ffn_norm"))?,
             unit: unit(loader, prefix, "", width)?,

@@ -182,10 +182,7 @@ impl<'a> Loader<'a> {
 
     /// A vector, dequantised.
     pub fn vector(&self, name: &str, length: usize) -> Result<Vec<f32>, LoadError> {
-        let info = self.tensor(name, &[length])?;
-        let (format, bytes) = (self.supported(info)?, self.gguf.tensor_bytes(info));
-        check_rows(format, bytes, 1, None)
-            .map_err(|source| BlockError::Weight { name: name.into(), source })?;
+        let (format, bytes) = self.checked(self.tensor(name, &[length])?)?;
         let mut values = vec![0f32; length];
         format.dequantise(bytes, &mut values);
         Ok(values)
@@ -197,6 +194,14 @@ impl<'a> Loader<'a> {
         let info = self.tensor("token_embd.weight", &sizes)?;
         let scale = self.style.has_scaled_embedding.then(|| (self.config.hidden as f32).sqrt());
         Ok(EmbeddingTable::new(self.engine, self.gguf, info, scale)?)
+    }
+
+    /// The format and bytes of a tensor that is read here, its floats checked.
+    fn checked(&self, info: &TensorInfo) -> Result<(&'static dyn quant::Format, &[u8]), LoadError> {
+        let (format, bytes) = (self.supported(info)?, self.gguf.tensor_bytes(info));
+        check_rows(format, bytes, info.n_rows() as usize, None)
+            .map_err(|source| BlockError::Weight { name: info.name.clone(), source })?;
+        Ok((format, bytes))
     }
 
     fn supported(&self, info: &TensorInfo) -> Result<&'static dyn quant::Format, LoadError> {

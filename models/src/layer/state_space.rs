@@ -7,10 +7,9 @@ use burn::tensor::Tensor;
 
 use super::{LoadError, Loader, Pass};
 use crate::{
-    backend::{self, BlockError, SelectionParts, StateSpaceParts},
+    backend::{self, SelectionParts, StateSpaceParts},
     config::{Recurrence, StateSpaceConfig},
     kernel::cpu::{
-        linear::check_rows,
         norm::Norm,
         state_space::{ScanShape, convolution_state_length},
     },
@@ -119,13 +118,9 @@ impl Tensors<'_> {
         let name = format!("{}.{part}", self.prefix);
         let n_sizes = sizes.iter().rposition(|size| *size != 1).map_or(1, |last| last + 1);
         let info = self.loader.tensor(&name, &sizes[..n_sizes])?;
-        let format = self.loader.supported(info)?;
+        let (format, bytes) = self.loader.checked(info)?;
         let mut values = vec![0f32; sizes.iter().product()];
-        let bytes = self.loader.gguf.tensor_bytes(info);
-        let n_rows = info.n_rows() as usize;
-        check_rows(format, bytes, n_rows, None)
-            .map_err(|source| BlockError::Weight { name: name.clone(), source })?;
-        let rows = bytes.chunks_exact(bytes.len() / n_rows);
+        let rows = bytes.chunks_exact(bytes.len() / info.n_rows() as usize);
         for (bytes, to) in rows.zip(values.chunks_exact_mut(sizes[0])) {
             format.dequantise(bytes, to);
         }

@@ -174,8 +174,9 @@ fn a_million_letters_take_no_quadratic_time() {
 #[test]
 fn unusable_metadata_is_refused_with_its_reason() {
     type Change = fn(&mut VocabularyParts<'static>);
-    let changes: [(Change, &str); 14] = [
+    let changes: [(Change, &str); 15] = [
         (|p| p.model = "bert".into(), "vocabulary kind 'bert'"),
+        (|p| p.model = "t5".into(), "'t5' is not supported (supported: gpt2, llama, gemma4)"),
         (|p| p.model = String::new(), "no usable tokenizer.ggml.model"),
         (|p| p.pre = Some("mystery".into()), "pre-tokenizer 'mystery'"),
         (|p| p.tokens = Vec::new().into(), "no usable tokenizer.ggml.tokens"),

@@ -15,7 +15,7 @@ const EPSILON: f32 = 1e-3;
 pub const VOCAB: usize = 77;
 
 /// Every variant: `general.architecture`, with a word for what is switched on.
-pub const VARIANTS: [&str; 23] = [
+pub const VARIANTS: [&str; 24] = [
     "llama",
     "llama window",
     "llama wide",
@@ -30,6 +30,7 @@ pub const VARIANTS: [&str; 23] = [
     "deepseek2",
     "deepseek2 groups",
     "deepseek2 lite",
+    "deepseek2 old",
     "glm4",
     "chatglm",
     "gemma",
@@ -140,8 +141,12 @@ fn metadata(file: &mut GgufWriter, architecture: &str, variant: &str) {
     key("attention.head_count", number(HEADS));
     key("attention.layer_norm_rms_epsilon", MetadataValue::F32(EPSILON));
     let head = head(architecture);
-    let (kv_heads, key_length, value_length) =
-        if architecture == "deepseek2" { (1, 48, 32) } else { (KV_HEADS, head, head) };
+    let (kv_heads, key_length, value_length) = match variant {
+        // Older files describe the heads, not what is kept of them.
+        "deepseek2 old" => (HEADS, 48, 32),
+        _ if architecture == "deepseek2" => (1, 48, 32),
+        _ => (KV_HEADS, head, head),
+    };
     key("attention.head_count_kv", number(kv_heads));
     key("attention.key_length", number(key_length));
     key("attention.value_length", number(value_length));
@@ -162,8 +167,10 @@ fn metadata(file: &mut GgufWriter, architecture: &str, variant: &str) {
             let query_rank = if variant.ends_with("lite") { 0 } else { 32 };
             key("attention.q_lora_rank", number(query_rank));
             key("attention.kv_lora_rank", number(32));
-            key("attention.key_length_mla", number(48));
-            key("attention.value_length_mla", number(32));
+            if variant != "deepseek2 old" {
+                key("attention.key_length_mla", number(48));
+                key("attention.value_length_mla", number(32));
+            }
             key("leading_dense_block_count", number(1));
             key("expert_shared_count", number(1));
             key("expert_weights_scale", MetadataValue::F32(2.5));
@@ -244,8 +251,12 @@ fn latent(w: &mut Writer, variant: &str, name: &dyn Fn(&str) -> String) {
     }
     w.matrix(&name("attn_kv_a_mqa.weight"), &[HIDDEN, 48]);
     w.vector(&name("attn_kv_a_norm.weight"), 32, 1.0);
-    w.matrix(&name("attn_k_b.weight"), &[32, 32, HEADS]);
-    w.matrix(&name("attn_v_b.weight"), &[32, 32, HEADS]);
+    if variant == "deepseek2 old" {
+        w.matrix(&name("attn_kv_b.weight"), &[32, HEADS * 64]);
+    } else {
+        w.matrix(&name("attn_k_b.weight"), &[32, 32, HEADS]);
+        w.matrix(&name("attn_v_b.weight"), &[32, 32, HEADS]);
+    }
     w.matrix(&name("attn_output.weight"), &[HEADS * 32, HIDDEN]);
 }
 

@@ -10,7 +10,7 @@ use std::ops::Range;
 use half::f16;
 use swarmllm_models::{
     LogitsWanted, Model, SequenceRows, Shard, ShardInput, ShardOptions, ShardOutput,
-    gguf::{GgufWriter, MetadataArray, MetadataValue, TensorType},
+    gguf::{Gguf, GgufWriter, MetadataArray, MetadataValue, Source, TensorInfo, TensorType},
 };
 
 /// A small deterministic generator (SplitMix64).
@@ -187,6 +187,31 @@ pub fn random_file(shape: &Shape, seed: u64) -> Vec<u8> {
 /// A random model.
 pub fn random_model(shape: &Shape, seed: u64) -> Model {
     Model::from_vec(random_file(shape, seed)).unwrap()
+}
+
+/// The file written anew: `key` may change or drop a metadata value, `tensor` writes what becomes
+/// of a tensor.
+pub fn rewritten(
+    file: &[u8],
+    key: impl Fn(&str, &MetadataValue) -> Option<MetadataValue>,
+    tensor: impl Fn(&TensorInfo, &[u8], &mut GgufWriter),
+) -> Vec<u8> {
+    let gguf = Gguf::read(Source::from_vec(file.to_vec())).unwrap();
+    let mut writer = GgufWriter::new();
+    for (name, value) in gguf.metadata() {
+        if let Some(value) = key(name, value) {
+            writer.key(name, value);
+        }
+    }
+    for info in gguf.tensors() {
+        tensor(info, gguf.tensor_bytes(info), &mut writer);
+    }
+    writer.finish()
+}
+
+/// For [`rewritten`]: the tensor as it is.
+pub fn same_tensor(info: &TensorInfo, bytes: &[u8], writer: &mut GgufWriter) {
+    writer.tensor(&info.name, &info.dims, info.kind, bytes.to_vec());
 }
 
 /// The shards of a model cut before the given layers.

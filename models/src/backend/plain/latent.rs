@@ -42,7 +42,8 @@ impl PlainLatentAttention {
         parts: LatentParts,
         device: &Device,
     ) -> Result<Self, BlockError> {
-        let heads = |infos: &[_]| -> Result<Tensor<3>, BlockError> {
+        let keys_in = parts.key_heads_in.as_ref().unwrap_or(gguf);
+        let heads = |gguf: &Gguf, infos: &[_]| -> Result<Tensor<3>, BlockError> {
             let heads: Result<Vec<_>, _> =
                 infos.iter().map(|info| weight(gguf, info, device)).collect();
             Ok(Tensor::stack(heads?, 0))
@@ -56,8 +57,8 @@ impl PlainLatentAttention {
             query: weight(gguf, &parts.query, device)?,
             latent: weight(gguf, &parts.latent, device)?,
             latent_norm: PlainNorm::new(&parts.latent_norm, device),
-            key_heads: heads(&parts.key_heads)?,
-            value_heads: heads(&parts.value_heads)?,
+            key_heads: heads(keys_in, &parts.key_heads)?,
+            value_heads: heads(gguf, &parts.value_heads)?,
             output: PlainOutput::load(gguf, &parts.output, device)?,
             rotation: parts.rotation,
             shape: parts.shape,

@@ -9,8 +9,7 @@
 //! at the scalar level, the file's bytes are read as they are.
 //!
 //! Errors: [`WeightError`] when memory or format is missing, or a scale is not a number; tensors
-//! that
-//! are only looked up are checked by [`check_rows`].
+//! that are only looked up are checked by [`check_rows`].
 
 use std::{
     ops::Range,
