@@ -158,8 +158,8 @@ impl ModelConfig {
         }
         let architecture = gguf.get_str("general.architecture")?;
         let keys = Keys { gguf, architecture };
-        let n_layers = keys.size("block_count", MAX_LAYERS)?;
         let hidden = keys.size("embedding_length", MAX_WIDTH)?;
+        let n_layers = keys.size("block_count", MAX_LAYERS)?;
         let n_heads = keys.size("attention.head_count", MAX_WIDTH)?;
         let feed_forward_layers = keys.sizes("feed_forward_length", MAX_WIDTH, n_layers)?;
         let latent = LatentConfig::read(&keys)?;
