@@ -70,7 +70,7 @@ fn every_level_has_the_bits_of_the_scalar_reference() {
     let mut random = Random(11);
     for format in quant::all() {
         let kind = format.tensor_type();
-        for (n, n_rows) in [(1, 1), (16, 2), (37, 7), (300, 15), (40, 137)] {
+        for (n, n_rows) in [(1, 1), (16, 2), (33, 3), (20, 4), (37, 7), (300, 15), (40, 137)] {
             let k = if kind.block_values() == 256 { 512 } else { 96 };
             let gguf = one_tensor(kind, k, n, &mut random);
             let x: Vec<f32> = (0..n_rows * k).map(|_| random.float() * 3.0).collect();

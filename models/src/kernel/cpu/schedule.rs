@@ -1,6 +1,6 @@
 //! The loops over groups of 16 output rows, one instance per format and instruction set.
 //!
-//! Called by `linear`. One input row: every block of a group is folded straight from its
+//! Called by `linear`. Up to four input rows: every block of a group is folded straight from its
 //! interleaved form (GEMV). More rows: a block is unpacked once into a panel in the first-level
 //! cache and folded for tiles of 8, 4 and 1 inputs (GEMM). Both are the same arithmetic: per
 //! output element one chain over blocks in ascending order.
@@ -105,7 +105,7 @@ unsafe fn avx512_ahead<B: Block>(job: &GroupJob<'_>) {
     // SAFETY: as above.
     unsafe {
         if job.x.n_rows() == 1 {
-            Run::<B>::new(job).single::<super::lanes::avx512::Avx512<AHEAD>>();
+            Run::<B>::new(job).few::<super::lanes::avx512::Avx512<AHEAD>, 1>();
         } else {
             avx512::<B>(job);
         }
@@ -133,8 +133,16 @@ struct Run<'a, B: Block> {
 #[inline(always)]
 unsafe fn run<B: Block, L: Lanes>(job: &GroupJob<'_>) {
     let mut run = Run::<B>::new(job);
-    // SAFETY: the caller's promise.
-    unsafe { if job.x.n_rows() == 1 { run.single::<L>() } else { run.many::<L>() } }
+    // SAFETY: the caller's promise; `few` gets the number of rows there are.
+    unsafe {
+        match job.x.n_rows() {
+            1 => run.few::<L, 1>(),
+            2 => run.few::<L, 2>(),
+            3 => run.few::<L, 3>(),
+            4 => run.few::<L, 4>(),
+            _ => run.many::<L>(),
+        }
+    }
 }
 
 impl<'a, B: Block> Run<'a, B> {
@@ -184,23 +192,27 @@ impl<B: Block> Run<'_, B> {
         out.as_ptr()
     }
 
+    /// `T` input rows, which are all, times blocks as they lie.
     #[inline(always)]
-    unsafe fn single<L: Lanes>(&mut self) {
+    unsafe fn few<L: Lanes, const T: usize>(&mut self) {
         for group in self.job.range.clone() {
-            // SAFETY: block b of the group and of the only input row; see `run`.
+            // SAFETY: block b of the group and of the T input rows; see `run`.
             unsafe {
-                let mut sum = [L::splat(0.0)];
+                let mut sums = [L::splat(0.0); T];
                 let mut b = 0;
                 while b < self.job.n_blocks {
                     let n = Self::STEP.min(self.job.n_blocks - b);
                     let weights = self.blocks(group, b, n);
                     for i in 0..n {
                         let block = weights.add(i * B::GROUP_BYTES);
-                        B::fold_group::<L, 1>(block, self.x.as_ptr().add(b + i), &mut sum);
+                        let x = self.x.as_ptr().add((b + i) * T);
+                        B::fold_group::<L, T>(block, x, &mut sums);
                     }
                     b += n;
                 }
-                self.finish::<L>(group, 0, sum[0]);
+                for (row, sum) in sums.into_iter().enumerate() {
+                    self.finish::<L>(group, row, sum);
+                }
             }
         }
     }
