@@ -1,20 +1,27 @@
-//! What a lost stage costs: at most one answer, and none when it was lost before the answer began.
+//! What a lost stage costs: time. The answer comes from another holder of its layers, also when it
+//! had begun, and has the same tokens.
 
 mod support;
 
 use serde_json::{Value, json};
 use support::{Control, Node, signal};
 
-/// Two nodes with the last layers behind one with the first; which of them an answer used.
+/// Which of the nodes with the last layers computed the end of an answer.
+fn used(answer: &Value, nodes: &[Node]) -> usize {
+    let route = answer["route"].as_array().expect("a route");
+    let last = &route.last().expect("a stage")["peer"];
+    nodes.iter().position(|node| node.ready["peer_id"] == *last).expect("a known peer")
+}
+
+/// The tokens of a short answer, and which node was used.
 fn answer(control: &mut Control, nodes: &[Node]) -> (Value, usize) {
     let question = json!({"temperature": 0, "max_tokens": 6,
         "messages": [{"role": "user", "content": "What is a stage?"}]});
     let answer = control.result("generate", question);
-    let last = answer["route"][1]["peer"].clone();
-    let used = nodes.iter().position(|node| node.ready["peer_id"] == last).expect("a known peer");
-    (answer["token_ids"].clone(), used)
+    (answer["token_ids"].clone(), used(&answer, nodes))
 }
 
+/// Two nodes with the last layers behind one with the first.
 fn start() -> (Node, Vec<Node>, Control) {
     let first = Node::serve(&["--layers", "0-3"]);
     let join = first.listen();
@@ -53,4 +60,34 @@ fn a_stage_that_dies_is_replaced_by_the_other_one_at_once() {
     let (tokens, other) = answer(&mut control, &holders);
     assert_ne!(used, other);
     assert_eq!(tokens, expected);
+}
+
+#[test]
+fn an_answer_that_has_begun_goes_on_elsewhere_with_the_same_tokens() {
+    let (_first, holders, mut control) = start();
+    let question = |seed: u32| {
+        json!({"temperature": 20, "seed": seed, "max_tokens": 400,
+            "messages": [{"role": "user", "content": "What is a stage?"}]})
+    };
+    let long = |seed: u32, control: &mut Control| {
+        let answer = control.result("generate", question(seed));
+        let n_tokens = answer["token_ids"].as_array().map_or(0, Vec::len);
+        (n_tokens > 300).then_some((seed, answer))
+    };
+    let (seed, expected) = (0..50).find_map(|seed| long(seed, &mut control)).expect("a long one");
+    let lost = used(&expected, &holders);
+    let generate = json!({"jsonrpc": "2.0", "id": 1, "method": "generate",
+        "params": question(seed)});
+    control.send(&generate.to_string());
+    while control.read()["method"] != "generate.text" {}
+    signal("KILL", holders[lost].pid());
+    let answer = loop {
+        let incoming = control.read();
+        if incoming["id"] == 1 {
+            break incoming["result"].clone();
+        }
+    };
+    assert_eq!(answer["token_ids"], expected["token_ids"]);
+    assert_eq!(answer["route"].as_array().map(Vec::len), Some(4), "it was lost in the middle");
+    assert_ne!(used(&answer, &holders), lost);
 }
