@@ -11,7 +11,7 @@ use std::{path::PathBuf, time::Duration};
 
 use actix_web::dev::ServerHandle;
 use swarmllm_models::{Model, Repack, ShardOptions};
-use swarmllm_protocol::{ids::LayerRange, schedule::Limits};
+use swarmllm_protocol::ids::LayerRange;
 use tokio::sync::mpsc;
 
 use super::{CliError, log, reach};
@@ -153,7 +153,7 @@ fn node_options(settings: &Settings, folder: &DataFolder) -> Result<NodeOptions,
         shard.threads = settings.threads.value as usize;
     }
     Ok(NodeOptions {
-        limits: Limits::default(),
+        limits: settings.scheduler.limits(),
         data_dir: folder.path().to_owned(),
         listen: settings.listen.value,
         network: settings.network.value.clone(),

@@ -30,13 +30,23 @@ pub const COMPUTE_REPACK: &str = "compute.repack";
 pub const CACHE_MEMORY: &str = "cache.memory";
 /// Type of the key-value caches.
 pub const CACHE_TYPE: &str = "cache.type";
+/// Most requests computed at once.
+pub const SCHEDULER_RUNNING: &str = "scheduler.running";
+/// Most requests that wait for a place.
+pub const SCHEDULER_WAITING: &str = "scheduler.waiting";
+/// Most of them for one client.
+pub const SCHEDULER_WAITING_PER_CLIENT: &str = "scheduler.waiting_per_client";
+/// How long a request may wait for a place.
+pub const SCHEDULER_WAIT_S: &str = "scheduler.wait_s";
+/// Aim for the time between two tokens of an answer.
+pub const SCHEDULER_TOKEN_TARGET_MS: &str = "scheduler.token_target_ms";
 /// Models to serve.
 pub const MODELS_SERVE: &str = "models.serve";
 /// Layers to hold of each.
 pub const MODELS_LAYERS: &str = "models.layers";
 
 /// All of them, in the order of the example file.
-pub const ALL: [&str; 15] = [
+pub const ALL: [&str; 20] = [
     DATA_DIR,
     NETWORK,
     HTTP_LISTEN,
@@ -50,6 +60,11 @@ pub const ALL: [&str; 15] = [
     COMPUTE_REPACK,
     CACHE_MEMORY,
     CACHE_TYPE,
+    SCHEDULER_RUNNING,
+    SCHEDULER_WAITING,
+    SCHEDULER_WAITING_PER_CLIENT,
+    SCHEDULER_WAIT_S,
+    SCHEDULER_TOKEN_TARGET_MS,
     MODELS_SERVE,
     MODELS_LAYERS,
 ];

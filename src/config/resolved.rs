@@ -7,12 +7,16 @@
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    ops::RangeInclusive,
     path::PathBuf,
     str::FromStr,
 };
 
 use swarmllm_models::{DeviceChoice, KvType};
-use swarmllm_protocol::ids::{LayerRange, NetworkId};
+use swarmllm_protocol::{
+    ids::{LayerRange, NetworkId},
+    schedule::Limits,
+};
 
 use super::{
     ConfigError, Environment,
@@ -29,6 +33,18 @@ const PEERS_PORT: u16 = 8810;
 const DRAIN_S: u32 = 10;
 /// More threads than any machine has are a typing error.
 const MAX_THREADS: u32 = 4096;
+/// Requests computed at once unless told otherwise.
+const RUNNING: u32 = 128;
+/// Requests that wait for a place unless told otherwise.
+const WAITING: u32 = 1024;
+/// Most of them for one client unless told otherwise.
+const WAITING_PER_CLIENT: u32 = 512;
+/// Seconds that a request may wait unless told otherwise, and at most: requesters wait no longer.
+const WAIT_S: u32 = 600;
+/// Aim for the milliseconds between two tokens of an answer unless told otherwise.
+const TOKEN_TARGET_MS: u32 = 50;
+/// A node knows no more sequences at once.
+const MAX_SEQUENCES: u32 = 4096;
 
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,10 +146,61 @@ pub struct Settings {
     pub cache_memory: Setting<Option<ByteSize>>,
     /// Type of the key-value caches.
     pub cache_type: Setting<KvType>,
+    /// Bounds of the scheduler.
+    pub scheduler: SchedulerSettings,
     /// Models to serve.
     pub models: Setting<Vec<String>>,
     /// Layers to hold of each; all of them when absent.
     pub layers: Setting<Option<LayerRange>>,
+}
+
+/// Settings of the scheduler.
+#[derive(Debug, Clone)]
+pub struct SchedulerSettings {
+    /// Most requests computed at once.
+    pub running: Setting<u32>,
+    /// Most requests that wait for a place.
+    pub waiting: Setting<u32>,
+    /// Most of them for one client.
+    pub waiting_per_client: Setting<u32>,
+    /// Seconds that a request may wait for a place.
+    pub wait_s: Setting<u32>,
+    /// Aim for the milliseconds between two tokens of an answer.
+    pub token_target_ms: Setting<u32>,
+}
+
+impl SchedulerSettings {
+    fn resolve(sources: &Sources<'_>) -> Result<SchedulerSettings, ConfigError> {
+        let pick = |key, value, range: RangeInclusive<u32>| {
+            let expected = format!("a whole number from {} to {}", range.start(), range.end());
+            let read = |raw: &RawValue| number(raw, range.clone(), &expected);
+            Ok(sources.pick(key, None, read)?.unwrap_or(default(value)))
+        };
+        Ok(SchedulerSettings {
+            running: pick(keys::SCHEDULER_RUNNING, RUNNING, 1..=MAX_SEQUENCES)?,
+            waiting: pick(keys::SCHEDULER_WAITING, WAITING, 1..=MAX_SEQUENCES)?,
+            waiting_per_client: pick(
+                keys::SCHEDULER_WAITING_PER_CLIENT,
+                WAITING_PER_CLIENT,
+                1..=MAX_SEQUENCES,
+            )?,
+            wait_s: pick(keys::SCHEDULER_WAIT_S, WAIT_S, 1..=WAIT_S)?,
+            token_target_ms: pick(keys::SCHEDULER_TOKEN_TARGET_MS, TOKEN_TARGET_MS, 1..=10_000)?,
+        })
+    }
+
+    /// The bounds of every shard's schedule.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits {
+            target_us: u64::from(self.token_target_ms.value) * 1000,
+            running_max: self.running.value as usize,
+            waiting_max: self.waiting.value as usize,
+            waiting_per_flow_max: self.waiting_per_client.value as usize,
+            wait_max_us: u64::from(self.wait_s.value) * 1_000_000,
+            ..Limits::default()
+        }
+    }
 }
 
 /// Decides every setting.
@@ -184,6 +251,7 @@ pub fn resolve(
         cache_type: sources
             .pick(keys::CACHE_TYPE, flag("--kv", &flags.kv), cache_type)?
             .unwrap_or_else(|| default(KvType::default())),
+        scheduler: SchedulerSettings::resolve(&sources)?,
         models: sources
             .pick(keys::MODELS_SERVE, flag_list("--model", &flags.models), texts)?
             .unwrap_or_else(|| default(vec!["demo".to_owned()])),
@@ -324,21 +392,21 @@ fn boolean(value: &RawValue) -> Result<bool, Mismatch> {
     }
 }
 
-fn number(value: &RawValue, max: u32, expected: &str) -> Result<u32, Mismatch> {
+fn number(value: &RawValue, range: RangeInclusive<u32>, expected: &str) -> Result<u32, Mismatch> {
     let number = match value {
         RawValue::Integer(integer) => u32::try_from(*integer).ok(),
         RawValue::Text(text) => text.parse().ok(),
         _ => None,
     };
-    number.filter(|number| *number <= max).ok_or_else(|| mismatch(value, expected))
+    number.filter(|number| range.contains(number)).ok_or_else(|| mismatch(value, expected))
 }
 
 fn seconds(value: &RawValue) -> Result<u32, Mismatch> {
-    number(value, 3600, "seconds from 0 to 3600")
+    number(value, 0..=3600, "seconds from 0 to 3600")
 }
 
 fn count(value: &RawValue) -> Result<u32, Mismatch> {
-    number(value, MAX_THREADS, "a count from 0 (all) to 4096")
+    number(value, 0..=MAX_THREADS, "a count from 0 (all) to 4096")
 }
 
 fn texts(value: &RawValue) -> Result<Vec<String>, Mismatch> {
@@ -375,6 +443,7 @@ mod tests {
         assert_eq!(settings.models.value, ["demo"]);
         assert_eq!(settings.mdns, Setting { value: true, origin: Origin::Default });
         assert_eq!(settings.layers.value, None);
+        assert_eq!(settings.scheduler.limits(), Limits::default());
     }
 
     #[test]
@@ -391,7 +460,8 @@ mod tests {
             let s = settings;
             let compute = (s.threads.value, s.device.value, s.repack.value);
             let cache = (s.cache_memory.value, s.cache_type.value);
-            (s.drain_s.value, s.mdns.value, s.offline.value, compute, cache)
+            let scheduler = s.scheduler.limits();
+            (s.drain_s.value, s.mdns.value, s.offline.value, compute, cache, scheduler)
         };
         assert_eq!(network(&written), network(&defaults));
         assert_eq!(rest(&written), rest(&defaults));
@@ -445,6 +515,25 @@ mod tests {
         let error = resolve(&files, &home(), &flags).expect_err("no size").to_string();
         assert!(error.contains("--kv-memory: `cache.memory` is \"2 apples\""), "{error}");
         assert!(error.ends_with("expected a size such as \"512MiB\" or \"2GiB\""), "{error}");
+    }
+
+    #[test]
+    fn the_scheduler_has_bounds_and_they_are_bounded() {
+        let text = "running = 2\nwaiting = 3\nwaiting_per_client = 1\nwait_s = 5\n";
+        let files = [file("f.toml", &format!("[scheduler]\n{text}token_target_ms = 20\n"))];
+        let settings = resolve(&files, &home(), &Flags::default()).expect("valid");
+        let limits = Limits {
+            running_max: 2,
+            waiting_max: 3,
+            waiting_per_flow_max: 1,
+            wait_max_us: 5_000_000,
+            target_us: 20_000,
+            ..Limits::default()
+        };
+        assert_eq!(settings.scheduler.limits(), limits);
+        let with = Environment::of([("HOME", "/h"), ("SWARMLLM_SCHEDULER__RUNNING", "0")]);
+        let error = resolve(&files, &with, &Flags::default()).expect_err("nobody").to_string();
+        assert!(error.ends_with("is \"0\", expected a whole number from 1 to 4096"), "{error}");
     }
 
     #[test]

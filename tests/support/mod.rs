@@ -220,6 +220,28 @@ impl Node {
         Control::connect(Path::new(self.ready["control"].as_str().expect("a path")))
     }
 
+    /// Asks for several answers at once, each over a control connection of its own.
+    pub fn answers(&self, questions: &[Value]) -> Vec<Value> {
+        let path = PathBuf::from(self.ready["control"].as_str().expect("a path"));
+        std::thread::scope(|scope| {
+            let ask = |question: &Value| {
+                let (path, question) = (path.clone(), question.clone());
+                scope.spawn(move || Control::connect(&path).result("generate", question))
+            };
+            let asked: Vec<_> = questions.iter().map(ask).collect();
+            asked.into_iter().map(|answer| answer.join().expect("an answer")).collect()
+        })
+    }
+
+    /// Waits until nobody has a place, waits for one, or holds pages.
+    pub fn wait_until_idle(&self) -> Value {
+        self.control().wait_until("status", |status| {
+            let scheduler = &status["scheduler"];
+            let (running, waiting) = (&scheduler["running"], &scheduler["waiting"]);
+            *running == 0 && *waiting == 0 && status["kv_pages"][0] == 0
+        })
+    }
+
     /// Runs a command of the program against this node.
     pub fn run(&self, arguments: &[&str]) -> Output {
         let folder = self.folder.path().to_string_lossy().into_owned();
@@ -246,6 +268,17 @@ impl Drop for Node {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Nodes that hold the demo model together, with these arguments each; the first is asked.
+pub fn chain(stages: &[&[&str]]) -> Vec<Node> {
+    let mut nodes = vec![Node::serve(stages[0])];
+    let join = nodes[0].listen();
+    for arguments in &stages[1..] {
+        nodes.push(Node::serve(&[*arguments, &["--join", &join]].concat()));
+    }
+    nodes[0].control().wait_until("models", |answer| answer["models"][0]["servable"] == true);
+    nodes
 }
 
 /// A control connection.

@@ -93,6 +93,7 @@ impl BatchScheduler {
             prompt: sequence.prompt,
             pages_max: admission.pages_max,
             sample_of: sequence.sample_of,
+            alone: admission.alone,
         };
         let attached = self.links.attach.send(attach);
         ctx.spawn(attached.into_actor(self).map(move |attachment, scheduler, ctx| {
@@ -125,6 +126,9 @@ impl BatchScheduler {
                 }
             }
             Ok(Attachment::Behind { leader, positions }) => {
+                // A sample shares the whole prompt, not only its full pages.
+                let is_sample = sequence.sample_of == Some(leader);
+                let positions = if is_sample { sequence.prompt } else { positions };
                 schedule.follows(id, leader, positions);
                 self.untold.push(id);
             }

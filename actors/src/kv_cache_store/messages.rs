@@ -25,6 +25,8 @@ pub struct AttachSequence {
     pub pages_max: u32,
     /// A sequence whose prompt it shares.
     pub sample_of: Option<u64>,
+    /// Whether it waits for nobody.
+    pub alone: bool,
 }
 
 /// What came of it.

@@ -64,7 +64,10 @@ fn attach(book: &mut PageBook, attach: &AttachSequence) -> Attachment {
         Some(positions) => positions,
         None => {
             let attached = book.attach(sequence, attach.namespace, &attach.keys, prompt);
-            if let Some(behind) = attached.behind {
+            // Only who came first leads. Stages hear of a requester's sequences in one order, so
+            // no two of them wait for each other at different stages.
+            let behind = attached.behind.filter(|b| !attach.alone && b.leader < sequence);
+            if let Some(behind) = behind {
                 book.detach(sequence);
                 return Attachment::Behind { leader: behind.leader, positions: behind.positions };
             }
@@ -161,5 +164,32 @@ impl Handler<GetPageUsage> for KvCacheStore {
             };
         }
         MessageResult(usage)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_older_sequence_is_waited_for_and_not_for_ever() {
+        let mut book = PageBook::new(9, false);
+        let new = |sequence, alone| AttachSequence {
+            shard: 0,
+            sequence,
+            namespace: 1,
+            keys: vec![[7; 16]; 2],
+            prompt: 70,
+            pages_max: 9,
+            sample_of: None,
+            alone,
+        };
+        let is_attached =
+            |attachment| matches!(attachment, Attachment::Attached { positions: 0, .. });
+        assert!(is_attached(attach(&mut book, &new(5, false))));
+        let behind = Attachment::Behind { leader: 5, positions: 64 };
+        assert_eq!(attach(&mut book, &new(6, false)), behind);
+        assert!(is_attached(attach(&mut book, &new(4, false))));
+        assert!(is_attached(attach(&mut book, &new(6, true))));
     }
 }

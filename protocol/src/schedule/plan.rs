@@ -48,6 +48,8 @@ pub struct Admission {
     pub sequence: SequenceId,
     /// Most pages it may take for its prompt, and one more.
     pub pages_max: u32,
+    /// It waited for another one to compute a prefix, in vain: it computes that itself.
+    pub alone: bool,
 }
 
 /// Rows of one sequence.
@@ -108,7 +110,8 @@ fn admissions(schedule: &Schedule, now_us: u64, step: &mut Step) {
                 false => return,
             }
         }
-        step.admit.push(Admission { sequence: id, pages_max: free });
+        let alone = leader_of(schedule, sequence).is_some();
+        step.admit.push(Admission { sequence: id, pages_max: free, alone });
         let pages = (sequence.prompt + 1).div_ceil(limits.page);
         if pages > free {
             // It fits only if others know enough of it: the KV store can tell.
@@ -120,12 +123,16 @@ fn admissions(schedule: &Schedule, now_us: u64, step: &mut Step) {
     }
 }
 
+/// Who is to compute a prefix of this one and has not got there.
+fn leader_of<'a>(schedule: &'a Schedule, sequence: &Sequence) -> Option<&'a Sequence> {
+    let leader = sequence.leader?;
+    let ahead = schedule.sequences.get(&leader.sequence)?;
+    (ahead.phase != Phase::Running || ahead.computed < leader.positions).then_some(ahead)
+}
+
 fn waits_for_leader(schedule: &Schedule, sequence: &Sequence, now_us: u64) -> bool {
-    let Some(leader) = sequence.leader else { return false };
-    schedule.sequences.get(&leader.sequence).is_some_and(|ahead| {
-        ahead.computed < leader.positions
-            && ahead.phase == Phase::Running
-            && now_us.saturating_sub(ahead.since_us) < LEADER_STALLED_US
+    leader_of(schedule, sequence).is_some_and(|ahead| {
+        ahead.phase != Phase::Running || now_us.saturating_sub(ahead.since_us) < LEADER_STALLED_US
     })
 }
 

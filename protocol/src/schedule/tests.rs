@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{
-    Held, Limits, Newcomer, PageRoom, Schedule, plan_step,
+    Admission, Held, Limits, Newcomer, PageRoom, Schedule, plan_step,
     simulation::{Outcome, Random, Request, Shard, step_us},
 };
 
@@ -140,16 +140,36 @@ fn a_known_prefix_that_is_being_computed_is_waited_for() {
     schedule.follows(2, 1, 160);
     assert!(plan_step(&schedule, 0).admit.is_empty());
     // A leader that does not grow is not waited for any longer.
-    assert_eq!(plan_step(&schedule, 6_000_000).admit.len(), 1);
+    let late = plan_step(&schedule, 6_000_000).admit;
+    assert_eq!(late, [Admission { sequence: 2, pages_max: 92, alone: true }]);
     for now_us in 1.. {
         let step = plan_step(&schedule, now_us);
         if !step.admit.is_empty() {
-            assert!(schedule.computed(1) >= 160);
+            assert!(schedule.computed(1) >= 160 && !step.admit[0].alone);
             break;
         }
         schedule.begin(&step);
         schedule.end(&step, Some(1), now_us);
     }
+}
+
+#[test]
+fn a_sample_waits_for_a_sequence_that_waits_itself() {
+    let room = PageRoom { total: 99, available: 99 };
+    let mut schedule = Schedule::new(Limits { running_max: 1, ..Limits::default() }, room);
+    for sequence in [1, 2, 3] {
+        let (flow, weight, prompt, stages) = (1, 1, 20, 1);
+        let new = Newcomer { sequence, flow, weight, prompt, stages, age: None, may_wait: true };
+        schedule.enqueue(new, 0).unwrap();
+    }
+    schedule.follows(3, 2, 20);
+    let step = plan_step(&schedule, 0);
+    assert_eq!(step.admit[0].sequence, 1);
+    schedule.begin(&step);
+    assert!(plan_step(&schedule, 60_000_000).admit.is_empty());
+    schedule.remove(1, 0);
+    let step = plan_step(&schedule, 60_000_000);
+    assert_eq!(step.admit.iter().map(|admission| admission.sequence).collect::<Vec<_>>(), [2]);
 }
 
 /// An hour of everything: chats, long prompts, bulk jobs, people who go away.
