@@ -31,11 +31,14 @@ fn describe(status: &Value) -> String {
     let field = |name: &str| cell(&status[name]);
     let uptime = duration(status["uptime_s"].as_f64().unwrap_or(0.0));
     let mib = status["rss_bytes"].as_f64().unwrap_or(0.0) / f64::from(1 << 20);
-    let pages = &status["kv_pages"];
+    let (pages, scheduler) = (&status["kv_pages"], &status["scheduler"]);
+    let count = |name: &str| scheduler[name].as_u64().unwrap_or(0);
+    let known_percent = 100 * count("prefix_hits") / count("prefix_queries").max(1);
     let mut text = format!(
         "node     {} ({})\nswarm    {}, {} peers connected\nlistens  {}\n\
          program  version {}, up {uptime}, {mib:.1} MiB resident\n\
-         answers  {} running, {} finished, {} of {} KV pages in use\n",
+         answers  {} under way, {} wait for a place, {} finished\n\
+         cache    {} of {} pages in use, {} kept for reuse, {known_percent} % of prompt tokens known\n",
         field("peer_id"),
         field("state"),
         field("network"),
@@ -43,9 +46,11 @@ fn describe(status: &Value) -> String {
         field("listen"),
         field("version"),
         field("n_active"),
+        count("waiting"),
         field("n_finished"),
         cell(&pages[0]),
         cell(&pages[1]),
+        count("pages_cached"),
     );
     for model in status["models"].as_array().into_iter().flatten() {
         let servable = match model["servable"].as_bool() {
@@ -85,10 +90,13 @@ mod tests {
             "peer_id": "abc", "state": "ready", "network": "main", "n_peers": 2,
             "listen": "127.0.0.1:1", "version": "0.1.0", "uptime_s": 61.5, "rss_bytes": 1048576,
             "n_active": 0, "n_finished": 4, "kv_pages": [0, 64],
+            "scheduler": {"waiting": 2, "pages_cached": 9, "prefix_hits": 32, "prefix_queries": 96},
             "models": [{"name": "demo", "layers": [0, 2], "n_layers": 6, "servable": true,
                         "context_length": 1024}],
         }));
         assert!(text.contains("up 1 min 1 s, 1.0 MiB resident"), "{text}");
+        assert!(text.contains("0 under way, 2 wait for a place, 4 finished"), "{text}");
+        assert!(text.contains("0 of 64 pages in use, 9 kept for reuse, 33 % of prompt"), "{text}");
         assert!(text.contains("demo: layers 0-2 of 6 here, context 1024, can answer"), "{text}");
     }
 }
