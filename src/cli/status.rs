@@ -38,7 +38,8 @@ fn describe(status: &Value) -> String {
         "node     {} ({})\nswarm    {}, {} peers connected\nlistens  {}\n\
          program  version {}, up {uptime}, {mib:.1} MiB resident\n\
          answers  {} under way, {} wait for a place, {} finished\n\
-         cache    {} of {} pages in use, {} kept for reuse, {known_percent} % of prompt tokens known\n",
+         cache    {} of {} pages in use, {} kept for reuse, \
+         {known_percent} % of prompt tokens known\n",
         field("peer_id"),
         field("state"),
         field("network"),
