@@ -18,7 +18,7 @@ const QUANTUM: u32 = 16;
 const UNDISTURBED: u64 = 4;
 /// Prefill beside decode rows may take this part of the time that a row of every running sequence
 /// takes, target or not: else the machine would be busy with small steps, and nobody gets on.
-const PREFILL_SHARE: [u64; 2] = [3, 4];
+const PREFILL_SHARE: [u64; 2] = [1, 2];
 /// Engines compute so many rows together: a step of other sizes wastes a part of that.
 const TOGETHER: u32 = 8;
 /// How often a prompt that finds no room may be overtaken by smaller ones.
