@@ -53,8 +53,8 @@ pub fn admit(
     let shard = &shards[index];
     if (shard.profile, shard.cache) != (open.profile, open.cache) {
         let detail = format!(
-            "this node runs the model as {:?} with a cache of {}, not as {:?} with {}; give all nodes \
-             the same `cache.type`",
+            "this node runs the model as {:?} with a cache of {}, not as {:?} with {}; give all \
+             nodes the same `cache.type`",
             shard.profile,
             cache_name(shard.cache),
             open.profile,
