@@ -47,7 +47,7 @@ impl Batch {
         table: Arc<[u32]>,
     ) {
         let TakenRows { payloads, sample, trace, received_at } = taken;
-        let params = sequence.sampling.clone().filter(|_| sample);
+        let params = sequence.sampling.filter(|_| sample);
         let logits = if params.is_some() { LogitsWanted::Last } else { LogitsWanted::None };
         let Share { first_position, rows, .. } = share;
         self.sequences.push(SequenceRows { pages: table, first_position, n_rows: rows, logits });
