@@ -2,7 +2,7 @@
 //!
 //! Called by `plan.rs`. Steps are kept in classes of doubling row counts; each class remembers a
 //! moving average of rows and time, recent steps counting more. Between classes time is
-//! interpolated; beyond the largest one seen it grows with the rows, so a batch grows at most
+//! interpolated by a power of the rows; beyond the largest one seen it grows with the rows, so a batch grows at most
 //! fourfold before it has been measured. Units: microseconds.
 
 /// Classes: 1, 2, 3..4, 5..8, ... rows.
@@ -47,9 +47,8 @@ impl StepCost {
             // Noise must not make more rows look cheaper than fewer.
             let us = below.map_or(class.us, |(_, us)| class.us.max(us));
             if rows <= class.rows {
-                let Some((low_rows, low_us)) = below else { return us as u64 };
-                let share = (rows - low_rows) / (class.rows - low_rows).max(1.0);
-                return (low_us + share.clamp(0.0, 1.0) * (us - low_us)) as u64;
+                let Some(low) = below else { return us as u64 };
+                return between(low, (class.rows, us), rows) as u64;
             }
             below = Some((class.rows, us));
         }
@@ -72,6 +71,16 @@ impl StepCost {
         }
         fits
     }
+}
+
+/// Time between two measured steps, as a power of the rows: the first rows of a step cost more each
+/// than those that join them, so a straight line would promise too much.
+fn between((low_rows, low_us): (f64, f64), (rows, us): (f64, f64), wanted: f64) -> f64 {
+    if low_us < 1.0 || rows <= low_rows * 1.01 {
+        return us;
+    }
+    let exponent = (us / low_us).ln() / (rows / low_rows).ln();
+    low_us * (wanted / low_rows).max(1.0).powf(exponent)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ const UNDISTURBED: u64 = 4;
 /// takes, target or not: else the machine would be busy with small steps, and nobody gets on.
 const PREFILL_SHARE: [u64; 2] = [1, 2];
 /// Engines compute so many rows together: a step of other sizes wastes a part of that.
-const TOGETHER: u32 = 8;
+const TOGETHER: u32 = 4;
 /// How often a prompt that finds no room may be overtaken by smaller ones.
 const OVERTAKES_MAX: u32 = 16;
 /// A leader that does not grow for so long is not waited for.
@@ -229,7 +229,7 @@ fn prefill_rows(schedule: &Schedule, base: u32, streams: usize) -> u32 {
     };
     let left = limits.rows_max.saturating_sub(base);
     let rows = schedule.cost.rows_within(base, limit_us, left).max(PREFILL_ROWS_MIN);
-    let rounded = (base + rows + TOGETHER / 2) / TOGETHER * TOGETHER;
+    let rounded = (base + rows) / TOGETHER * TOGETHER;
     rounded.saturating_sub(base).max(PREFILL_ROWS_MIN).min(left)
 }
 
