@@ -43,8 +43,8 @@ def check_errors(client, model):
     except openai.NotFoundError as error:
         assert error.code == "model_not_found", error
     try:
-        client.chat.completions.create(model=model, messages=hello, n=2)
-        raise AssertionError("n=2 was accepted")
+        client.chat.completions.create(model=model, messages=hello, n=0)
+        raise AssertionError("n=0 was accepted")
     except openai.BadRequestError as error:
         assert error.param == "n", error
     try:
@@ -53,6 +53,21 @@ def check_errors(client, model):
         raise AssertionError("a prompt beyond the context was accepted")
     except openai.BadRequestError as error:
         assert error.code == "context_length_exceeded", error
+
+
+def check_several(client, model):
+    """Several answers to one prompt: the first is the one that a single request gets."""
+    asked = {"model": model, "seed": 7, "temperature": 1, "max_tokens": 12,
+             "messages": [{"role": "user", "content": "What is a node?"}]}
+    one = client.chat.completions.create(**asked).choices[0].message.content
+    several = client.chat.completions.create(**asked, n=3).choices
+    assert [choice.index for choice in several] == [0, 1, 2], several
+    assert several[0].message.content == one, (several, one)
+    streamed = {0: "", 1: "", 2: ""}
+    for chunk in client.chat.completions.create(**asked, n=3, stream=True):
+        for choice in chunk.choices:
+            streamed[choice.index] += choice.delta.content or ""
+    assert streamed == {choice.index: choice.message.content for choice in several}, streamed
 
 
 def main():
@@ -91,6 +106,7 @@ def main():
         return answer.swarmllm["token_ids"]
 
     assert warm() == warm(), "the same seed gave other tokens"
+    check_several(client, model)
     check_errors(client, model)
     print(f"ok: {len(token_ids)} tokens, openai {openai.__version__}")
 

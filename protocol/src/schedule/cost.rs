@@ -2,8 +2,8 @@
 //!
 //! Called by `plan.rs`. Steps are kept in classes of doubling row counts; each class remembers a
 //! moving average of rows and time, recent steps counting more. Between classes time is
-//! interpolated by a power of the rows; beyond the largest one seen it grows with the rows, so a batch grows at most
-//! fourfold before it has been measured. Units: microseconds.
+//! interpolated by a power of the rows; beyond the largest one seen it grows with the rows, so a
+//! batch grows at most fourfold before it has been measured. Units: microseconds.
 
 /// Classes: 1, 2, 3..4, 5..8, ... rows.
 const CLASSES: usize = 16;
