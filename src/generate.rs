@@ -89,7 +89,7 @@ pub struct Summary {
     /// How often its pages went to older requests and it was computed again.
     pub preemptions: u32,
     /// How keys and values were kept: `f16`, `f32` or `q8_0`.
-    pub cache: &'static str,
+    pub cache: String,
     /// From the request to a place at every stage.
     pub queue_ms: f64,
     /// From the request to its first token.

@@ -10,7 +10,10 @@
 //! Absent on purpose: unknown messages. A new one raises [`WIRE_VERSION`] or comes at the end of
 //! [`Body`]; a peer never skips what it does not understand.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
 
 use bytes::{Buf, Bytes};
 
@@ -20,8 +23,8 @@ use crate::{
     lanes::Lane,
     limits::{
         ADDRESSES_MAX, AGENT_MAX_BYTES, DETAIL_MAX_BYTES, LAYERS_MAX, MODEL_NAME_MAX_BYTES,
-        OFFERS_MAX, PEERS_MAX, POSITIONS_MAX, PREFIX_CONTROL_MAX_BYTES, PREFIX_KEYS_MAX,
-        RETRY_AFTER_MAX_MS, ROWS_HEADER_MAX_BYTES, STAGES_MAX, TEMPERATURE_MAX,
+        OFFERS_MAX, PAGE_TOKENS, PEERS_MAX, POSITIONS_MAX, PREFIX_CONTROL_MAX_BYTES,
+        PREFIX_KEYS_MAX, RETRY_AFTER_MAX_MS, ROWS_HEADER_MAX_BYTES, STAGES_MAX, TEMPERATURE_MAX,
         TENSOR_MESSAGE_MAX_BYTES,
     },
     prefix::PREFIX_KEY_BYTES,
@@ -256,6 +259,17 @@ pub enum CacheType {
     Q8,
 }
 
+/// As settings spell it.
+impl fmt::Display for CacheType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Q8 => "q8_0",
+        })
+    }
+}
+
 /// Rounding at layer borders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
 pub enum Profile {
@@ -482,6 +496,8 @@ impl OpenStage {
                 reason: "must be 1 to max_positions",
             });
         }
+        let full_pages = self.prompt / PAGE_TOKENS;
+        at_most("named pages", self.named_pages as usize, full_pages as usize)?;
         at_most("max_positions", self.max_positions as usize, POSITIONS_MAX as usize)?;
         match (&self.next, &self.sampling) {
             (NextHop::Stage(peer), None) => peer.validate(),

@@ -43,6 +43,8 @@ const WAITING_PER_CLIENT: u32 = 512;
 const WAIT_S: u32 = 600;
 /// Aim for the milliseconds between two tokens of an answer unless told otherwise.
 const TOKEN_TARGET_MS: u32 = 50;
+/// A step has room for a row of each.
+const MAX_RUNNING: u32 = 512;
 /// A node knows no more sequences at once.
 const MAX_SEQUENCES: u32 = 4096;
 
@@ -177,7 +179,7 @@ impl SchedulerSettings {
             Ok(sources.pick(key, None, read)?.unwrap_or(default(value)))
         };
         Ok(SchedulerSettings {
-            running: pick(keys::SCHEDULER_RUNNING, RUNNING, 1..=MAX_SEQUENCES)?,
+            running: pick(keys::SCHEDULER_RUNNING, RUNNING, 1..=MAX_RUNNING)?,
             waiting: pick(keys::SCHEDULER_WAITING, WAITING, 1..=MAX_SEQUENCES)?,
             waiting_per_client: pick(
                 keys::SCHEDULER_WAITING_PER_CLIENT,
@@ -533,7 +535,7 @@ mod tests {
         assert_eq!(settings.scheduler.limits(), limits);
         let with = Environment::of([("HOME", "/h"), ("SWARMLLM_SCHEDULER__RUNNING", "0")]);
         let error = resolve(&files, &with, &Flags::default()).expect_err("nobody").to_string();
-        assert!(error.ends_with("is \"0\", expected a whole number from 1 to 4096"), "{error}");
+        assert!(error.ends_with("is \"0\", expected a whole number from 1 to 512"), "{error}");
     }
 
     #[test]

@@ -320,7 +320,7 @@ mod tests {
             route: Vec::new(),
             cached_tokens: 2,
             preemptions: 0,
-            cache: "f16",
+            cache: "f16".to_owned(),
             queue_ms: 0.0,
             ttft_ms: 1.0,
             decode_tok_s: 2.0,

@@ -120,7 +120,7 @@ pub(super) async fn start(
         stops: StopMatcher::new(request.stop),
         token_ids: Vec::new(),
         prompt_tokens,
-        cache: cache_name(model.cache),
+        cache: model.cache,
         is_stopped: false,
         meter: metrics.request(&model.name, began),
         _counters: counters,
@@ -167,7 +167,7 @@ struct Answer {
     stops: StopMatcher,
     token_ids: Vec<u32>,
     prompt_tokens: u32,
-    cache: &'static str,
+    cache: KvType,
     is_stopped: bool,
     meter: RequestMeter,
     _counters: Counters,
@@ -250,7 +250,7 @@ impl Answer {
             route: report.stages.iter().map(route_stage).collect(),
             cached_tokens: report.cached_tokens,
             preemptions: report.preemptions,
-            cache: self.cache,
+            cache: self.cache.to_string(),
             queue_ms: report.queue_ms,
             ttft_ms: report.ttft_ms,
             decode_tok_s: report.decode_tok_s,
@@ -296,13 +296,4 @@ fn generate_error(error: GenerationError) -> GenerateError {
         _ => None,
     };
     GenerateError { kind, message: error.to_string(), retry_after_s }
-}
-
-/// How keys and values are kept, for the record of an answer.
-fn cache_name(cache: KvType) -> &'static str {
-    match cache {
-        KvType::F32 => "f32",
-        KvType::F16 => "f16",
-        KvType::Q8_0 => "q8_0",
-    }
 }

@@ -41,8 +41,7 @@ use sequence::Sequence;
 use crate::clock::micros;
 use crate::generation::StageReplyBody;
 use crate::kv_cache_store::{
-    AttachSequence, DetachSequence, PrepareStep, Room, RowsComputed, StepPages, Stretch,
-    TrimSequence,
+    AttachSequence, DetachSequence, PrepareStep, RowsComputed, StepPages, Stretch, TrimSequence,
 };
 use crate::mailbox::{self, offer};
 use crate::peer_directory::FindSession;
@@ -175,7 +174,7 @@ impl BatchScheduler {
     fn run(&mut self, shard: usize, mut step: Step, pages: StepPages, ctx: &mut Context<Self>) {
         let LoadedShard { facts, worker, schedule, .. } = &mut self.shards[shard];
         if pages.room.total > 0 {
-            schedule.set_room(room_of(pages.room));
+            schedule.set_room(pages.room);
         }
         let mut tables = pages.tables.into_iter();
         let mut batch = Batch::default();
@@ -282,7 +281,7 @@ impl BatchScheduler {
             self.links.detach.send(DetachSequence { shard, sequence: id, computed, keys });
         ctx.spawn(detached.into_actor(self).map(move |reply, scheduler, ctx| {
             match reply {
-                Ok(room) => scheduler.shards[shard].schedule.set_room(room_of(room.0)),
+                Ok(room) => scheduler.shards[shard].schedule.set_room(room.0),
                 Err(error) => tracing::error!(%error, "pages could not be given back"),
             }
             scheduler.wake(shard, ctx);
@@ -307,10 +306,6 @@ impl BatchScheduler {
             sequence.reply(StageReplyBody::Preempted);
         }
     }
-}
-
-fn room_of(room: Room) -> PageRoom {
-    PageRoom { total: room.total, available: room.available }
 }
 
 impl Actor for BatchScheduler {

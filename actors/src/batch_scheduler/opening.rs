@@ -9,7 +9,7 @@ use swarmllm_protocol::schedule::{Admission, Held, Newcomer, SequenceId};
 use swarmllm_protocol::wire::{Lineage, NextHop, RefusalReason};
 
 use super::sequence::tell;
-use super::{BatchScheduler, OpenSequence, Sequence, policy, room_of};
+use super::{BatchScheduler, OpenSequence, Sequence, policy};
 use crate::generation::StageReplyBody;
 use crate::kv_cache_store::{AttachSequence, Attachment};
 use crate::peer_directory::FindSession;
@@ -114,7 +114,7 @@ impl BatchScheduler {
         let schedule = &mut self.shards[shard].schedule;
         match attachment {
             Ok(Attachment::Attached { positions, pages, room }) => {
-                schedule.set_room(room_of(room));
+                schedule.set_room(room);
                 // Only a sample begins inside of a page: one that both will write into.
                 let copies = !positions.is_multiple_of(PAGE_TOKENS);
                 schedule.attached(id, positions, Held { pages, copies }, now_us);

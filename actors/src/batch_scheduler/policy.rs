@@ -55,10 +55,7 @@ pub fn admit(
         let detail = format!(
             "this node runs the model as {:?} with a cache of {}, not as {:?} with {}; give all \
              nodes the same `cache.type`",
-            shard.profile,
-            cache_name(shard.cache),
-            open.profile,
-            cache_name(open.cache)
+            shard.profile, shard.cache, open.profile, open.cache
         );
         return Err((RefusalReason::ProfileUnsupported, detail));
     }
@@ -83,15 +80,6 @@ pub fn admit(
         return invalid("the first stage is the one with layer 0".to_owned());
     }
     Ok(index)
-}
-
-/// As settings spell it.
-fn cache_name(cache: CacheType) -> &'static str {
-    match cache {
-        CacheType::F32 => "f32",
-        CacheType::F16 => "f16",
-        CacheType::Q8 => "q8_0",
-    }
 }
 
 /// The number of a client that names itself; 0 for those that do not.

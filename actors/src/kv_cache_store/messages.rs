@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use actix::Message;
 use swarmllm_models::kv::{PageCopy, PageKey, PrefixStatistics};
+use swarmllm_protocol::schedule::PageRoom;
 
 /// Command. Reply: what the sequence starts with.
 #[derive(Debug, Message)]
@@ -39,7 +40,7 @@ pub enum Attachment {
         /// Pages it holds.
         pages: u32,
         /// Pages there are.
-        room: Room,
+        room: PageRoom,
     },
     /// Another one computes the same prefix: attach again when that got there.
     Behind {
@@ -50,15 +51,6 @@ pub enum Attachment {
     },
     /// It needs more pages than it may take.
     NoRoom,
-}
-
-/// Pages of one shard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Room {
-    /// In all.
-    pub total: u32,
-    /// Free, or kept only for reuse.
-    pub available: u32,
 }
 
 /// Command. Gives back what is known beyond a position: another stage knew less.
@@ -102,7 +94,7 @@ pub struct StepPages {
     /// To be carried out before the step.
     pub copies: Vec<PageCopy>,
     /// Pages there are now.
-    pub room: Room,
+    pub room: PageRoom,
 }
 
 /// Event. Full pages of these sequences are computed, up to these positions: others may use them.
@@ -129,9 +121,9 @@ pub struct DetachSequence {
     pub keys: Vec<PageKey>,
 }
 
-/// [`Room`] as a reply.
+/// [`PageRoom`] as a reply.
 #[derive(Debug, Clone, Copy, actix::MessageResponse)]
-pub struct RoomReply(pub Room);
+pub struct RoomReply(pub PageRoom);
 
 /// Question. Sender: doors.
 #[derive(Debug, Message)]

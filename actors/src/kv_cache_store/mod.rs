@@ -9,10 +9,11 @@ mod messages;
 
 use actix::{Actor, Context, Handler, MessageResult};
 use swarmllm_models::kv::{PageBook, PrefixStatistics};
+use swarmllm_protocol::schedule::PageRoom;
 
 pub use messages::{
-    AttachSequence, Attachment, DetachSequence, GetPageUsage, PageUsage, PrepareStep, Room,
-    RoomReply, RowsComputed, StepPages, Stretch, TrimSequence,
+    AttachSequence, Attachment, DetachSequence, GetPageUsage, PageUsage, PrepareStep, RoomReply,
+    RowsComputed, StepPages, Stretch, TrimSequence,
 };
 
 use crate::mailbox;
@@ -40,9 +41,9 @@ impl KvCacheStore {
     }
 }
 
-fn room_of(book: &PageBook) -> Room {
+fn room_of(book: &PageBook) -> PageRoom {
     let counts = book.counts();
-    Room { total: counts.total, available: counts.free + counts.cached }
+    PageRoom { total: counts.total, available: counts.free + counts.cached }
 }
 
 impl Actor for KvCacheStore {
@@ -138,7 +139,7 @@ impl Handler<DetachSequence> for KvCacheStore {
 
     fn handle(&mut self, detach: DetachSequence, _: &mut Self::Context) -> RoomReply {
         let Some(book) = self.books.get_mut(detach.shard) else {
-            return RoomReply(Room::default());
+            return RoomReply(PageRoom::default());
         };
         book.extend(detach.sequence, &detach.keys);
         book.computed(detach.sequence, detach.computed);

@@ -61,8 +61,6 @@ pub struct Share {
     pub first_position: u32,
     /// How many.
     pub rows: u32,
-    /// Whether pages must be found first.
-    pub grows: bool,
 }
 
 /// Decides what to do now.
@@ -148,6 +146,9 @@ impl Pages<'_> {
     /// How many of `wanted` rows there are pages for. With none the youngest sequence, if it is
     /// younger, is preempted for this one, which computes in the next step.
     fn take(&mut self, id: SequenceId, sequence: &Sequence, wanted: u32) -> u32 {
+        if wanted == 0 {
+            return 0;
+        }
         let page = self.schedule.limits.page;
         let held = sequence.held.pages * page;
         let copies = u32::from(sequence.held.copies);
@@ -194,7 +195,8 @@ fn rows(schedule: &Schedule, now_us: u64, step: &mut Step) {
     let mut base = 0;
     for (id, sequence) in ready.iter().filter(|(_, sequence)| sequence.is_decoding()) {
         let left = schedule.limits.rows_max.saturating_sub(base);
-        let rows = pages.take(*id, sequence, sequence.pending.min(left));
+        // Whoever sends many rows behind its prompt gets no more of a step than a prompt's part.
+        let rows = pages.take(*id, sequence, sequence.pending.min(QUANTUM).min(left));
         base += rows;
         given.insert(*id, rows);
     }
@@ -203,15 +205,13 @@ fn rows(schedule: &Schedule, now_us: u64, step: &mut Step) {
     deal(schedule, &mut pages, &ready, prefill_rows(schedule, base, streams), &mut given);
     step.preempt = pages.preempt;
     given.retain(|id, rows| *rows > 0 && !step.preempt.contains(id));
-    step.rows = given.iter().map(|(id, rows)| share(schedule, *id, *rows)).collect();
+    let share = |(id, rows): (&SequenceId, &u32)| Share {
+        sequence: *id,
+        first_position: schedule.sequences[id].position,
+        rows: *rows,
+    };
+    step.rows = given.iter().map(share).collect();
     step.rows.sort_by_key(|share| schedule.sequences[&share.sequence].age);
-}
-
-fn share(schedule: &Schedule, id: SequenceId, rows: u32) -> Share {
-    let sequence = &schedule.sequences[&id];
-    let first_position = sequence.position;
-    let grows = sequence.pages_up_to(first_position + rows, schedule.limits.page) > 0;
-    Share { sequence: id, first_position, rows, grows }
 }
 
 /// Rows for prompts beside `base` decode rows, with so many streams that must not stall.

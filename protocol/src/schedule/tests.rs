@@ -172,6 +172,26 @@ fn a_sample_waits_for_a_sequence_that_waits_itself() {
     assert_eq!(step.admit.iter().map(|admission| admission.sequence).collect::<Vec<_>>(), [2]);
 }
 
+#[test]
+fn rows_behind_a_prompt_are_no_way_around_the_others_and_a_full_step_preempts_nobody() {
+    let limits = Limits { rows_max: 20, ..Limits::default() };
+    let mut schedule = Schedule::new(limits, PageRoom { total: 99, available: 99 });
+    for sequence in 1..=8 {
+        let (flow, weight, prompt, stages) = (sequence, 1, 1, 1);
+        let new = Newcomer { sequence, flow, weight, prompt, stages, age: None, may_wait: true };
+        schedule.enqueue(new, 0).unwrap();
+    }
+    schedule.begin(&plan_step(&schedule, 0));
+    for sequence in 1..=8 {
+        schedule.attached(sequence, 1, Held { pages: 1, copies: false }, 0);
+        schedule.arrived(sequence, if sequence == 1 { 4000 } else { 1 });
+    }
+    let step = plan_step(&schedule, 0);
+    let rows: Vec<u32> = step.rows.iter().map(|share| share.rows).collect();
+    assert_eq!(rows, [16, 1, 1, 1, 1]);
+    assert!(step.preempt.is_empty());
+}
+
 /// An hour of everything: chats, long prompts, bulk jobs, people who go away.
 fn an_hour(seed: u64) -> Shard {
     let mut random = Random(seed);

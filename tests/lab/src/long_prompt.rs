@@ -167,14 +167,15 @@ async fn scene(control: &Path, streams: &[Request], newcomer: Option<&Request>) 
 
 impl Scene {
     /// How many gaps between tokens there were, and how long, that touch the time from a moment
-    /// until the newcomer spoke or, without one, until the first stream ended.
+    /// until the newcomer spoke or, without one, until the first stream ended behind it.
     fn gaps(
         &self,
         said: &[LocalAnswer],
         tokenizer: &Tokenizer,
         from: Option<Instant>,
     ) -> (usize, Sorted) {
-        let first_end = self.streams.iter().map(|stream| stream.ended_at).min();
+        let ends = self.streams.iter().map(|stream| stream.ended_at);
+        let first_end = ends.filter(|ended_at| Some(*ended_at) > from).min();
         let spoke_at = self.newcomer.as_ref().and_then(|newcomer| newcomer.text_at.first());
         let until = spoke_at.copied().or(first_end);
         let streams = self.streams.iter().zip(said);

@@ -31,8 +31,6 @@ const BROKEN_ONE_IN: usize = 3;
 const HEARD_MAX: usize = 12;
 /// How long the nodes may take to clear up after the last request.
 const SETTLE: Duration = Duration::from_secs(30);
-/// How often that is looked at.
-const POLL: Duration = Duration::from_millis(20);
 /// What resident memory may grow by: allocators keep a little.
 const MEMORY_SLACK_BYTES: u64 = 16 << 20;
 
@@ -224,7 +222,6 @@ async fn settled(
         if began.elapsed() > SETTLE {
             return Ok((held, false));
         }
-        tokio::time::sleep(POLL).await;
     }
 }
 
