@@ -14,7 +14,8 @@
 //! 5. [`route`], [`placement`], [`session`], [`prefix`]: who computes which layers, one generation
 //!    from its prompt to its last token, and names for what it begins with; [`schedule`]: who
 //!    computes next at a stage. Pure decisions, all of them.
-//! 6. [`ids`], [`invite`], [`limits`]: names, codes, bounds.
+//! 6. [`node_record`], [`invite`], [`address`]: how nodes learn of each other.
+//! 7. [`ids`], [`limits`]: names and bounds.
 //!
 //! Who may say what: the handshake first; then `Hello` from both sides; a requester says
 //! `OpenStage`, `Rows` of tokens and `CloseStage`; a stage says `StageQueued`, `StageOpened`,
@@ -31,6 +32,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod codec;
 pub mod connection;
 pub mod frame;
@@ -39,6 +41,7 @@ pub mod ids;
 pub mod invite;
 pub mod lanes;
 pub mod limits;
+pub mod node_record;
 pub mod noise;
 pub mod placement;
 pub mod prefix;

@@ -109,6 +109,9 @@ pub const MODEL_NAME_MAX_BYTES: usize = 128;
 /// Longest explanation of a refusal or failure, bytes.
 pub const DETAIL_MAX_BYTES: usize = 512;
 
+/// Longest time a node's record is good for, seconds: a day.
+pub const NODE_RECORD_LIFETIME_MAX_S: u64 = 24 * 3600;
+
 /// Most addresses of one peer: a host has a few interfaces and two families.
 pub const ADDRESSES_MAX: usize = 8;
 
