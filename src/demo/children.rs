@@ -1,6 +1,6 @@
-//! The nodes of a demo as child processes that never outlive it.
+//! Nodes as child processes that never outlive their parent.
 //!
-//! Called by `mod.rs`. Each child runs `serve --until-stdin-closes` with a pipe as stdin: closing
+//! Called by `mod.rs` and by the lab. Each child runs `serve --until-stdin-closes` with a pipe as stdin: closing
 //! it (or dying) ends the child in order. What does not end in time is killed. The log of a child
 //! is its stderr in its own folder, shown when something fails.
 //! A child reads no configuration of the user: no file, no `SWARMLLM_*`, no service folders.
@@ -10,14 +10,12 @@ use std::{
     fs::{self, File},
     io,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use swarmllm_protocol::ids::LayerRange;
-
-use super::{DemoError, DemoPlan, POLL, folder::TemporaryFolder};
+use super::{DemoError, POLL, folder::TemporaryFolder};
 use crate::service::ready_file::{self, Ready};
 
 /// How long children may take to end in order before they are killed.
@@ -40,8 +38,6 @@ const FOREIGN_VARIABLES: [&str; 6] = [
 #[derive(Debug)]
 pub struct Children {
     program: PathBuf,
-    model: String,
-    threads: Option<u32>,
     children: Vec<Child>,
     // Dropped after `drop` below has ended the processes that write into it.
     folder: TemporaryFolder,
@@ -49,17 +45,22 @@ pub struct Children {
 
 impl Children {
     /// No process yet, only the folder.
-    pub fn new(plan: &DemoPlan) -> Result<Children, DemoError> {
+    pub fn new(program: PathBuf) -> Result<Children, DemoError> {
         let folder =
             TemporaryFolder::create().map_err(|cause| system("make a temporary folder", cause))?;
-        let (program, model) = (plan.program.clone(), plan.model.clone());
-        Ok(Children { program, model, threads: plan.threads, children: Vec::new(), folder })
+        Ok(Children { program, children: Vec::new(), folder })
     }
 
-    /// Starts the next node; returns its index.
+    /// Their folder: node 0's data is in `0`, and so on.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts the next node on loopback; returns its index. `flags` are added to those of `serve`
+    /// that keep it to itself.
     pub fn start(
         &mut self,
-        layers: LayerRange,
+        flags: &[String],
         join: Option<SocketAddr>,
     ) -> Result<usize, DemoError> {
         let index = self.children.len();
@@ -69,15 +70,11 @@ impl Children {
             .map_err(|cause| system("write into the temporary folder", cause))?;
         let mut command = Command::new(&self.program);
         command
-            .args(["serve", "--config", "/dev/null", "--model", &self.model])
-            .args(["--http", "127.0.0.1:0", "--listen", "127.0.0.1:0"])
-            .args(["--no-mdns", "--offline", "--until-stdin-closes", "--layers"])
-            .arg(format!("{}-{}", layers.start, layers.end))
+            .args(["serve", "--http", "127.0.0.1:0", "--listen", "127.0.0.1:0"])
+            .args(["--no-mdns", "--offline", "--until-stdin-closes"])
+            .args(flags)
             .arg("--data-dir")
             .arg(&folder);
-        if let Some(threads) = self.threads {
-            command.arg("--threads").arg(threads.to_string());
-        }
         if let Some(join) = join {
             command.arg("--join").arg(join.to_string());
         }

@@ -84,6 +84,17 @@ pub struct DemoPlan {
     pub prompt: String,
 }
 
+impl DemoPlan {
+    /// What `serve` is told of a node that holds these layers.
+    fn flags(&self, layers: LayerRange) -> Vec<String> {
+        let range = format!("{}-{}", layers.start, layers.end);
+        let mut flags = vec!["--config", "/dev/null", "--model", &self.model, "--layers", &range];
+        let threads = self.threads.map(|threads| threads.to_string());
+        flags.extend(threads.iter().flat_map(|threads| ["--threads", threads]));
+        flags.into_iter().map(str::to_owned).collect()
+    }
+}
+
 /// One stage of the route, as the node reports it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DemoStage {
@@ -130,11 +141,11 @@ pub struct Swarm {
 impl Swarm {
     /// Starts the nodes and waits until they can answer together.
     pub async fn start(plan: &DemoPlan) -> Result<Swarm, DemoError> {
-        let mut children = Children::new(plan)?;
+        let mut children = Children::new(plan.program.clone())?;
         let mut nodes: Vec<Ready> = Vec::with_capacity(plan.split.len());
         for range in &plan.split {
             let first = nodes.first().map(|ready| ready.listen);
-            let index = children.start(*range, first)?;
+            let index = children.start(&plan.flags(*range), first)?;
             // The others only need node 0's address; they start side by side.
             if index == 0 {
                 nodes.push(children.ready(0, START_DEADLINE).await?);

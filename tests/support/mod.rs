@@ -5,6 +5,8 @@
 //! Errors: panics with what was expected, for these are tests.
 #![allow(dead_code, unreachable_pub, reason = "every test file uses its own part of this module")]
 
+pub mod network;
+
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
@@ -62,7 +64,14 @@ impl Drop for Folder {
 
 /// The program with an environment of its own: no configuration of the person who runs the test.
 pub fn program() -> Command {
-    let mut command = Command::new(PROGRAM);
+    program_through(&[])
+}
+
+/// The same, started by another program where one is given.
+fn program_through(through: &[String]) -> Command {
+    let mut line = through.iter().map(String::as_str).chain([PROGRAM]);
+    let mut command = Command::new(line.next().expect("the program at least"));
+    command.args(line);
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     for name in names.filter(|name| name.starts_with("SWARMLLM_")) {
         command.env_remove(name);
@@ -183,7 +192,12 @@ impl Node {
 
     /// The same with its network settings left to the caller.
     pub fn start(folder: Folder, arguments: &[&str]) -> Node {
-        let mut command = program();
+        Node::start_through(&[], folder, arguments)
+    }
+
+    /// The same through another program, which is given the node's command line.
+    pub fn start_through(through: &[String], folder: Folder, arguments: &[&str]) -> Node {
+        let mut command = program_through(through);
         command
             .args(["serve", "--http", "127.0.0.1:0", "--until-stdin-closes", "--data-dir"])
             .arg(folder.path())

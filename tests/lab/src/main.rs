@@ -12,6 +12,7 @@ mod hop;
 mod load;
 mod long_prompt;
 mod memory;
+mod mesh;
 mod prefix;
 mod processor;
 mod random_model;
@@ -36,6 +37,9 @@ enum Command {
     Hop(hop::HopArgs),
     /// Resident memory of a node with a third of the layers beside one with all.
     Memory(memory::MemoryArgs),
+    /// Many nodes without a model from one address: how soon they are one network, and what it
+    /// costs to stay one.
+    Mesh(mesh::MeshArgs),
     /// Speed of many requests at once.
     Load(load::LoadArgs),
     /// What running streams feel of a long prompt, and what it feels of them.
@@ -55,6 +59,7 @@ fn main() -> ExitCode {
         match Arguments::parse().command {
             Command::Hop(args) => hop::run(args).await,
             Command::Memory(args) => memory::run(args).await,
+            Command::Mesh(args) => mesh::run(args).await,
             Command::Load(args) => load::run(args).await,
             Command::LongPrompt(args) => long_prompt::run(args).await,
             Command::Prefix(args) => prefix::run(args).await,
