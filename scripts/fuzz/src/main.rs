@@ -17,7 +17,7 @@ static TARGET: LazyLock<fn(&[u8])> = LazyLock::new(|| {
     let found = targets::TARGETS.iter().find(|(name, _)| *name == wanted);
     let Some((_, run)) = found else {
         targets::TARGETS.iter().for_each(|(name, _)| println!("{name}"));
-        std::process::exit(if wanted.is_empty() { 0 } else { 2 });
+        std::process::exit(2);
     };
     *run
 });
