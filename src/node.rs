@@ -25,7 +25,9 @@ use swarmllm_actors::event_log::Subscribe;
 use swarmllm_actors::kv_cache_store::{GetPageUsage, PageUsage};
 use swarmllm_actors::model_store::{GetModels, OpenModel};
 use swarmllm_actors::node_supervisor::{Build, NodeSupervisor, StopTree};
-use swarmllm_actors::peer_directory::{FindCandidates, GetPeers, PeerRecord, PeerState};
+use swarmllm_actors::peer_directory::{
+    FindCandidates, GetPeers, GetReachability, PeerRecord, PeerState, SaveCache,
+};
 use swarmllm_protocol::identity::Identity;
 use swarmllm_protocol::ids::{NetworkId, PeerId};
 use swarmllm_protocol::invite::InviteCode;
@@ -36,11 +38,14 @@ use crate::generate::{GenerateError, GenerateRequest, GenerationStream};
 use metrics::Metrics;
 use tree::NodeTree;
 pub use types::{
-    ModelStatus, NodeError, NodeOptions, NodeStatus, OfferStatus, PeerStatus, SchedulerNumbers,
+    ModelStatus, NodeError, NodeOptions, NodeStatus, OfferStatus, PeerStatus, ReachabilityStatus,
+    SchedulerNumbers,
 };
 
 /// What the key of prefix names is derived for.
 const PREFIX_PURPOSE: &str = "swarmllm 2026-11 names of prefixes";
+/// How long writing the peer cache may take at the end.
+const SAVE_DEADLINE: Duration = Duration::from_secs(2);
 /// How long running answers may go on after a stop was asked for.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -159,6 +164,7 @@ impl NodeHandle {
         let peers = ask(&tree.directory, GetPeers).await?;
         let scheduler = self.scheduler_numbers().await?;
         let models = self.models().await?;
+        let n_peers = peers.iter().filter(|peer| peer.state == PeerState::Connected).count();
         let state = if *self.shared.is_stopping.borrow() {
             "stopping"
         } else if models.iter().all(|model| model.servable) {
@@ -173,7 +179,8 @@ impl NodeHandle {
             network: self.shared.network.as_str().to_owned(),
             listen: self.shared.listen,
             uptime_s: Duration::from_millis(self.shared.clock.now_ms()).as_secs_f64(),
-            n_peers: peers.iter().filter(|peer| peer.state == PeerState::Connected).count(),
+            n_peers,
+            connectivity: connectivity(n_peers, tree::has_network()).to_owned(),
             n_active: self.shared.n_active.load(Ordering::Relaxed),
             n_finished: self.shared.n_finished.load(Ordering::Relaxed),
             kv_pages: [scheduler.pages_used, scheduler.pages_total],
@@ -225,6 +232,15 @@ impl NodeHandle {
     pub async fn peers(&self) -> Result<Vec<PeerStatus>, NodeError> {
         let peers = ask(&self.tree()?.directory, GetPeers).await?;
         Ok(peers.into_iter().map(peer_status).collect())
+    }
+
+    /// What works of finding peers and of being found.
+    ///
+    /// # Errors
+    /// While the tree is being restarted.
+    pub async fn reachability(&self) -> Result<ReachabilityStatus, NodeError> {
+        let known = ask(&self.tree()?.directory, GetReachability).await?;
+        Ok(ReachabilityStatus::new(known, tree::has_network()))
     }
 
     /// Models held.
@@ -299,9 +315,23 @@ impl NodeHandle {
         if tokio::time::timeout(DRAIN_DEADLINE, idle).await.is_err() {
             tracing::warn!("answers were still running at the end of the drain");
         }
+        if let Ok(tree) = self.tree()
+            && tokio::time::timeout(SAVE_DEADLINE, ask(&tree.directory, SaveCache)).await.is_err()
+        {
+            tracing::warn!("the peer cache was not written in time");
+        }
         if let Err(error) = self.supervisor.send(StopTree).await {
             tracing::debug!(%error, "the supervisor was gone already");
         }
+    }
+}
+
+/// In one word, where a node stands.
+fn connectivity(n_peers: usize, has_network: bool) -> &'static str {
+    match (n_peers, has_network) {
+        (1.., _) => "connected",
+        (0, true) => "alone",
+        (0, false) => "no_network",
     }
 }
 

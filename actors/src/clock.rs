@@ -3,6 +3,8 @@
 //! Built on tokio's `Instant`, so that a test with a paused runtime moves it by hand. Never
 //! compared with another node's clock.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use tokio::time::Instant;
 
 /// A monotonic clock with its own zero.
@@ -26,4 +28,9 @@ impl Clock {
 /// Microseconds of a duration, saturating at what the wire carries.
 pub fn micros(duration: std::time::Duration) -> u32 {
     u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
+}
+
+/// Seconds since 1970, for what outlives the process: records, caches, codes.
+pub fn unix_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }

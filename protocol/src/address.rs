@@ -27,6 +27,12 @@ impl AddressGroup {
             IpAddr::V6(ip) => Self(masked_v6(ip, 56)),
         }
     }
+
+    /// Its first address, which names it.
+    #[must_use]
+    pub fn ip(self) -> IpAddr {
+        self.0
+    }
 }
 
 /// Neighbours of one provider: a /16, or a /32.
@@ -67,6 +73,36 @@ pub fn is_private(ip: IpAddr) -> bool {
         IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
         IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
     }
+}
+
+/// How far an address leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// To this machine.
+    Machine,
+    /// To the local network.
+    Site,
+    /// To everywhere.
+    World,
+}
+
+/// How far an address leads.
+#[must_use]
+pub fn reach(ip: IpAddr) -> Reach {
+    match ip.to_canonical() {
+        ip if ip.is_loopback() => Reach::Machine,
+        ip if is_private(ip) => Reach::Site,
+        _ => Reach::World,
+    }
+}
+
+/// Whether an address that somebody at `heard_from` named means the same place here: nobody far
+/// away knows this site's addresses, and a link-local IPv6 address lacks the link.
+#[must_use]
+pub fn is_meant_for_us(address: &SocketAddr, heard_from: IpAddr) -> bool {
+    let ip = address.ip().to_canonical();
+    let is_of_a_link = matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+    is_dialable(address) && !is_of_a_link && reach(ip) >= reach(heard_from)
 }
 
 /// Whether a limit per group says anything about an address: on one machine or one local network
@@ -146,6 +182,18 @@ mod tests {
         for useless in ["0.0.0.0:1", "224.0.0.1:1", "255.255.255.255:1", "10.0.0.1:0", "[::]:1"] {
             assert!(!is_dialable(&useless.parse().expect("an address")), "{useless}");
         }
+    }
+
+    #[test]
+    fn nobody_far_away_sends_us_into_our_own_network() {
+        let meant = |address: &str, from: &str| {
+            is_meant_for_us(&format!("{address}:1").parse().expect("an address"), ip(from))
+        };
+        assert!(meant("198.51.100.1", "203.0.113.1"));
+        assert!(meant("198.51.100.1", "192.168.0.2") && meant("192.168.0.3", "192.168.0.2"));
+        assert!(meant("127.0.0.1", "127.0.0.1") && meant("192.168.0.3", "::1"));
+        assert!(!meant("192.168.0.3", "203.0.113.1") && !meant("127.0.0.1", "192.168.0.2"));
+        assert!(!meant("[fe80::1]", "127.0.0.1"));
     }
 
     proptest! {

@@ -14,8 +14,10 @@
 //! 5. [`route`], [`placement`], [`session`], [`prefix`]: who computes which layers, one generation
 //!    from its prompt to its last token, and names for what it begins with; [`schedule`]: who
 //!    computes next at a stage. Pure decisions, all of them.
-//! 6. [`node_record`], [`invite`], [`address`]: how nodes learn of each other.
-//! 7. [`ids`], [`limits`]: names and bounds.
+//! 6. [`node_record`], [`invite`], [`address`], [`lan_beacon`], [`observed`]: what nodes say of
+//!    themselves and of each other. [`peer_exchange`], [`peer_cache`], [`dial_budget`] and what
+//!    joins them, [`peer_book`]: whom a node believes, remembers and dials.
+//! 7. [`ids`], [`limits`], [`rate_limit`]: names and bounds.
 //!
 //! Who may say what: the handshake first; then `Hello` from both sides; a requester says
 //! `OpenStage`, `Rows` of tokens and `CloseStage`; a stage says `StageQueued`, `StageOpened`,
@@ -35,16 +37,23 @@
 pub mod address;
 pub mod codec;
 pub mod connection;
+pub mod dial_budget;
 pub mod frame;
 pub mod identity;
 pub mod ids;
 pub mod invite;
+pub mod lan_beacon;
 pub mod lanes;
 pub mod limits;
 pub mod node_record;
 pub mod noise;
+pub mod observed;
+pub mod peer_book;
+pub mod peer_cache;
+pub mod peer_exchange;
 pub mod placement;
 pub mod prefix;
+pub mod rate_limit;
 pub mod route;
 pub mod schedule;
 pub mod session;

@@ -5,6 +5,8 @@
 //! Rule: what a peer declares is compared with one of these before anything is allocated for it.
 //! Absent on purpose: settings. A bound that two nodes could disagree about is no bound.
 
+use crate::node_record::NODE_RECORD_MAX_BYTES;
+
 /// Version of everything on the wire. It is part of the handshake's prologue.
 pub const PROTOCOL_VERSION: u16 = 2;
 
@@ -40,7 +42,7 @@ pub const FRAGMENT_DATA_MAX_BYTES: usize = 17 * 1024;
 pub const SEALED_RECORD_MAX_BYTES: usize =
     FRAGMENT_HEADER_MAX_BYTES + FRAGMENT_DATA_MAX_BYTES + TAG_BYTES;
 
-/// Most bytes of one control message: lists of 64 peers or offers fit, nothing larger is control.
+/// Most bytes of one control message: lists of 50 records or 64 offers fit, nothing larger is control.
 pub const CONTROL_MESSAGE_MAX_BYTES: usize = 16 * 1024;
 
 /// Most bytes of one message on the tensor lane: 8 fragments, so that one widest row in f32 fits.
@@ -115,8 +117,8 @@ pub const NODE_RECORD_LIFETIME_MAX_S: u64 = 24 * 3600;
 /// Most addresses of one peer: a host has a few interfaces and two families.
 pub const ADDRESSES_MAX: usize = 8;
 
-/// Most peers in one exchange.
-pub const PEERS_MAX: usize = 64;
+/// Most records, and most departures, in one exchange of peers; as BEP 11 has it.
+pub const EXCHANGE_MAX: usize = 50;
 
 /// Most offers in one inventory.
 pub const OFFERS_MAX: usize = 64;
@@ -148,7 +150,7 @@ const _: () = {
     assert!(CONTROL_QUEUE_MAX_BYTES >= CONTROL_MESSAGE_MAX_BYTES);
     assert!(TENSOR_QUEUE_MAX_BYTES >= TENSOR_MESSAGE_MAX_BYTES);
     assert!(BULK_QUEUE_MAX_BYTES >= BULK_MESSAGE_MAX_BYTES);
-    // The largest lists fit a control message: per peer 32 + 1 + 8 addresses of 20 bytes.
-    assert!(PEERS_MAX * (33 + ADDRESSES_MAX * 20) <= CONTROL_MESSAGE_MAX_BYTES);
+    // The largest lists fit a control message: per record a length of 3 bytes, per peer 32.
+    assert!(8 + EXCHANGE_MAX * (3 + NODE_RECORD_MAX_BYTES + 32) <= CONTROL_MESSAGE_MAX_BYTES);
     assert!(OFFERS_MAX * (32 + MODEL_NAME_MAX_BYTES + 12) <= CONTROL_MESSAGE_MAX_BYTES);
 };

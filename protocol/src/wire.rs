@@ -22,11 +22,12 @@ use crate::{
     ids::{LayerRange, ModelId, PeerId, RequestId},
     lanes::Lane,
     limits::{
-        ADDRESSES_MAX, AGENT_MAX_BYTES, DETAIL_MAX_BYTES, LAYERS_MAX, MODEL_NAME_MAX_BYTES,
-        OFFERS_MAX, PAGE_TOKENS, PEERS_MAX, POSITIONS_MAX, PREFIX_CONTROL_MAX_BYTES,
+        ADDRESSES_MAX, AGENT_MAX_BYTES, DETAIL_MAX_BYTES, EXCHANGE_MAX, LAYERS_MAX,
+        MODEL_NAME_MAX_BYTES, OFFERS_MAX, PAGE_TOKENS, POSITIONS_MAX, PREFIX_CONTROL_MAX_BYTES,
         PREFIX_KEYS_MAX, RETRY_AFTER_MAX_MS, ROWS_HEADER_MAX_BYTES, STAGES_MAX, TEMPERATURE_MAX,
         TENSOR_MESSAGE_MAX_BYTES,
     },
+    node_record::NODE_RECORD_MAX_BYTES,
     prefix::PREFIX_KEY_BYTES,
 };
 
@@ -99,7 +100,7 @@ pub struct Message {
 /// What can be said. The order is the tag on the wire: new bodies come at the end.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub enum Body {
-    /// First message of both sides: who this is.
+    /// First message of both sides: who this is. Said again when the record changes.
     Hello {
         /// `PROTOCOL_VERSION` of the sender.
         version: u16,
@@ -107,16 +108,22 @@ pub enum Body {
         agent: String,
         /// Where the sender listens. An unspecified address stands for "where you see me".
         listen: Vec<SocketAddr>,
+        /// The sender's signed record (`node_record.rs`); empty when it has none.
+        record: Vec<u8>,
+        /// Where the sender sees the receiver.
+        observed: SocketAddr,
     },
     /// Everything the sender holds and would compute; replaces what it said before.
     Inventory {
         /// The shards.
         offers: Vec<ShardOffer>,
     },
-    /// Other peers the sender knows.
+    /// Peers the sender is connected to, as far as that has changed since it said so last.
     PeerExchange {
-        /// Who and where.
-        peers: Vec<PeerAddress>,
+        /// Their signed records.
+        added: Vec<Vec<u8>>,
+        /// Those it is no longer connected to.
+        dropped: Vec<PeerId>,
     },
     /// Asks for a [`Body::Pong`]: measures the round trip and shows liveness.
     Ping {
@@ -429,18 +436,22 @@ impl Message {
 impl Body {
     fn validate(&self) -> Result<(), WireError> {
         match self {
-            Self::Hello { agent, listen, .. } => {
+            Self::Hello { agent, listen, record, observed, .. } => {
                 text("agent", agent, AGENT_MAX_BYTES)?;
                 at_most("listen addresses", listen.len(), ADDRESSES_MAX)?;
+                at_most("bytes of a record", record.len(), NODE_RECORD_MAX_BYTES)?;
+                address(observed, false)?;
                 listen.iter().try_for_each(|listen| address(listen, true))
             }
             Self::Inventory { offers } => {
                 at_most("offers", offers.len(), OFFERS_MAX)?;
                 offers.iter().try_for_each(ShardOffer::validate)
             }
-            Self::PeerExchange { peers } => {
-                at_most("peers", peers.len(), PEERS_MAX)?;
-                peers.iter().try_for_each(PeerAddress::validate)
+            Self::PeerExchange { added, dropped } => {
+                at_most("records", added.len(), EXCHANGE_MAX)?;
+                at_most("departures", dropped.len(), EXCHANGE_MAX)?;
+                let longest = added.iter().map(Vec::len).max().unwrap_or(0);
+                at_most("bytes of a record", longest, NODE_RECORD_MAX_BYTES)
             }
             Self::Ping { .. } | Self::Pong { .. } => Ok(()),
             Self::OpenStage(open) => open.validate(),

@@ -59,13 +59,13 @@ fn rows() -> Rows {
 /// One valid message of every kind, in the order of their tags.
 fn every_message() -> Vec<Message> {
     let listen = vec![address("0.0.0.0:4001"), address("[2001:db8::1]:4001")];
-    let agent = "swarmllm/0.1.0".to_owned();
+    let (agent, observed) = ("swarmllm/0.1.0".to_owned(), address("192.0.2.9:50000"));
     let detail = "caf\u{e9}: no free pages".to_owned();
     let trace = rows().trace;
     let bodies = vec![
-        Body::Hello { version: 1, agent, listen },
+        Body::Hello { version: 1, agent, listen, record: vec![9; 84], observed },
         Body::Inventory { offers: vec![offer()] },
-        Body::PeerExchange { peers: vec![known("192.0.2.1:1")] },
+        Body::PeerExchange { added: vec![vec![9; 84]], dropped: vec![PEER] },
         Body::Ping { nonce: 1 },
         Body::Pong { nonce: u64::MAX },
         Body::OpenStage(open_stage()),
@@ -176,7 +176,18 @@ fn a_row_of_8192_halves_is_one_fragment() {
 
 /// Every message here breaks exactly one rule.
 fn refused_bodies() -> Vec<Body> {
-    let hello = |agent: &str, listen| Body::Hello { version: 1, agent: agent.into(), listen };
+    let observed = address("192.0.2.9:1");
+    let hello = |agent: &str, listen| Body::Hello {
+        version: 1,
+        agent: agent.into(),
+        listen,
+        record: Vec::new(),
+        observed,
+    };
+    let seen_at = |text, record| {
+        let (agent, observed) = (String::new(), address(text));
+        Body::Hello { version: 1, agent, listen: Vec::new(), record, observed }
+    };
     let offer = |change: fn(&mut ShardOffer)| {
         let mut offer = offer();
         change(&mut offer);
@@ -192,7 +203,11 @@ fn refused_bodies() -> Vec<Body> {
         change(&mut sampling);
         Body::OpenStage(OpenStage { sampling: Some(sampling), ..open_stage() })
     };
-    let peers = |text| Body::PeerExchange { peers: vec![known(text)] };
+    let next = |text| {
+        let (next, sampling) = (NextHop::Stage(known(text)), None);
+        Body::OpenStage(OpenStage { next, sampling, ..open_stage() })
+    };
+    let exchange = |added, dropped| Body::PeerExchange { added, dropped };
     let failed = |stage, detail: String| Body::StageFailed { request: REQUEST, stage, detail };
     let token = |position, trace| {
         Body::TokenSampled(TokenSampled { request: REQUEST, position, token: 0, trace })
@@ -209,11 +224,16 @@ fn refused_bodies() -> Vec<Body> {
         offer(|offer| offer.layers.end = 7),
         offer(|offer| offer.layers.end = 0),
         offer(|offer| offer.layers.start = u32::MAX),
-        Body::PeerExchange { peers: vec![known("192.0.2.1:1"); PEERS_MAX + 1] },
-        peers("0.0.0.0:1"),
-        peers("224.0.0.1:1"),
-        peers("255.255.255.255:1"),
-        peers("[ff02::1]:1"),
+        seen_at("0.0.0.0:1", Vec::new()),
+        seen_at("192.0.2.1:0", Vec::new()),
+        seen_at("192.0.2.1:1", vec![0; NODE_RECORD_MAX_BYTES + 1]),
+        exchange(vec![vec![9; 84]; EXCHANGE_MAX + 1], Vec::new()),
+        exchange(vec![vec![0; NODE_RECORD_MAX_BYTES + 1]], Vec::new()),
+        exchange(Vec::new(), vec![PEER; EXCHANGE_MAX + 1]),
+        next("0.0.0.0:1"),
+        next("224.0.0.1:1"),
+        next("255.255.255.255:1"),
+        next("[ff02::1]:1"),
         open(|open| open.layers.start = 6),
         open(|open| open.layers.end = LAYERS_MAX + 1),
         open(|open| open.stage = STAGES_MAX),
@@ -254,12 +274,12 @@ fn messages_that_break_a_rule_are_refused_on_both_sides() {
 
 #[test]
 fn the_largest_lists_are_control_messages() {
-    let peer = PeerAddress { peer: PEER, addresses: vec![address("[2001:db8::1]:65535"); 8] };
+    let added = vec![vec![9; NODE_RECORD_MAX_BYTES]; EXCHANGE_MAX];
     let name = "x".repeat(MODEL_NAME_MAX_BYTES);
     let layers = LayerRange { start: LAYERS_MAX - 1, end: LAYERS_MAX };
     let offer = ShardOffer { model: MODEL, model_name: name, n_layers: LAYERS_MAX, layers };
     for body in [
-        Body::PeerExchange { peers: vec![peer; PEERS_MAX] },
+        Body::PeerExchange { added, dropped: vec![PEER; EXCHANGE_MAX] },
         Body::Inventory { offers: vec![offer; OFFERS_MAX] },
     ] {
         let message = Message::new(body);

@@ -34,8 +34,12 @@ fn describe(status: &Value) -> String {
     let (pages, scheduler) = (&status["kv_pages"], &status["scheduler"]);
     let count = |name: &str| scheduler[name].as_u64().unwrap_or(0);
     let known_percent = 100 * count("prefix_hits") / count("prefix_queries").max(1);
+    let peers = match status["connectivity"].as_str() {
+        Some("no_network") => "no network here: this node answers with what it holds".to_owned(),
+        _ => format!("{} peers connected", field("n_peers")),
+    };
     let mut text = format!(
-        "node     {} ({})\nswarm    {}, {} peers connected\nlistens  {}\n\
+        "node     {} ({})\nswarm    {}, {peers}\nlistens  {}\n\
          program  version {}, up {uptime}, {mib:.1} MiB resident\n\
          answers  {} under way, {} wait for a place, {} finished\n\
          cache    {} of {} pages in use, {} kept for reuse, \
@@ -43,7 +47,6 @@ fn describe(status: &Value) -> String {
         field("peer_id"),
         field("state"),
         field("network"),
-        field("n_peers"),
         field("listen"),
         field("version"),
         field("n_active"),
@@ -96,6 +99,9 @@ mod tests {
                         "context_length": 1024}],
         }));
         assert!(text.contains("up 1 min 1 s, 1.0 MiB resident"), "{text}");
+        assert!(text.contains("main, 2 peers connected"), "{text}");
+        let text = describe(&json!({"connectivity": "no_network", "network": "main"}));
+        assert!(text.contains("main, no network here"), "{text}");
         assert!(text.contains("0 under way, 2 wait for a place, 4 finished"), "{text}");
         assert!(text.contains("0 of 64 pages in use, 9 kept for reuse, 33 % of prompt"), "{text}");
         assert!(text.contains("demo: layers 0-2 of 6 here, context 1024, can answer"), "{text}");

@@ -33,7 +33,7 @@ const STOPS_MAX: usize = 4;
 type Method = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
 
 /// Every method.
-const METHODS: [Method; 8] = [
+const METHODS: [Method; 9] = [
     ("rpc.discover", "This list.", &[]),
     ("status", "State of the node.", &[]),
     ("peers", "Known peers and what they offer.", &[]),
@@ -59,6 +59,7 @@ const METHODS: [Method; 8] = [
         ],
     ),
     ("events.subscribe", "Events as `event` notifications until the connection closes.", &[]),
+    ("net.reachability", "What works of finding peers and of being found.", &[]),
     ("shutdown", "Ends the node after its running answers.", &[]),
 ];
 
@@ -108,6 +109,10 @@ pub async fn call(
         "models" => {
             no_params(request)?;
             json!({"models": node.models().await.map_err(node_error)?})
+        }
+        "net.reachability" => {
+            no_params(request)?;
+            json!(node.reachability().await.map_err(node_error)?)
         }
         "events.subscribe" => {
             no_params(request)?;

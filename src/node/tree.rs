@@ -15,12 +15,14 @@ use swarmllm_actors::dialer::{Dialer, SessionSettings};
 use swarmllm_actors::event_log::{Event, EventLog, Record};
 use swarmllm_actors::generation::GenerationLinks;
 use swarmllm_actors::kv_cache_store::{KvCacheStore, ShardPages};
-use swarmllm_actors::lan_beacon::LanBeacon;
+use swarmllm_actors::lan_beacon::{BeaconLinks, LanBeacon};
 use swarmllm_actors::listener::Listener;
 use swarmllm_actors::mailbox::offer_to;
 use swarmllm_actors::model_store::{ModelStore, OpenModel};
 use swarmllm_actors::node_supervisor::Tree;
-use swarmllm_actors::peer_directory::{AttachDialer, PeerDirectory, PeerSeen, SelfFacts, Via};
+use swarmllm_actors::peer_directory::{
+    self, AttachDialer, LayerFailed, PeerDirectory, PeerSeen, SelfFacts, Via,
+};
 use swarmllm_actors::peer_session::SessionLinks;
 use swarmllm_actors::shard_worker::ShardWorker;
 use swarmllm_models::kv::PAGE_TOKENS;
@@ -30,6 +32,8 @@ use swarmllm_models::{
 use swarmllm_protocol::identity::Identity;
 use swarmllm_protocol::ids::{LayerRange, ModelId};
 use swarmllm_protocol::invite::{INVITE_PREFIX, InviteCode};
+use swarmllm_protocol::lan_beacon;
+use swarmllm_protocol::limits::ADDRESSES_MAX;
 use swarmllm_protocol::wire::{CacheType, Profile, ShardOffer};
 
 use super::cache_budget::{self, ShardCache};
@@ -40,8 +44,10 @@ use crate::service;
 
 /// Name and version that peers see.
 const AGENT: &str = concat!("swarmllm/", env!("CARGO_PKG_VERSION"));
-/// Addresses in an invite or a greeting.
-const ADDRESSES_MAX: usize = 4;
+/// File of the peer cache inside the data folder.
+const PEER_CACHE_FILE: &str = "peers.cache";
+/// What the secret of the peer cache is derived for.
+const PEER_CACHE_PURPOSE: &str = "swarmllm 2026-11 places in the peer cache";
 
 /// Everything needed to build the tree, as often as it takes.
 pub(super) struct TreePlan {
@@ -130,6 +136,10 @@ pub(super) fn parse_joins(
             let (peer, addresses) = (Some(code.inviter), code.addresses);
             return Ok(PeerSeen { peer, addresses, via: Via::Invite });
         }
+        // A name is asked for on the internet, which an offline node does not use.
+        if options.offline && text.parse::<SocketAddr>().is_err() {
+            return Err(bad("in offline mode a place is given as swarm://... or IP:PORT".into()));
+        }
         let addresses: Vec<SocketAddr> = std::net::ToSocketAddrs::to_socket_addrs(text.as_str())
             .map_err(|error| bad(format!("neither swarm://... nor HOST:PORT ({error})")))?
             .collect();
@@ -154,6 +164,12 @@ pub(super) fn announced_addresses(listen: SocketAddr) -> Vec<SocketAddr> {
     ips.sort_by_key(IpAddr::is_loopback);
     ips.truncate(ADDRESSES_MAX);
     ips.into_iter().map(|ip| SocketAddr::new(ip, listen.port())).collect()
+}
+
+/// Whether there is an interface beside loopback.
+pub(super) fn has_network() -> bool {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    interfaces.iter().any(|interface| !interface.is_loopback())
 }
 
 /// Loads the shards and starts every actor.
@@ -202,6 +218,7 @@ pub(super) fn build(plan: &TreePlan, socket: TcpListener) -> Result<NodeTree, No
     let settings = SessionSettings {
         identity: Arc::clone(&plan.identity),
         network: plan.options.network.clone(),
+        is_offline: plan.options.offline,
         clock: plan.clock,
         links: SessionLinks {
             opened: directory.clone().recipient(),
@@ -222,7 +239,7 @@ pub(super) fn build(plan: &TreePlan, socket: TcpListener) -> Result<NodeTree, No
         offer_to(&directory, seen);
     }
     if plan.options.mdns && !listen.ip().is_loopback() {
-        start_beacon(plan, &net, listen, directory.clone().recipient());
+        start_beacon(plan, &net, listen, &directory);
     }
     Ok(NodeTree {
         net,
@@ -244,17 +261,21 @@ fn start_directory(
     listen: SocketAddr,
     offers: Vec<ShardOffer>,
 ) -> Addr<PeerDirectory> {
+    let cache_path = plan.options.data_dir.join(PEER_CACHE_FILE);
+    let secret = plan.identity.derive_secret(PEER_CACHE_PURPOSE);
+    let cache = peer_directory::load_cache(&cache_path, secret);
     let facts = SelfFacts {
-        peer: plan.identity.peer_id(),
-        listen: vec![listen],
-        reachable: announced_addresses(listen),
+        identity: Arc::clone(&plan.identity),
+        network: plan.options.network.clone(),
+        agent: AGENT.to_owned(),
+        listen,
+        interfaces: Arc::new(move || announced_addresses(listen)),
         offers,
-        offline: plan.options.offline,
+        is_offline: plan.options.offline,
+        cache_path,
     };
     let (events, clock) = (event_log.clone().recipient(), plan.clock);
-    PeerDirectory::start_in_arbiter(net, move |_| {
-        PeerDirectory::new(facts, AGENT.to_owned(), events, clock)
-    })
+    PeerDirectory::start_in_arbiter(net, move |_| PeerDirectory::new(facts, cache, events, clock))
 }
 
 /// A network without multicast is no reason not to serve.
@@ -262,15 +283,19 @@ fn start_beacon(
     plan: &TreePlan,
     net: &ArbiterHandle,
     listen: SocketAddr,
-    seen: Recipient<PeerSeen>,
+    directory: &Addr<PeerDirectory>,
 ) {
-    let (peer, network) = (plan.identity.peer_id(), plan.options.network.clone());
-    match LanBeacon::new(listen.port(), peer, network, seen) {
+    let fingerprint = lan_beacon::fingerprint(&plan.options.network, None);
+    let links =
+        BeaconLinks { seen: directory.clone().recipient(), failed: directory.clone().recipient() };
+    match LanBeacon::new(listen, fingerprint, plan.clock, links) {
         Ok(beacon) => {
             LanBeacon::start_in_arbiter(net, move |_| beacon);
         }
         Err(error) => {
             tracing::warn!(%error, "no mDNS: other nodes on this network won't find this one");
+            let reason = format!("no mDNS here: {error}");
+            offer_to(directory, LayerFailed { via: Via::Mdns, reason });
         }
     }
 }

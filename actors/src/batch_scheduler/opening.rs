@@ -204,11 +204,12 @@ impl Handler<OpenSequence> for BatchScheduler {
         let id = self.next_id;
         self.next_id += 1;
         let next = open.next.clone();
+        let asked_by = (owner.session != 0).then_some(owner.peer);
         let sample_of = self.parent_of(shard, &message);
         self.requests.insert(request, id);
         self.sequences.insert(id, Sequence::new(shard, message, sample_of));
         let NextHop::Stage(to) = next else { return self.enqueue(id, ctx) };
-        let find = FindSession { peer: to.peer, addresses: to.addresses };
+        let find = FindSession { peer: to.peer, addresses: to.addresses, asked_by };
         let found = self.links.find_session.send(find);
         ctx.spawn(found.into_actor(self).map(move |found, scheduler, ctx| {
             let reason = match found {

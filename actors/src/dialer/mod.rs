@@ -22,8 +22,8 @@ use crate::mailbox::{self, offer};
 use crate::peer_directory::{DialFailed, PeerTarget};
 use crate::peer_session::{PeerSession, SessionLinks};
 
-/// Attempts at once; more wait in order.
-const ATTEMPTS_MAX: usize = 16;
+/// Attempts at once; more wait in order. After a start that is what the peer directory asks for.
+const ATTEMPTS_MAX: usize = 32;
 /// Attempts that may wait.
 const WAITING_MAX: usize = 512;
 /// Time for one address to accept.
@@ -46,6 +46,8 @@ pub struct SessionSettings {
     pub identity: Arc<Identity>,
     /// Which swarm.
     pub network: NetworkId,
+    /// Whoever is not on a private network is refused.
+    pub is_offline: bool,
     /// The node's clock.
     pub clock: Clock,
     /// Whom sessions talk to.
@@ -75,7 +77,7 @@ impl Dialer {
             ctx.spawn(connected.into_actor(self).map(move |connected, dialer, ctx| {
                 dialer.n_under_way -= 1;
                 match connected {
-                    Ok((stream, remote)) => dialer.start_session(stream, remote, &target),
+                    Ok((stream, remote)) => dialer.start_session(stream, remote, target),
                     Err(reason) => {
                         offer(&dialer.failed, DialFailed { target, reason });
                     }
@@ -85,11 +87,11 @@ impl Dialer {
         }
     }
 
-    fn start_session(&self, stream: TcpStream, remote: SocketAddr, target: &PeerTarget) {
+    fn start_session(&self, stream: TcpStream, remote: SocketAddr, target: PeerTarget) {
         let config = ConnectionConfig {
             identity: Arc::clone(&self.settings.identity),
             network: self.settings.network.clone(),
-            expected_peer: match target {
+            expected_peer: match &target {
                 PeerTarget::Peer(peer) => Some(*peer),
                 PeerTarget::Address(_) => None,
             },
@@ -97,7 +99,7 @@ impl Dialer {
         let clock = self.settings.clock;
         let connection = Connection::initiator(config, entropy::bytes(), clock.now_ms());
         let links = self.settings.links.clone();
-        PeerSession::new(stream, remote, (connection, true), clock, links).start();
+        PeerSession::new(stream, remote, (connection, Some(target)), clock, links).start();
     }
 }
 

@@ -175,7 +175,8 @@ pub(super) async fn find_stages(
             if planned.peer == request.local {
                 Link::Local
             } else {
-                let find = FindSession { peer: planned.peer, addresses: addresses.clone() };
+                let (peer, addresses) = (planned.peer, addresses.clone());
+                let find = FindSession { peer, addresses, asked_by: None };
                 let session = links.find_session.send(find).await.map_err(internal)?;
                 let peer = planned.peer.short();
                 Link::Remote(session.map_err(|error| GenerationError::StageLost {

@@ -1,81 +1,106 @@
 //! The beacon: announces this node on the local network by mDNS and hears of others.
 //!
-//! A hint only: whoever is found still has to pass the handshake. The instance name is random for
-//! each start; the TXT record carries the peer id and the network id, so a local network can tell
-//! which node this is. The daemon runs on its own thread and is ended with the actor.
-//! Source: RFC 6762, RFC 6763. Absent on purpose: an address without a peer to expect there.
+//! A hint only: whoever is found still has to pass the handshake, which alone tells who it is. The
+//! instance name is random for each start, and nodes of one network browse a subtype of their own
+//! (`swarmllm_protocol::lan_beacon`). The daemon runs on its own thread and is ended with the actor.
+//! Source: RFC 6762, RFC 6763.
 
 use std::net::{IpAddr, SocketAddr};
 
 use actix::{Actor, AsyncContext, Context, Recipient, StreamHandler};
 use futures_util::stream;
-use mdns_sd::{ServiceDaemon, ServiceEvent, ServiceInfo};
-use swarmllm_protocol::ids::{NetworkId, PeerId};
+use mdns_sd::{ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent, ServiceInfo};
+use swarmllm_protocol::lan_beacon::{self, Announcement};
+use swarmllm_protocol::rate_limit::RateLimit;
 
+use crate::clock::Clock;
 use crate::entropy;
 use crate::mailbox::offer;
-use crate::peer_directory::{PeerSeen, Via};
+use crate::peer_directory::{LayerFailed, PeerSeen, Via};
 
 /// The service that nodes announce.
 const SERVICE: &str = "_swarmllm._udp.local.";
+/// Answers that are looked at: so many at once, one more each half second.
+const ANSWERS_MOST: u64 = 64;
+const ANSWERS_EVERY_MS: u64 = 500;
+
+/// Whom the beacon talks to: peer_directory.
+#[derive(Debug, Clone)]
+pub struct BeaconLinks {
+    /// Of places where a node may be.
+    pub seen: Recipient<PeerSeen>,
+    /// Of answers that could not be read.
+    pub failed: Recipient<LayerFailed>,
+}
 
 /// The actor.
 pub struct LanBeacon {
     daemon: ServiceDaemon,
     found: Option<mdns_sd::Receiver<ServiceEvent>>,
-    local: PeerId,
-    network: NetworkId,
-    seen: Recipient<PeerSeen>,
+    /// The name under which this node announces itself.
+    label: String,
+    fingerprint: String,
+    answers: RateLimit,
+    clock: Clock,
+    links: BeaconLinks,
 }
 
 impl LanBeacon {
-    /// Announces `port` and starts to browse.
+    /// Announces where this node listens and starts to browse; `fingerprint` names its network.
     ///
     /// # Errors
     /// When no multicast socket can be had; the node works without.
     pub fn new(
-        port: u16,
-        local: PeerId,
-        network: NetworkId,
-        seen: Recipient<PeerSeen>,
+        listen: SocketAddr,
+        fingerprint: String,
+        clock: Clock,
+        links: BeaconLinks,
     ) -> Result<LanBeacon, mdns_sd::Error> {
         let daemon = ServiceDaemon::new()?;
         let label: String =
             entropy::bytes::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
         let host = format!("{label}.local.");
-        let peer = local.to_string();
-        let properties = [("peer", peer.as_str()), ("network", network.as_str())];
-        let info = ServiceInfo::new(SERVICE, &label, &host, "", port, &properties[..])?;
-        daemon.register(info.enable_addr_auto())?;
-        let found = Some(daemon.browse(SERVICE)?);
-        Ok(LanBeacon { daemon, found, local, network, seen })
+        let service = format!("_{fingerprint}._sub.{SERVICE}");
+        let said = Announcement { fingerprint: fingerprint.clone(), port: listen.port() };
+        let properties = said.properties();
+        let on_all = listen.ip().is_unspecified();
+        let ip = if on_all { String::new() } else { listen.ip().to_string() };
+        let info = ServiceInfo::new(&service, &label, &host, ip, listen.port(), &properties[..])?;
+        daemon.register(if on_all { info.enable_addr_auto() } else { info })?;
+        let found = Some(daemon.browse(&service)?);
+        let answers = RateLimit::new(ANSWERS_MOST, ANSWERS_EVERY_MS);
+        Ok(LanBeacon { daemon, found, label, fingerprint, answers, clock, links })
     }
 
     /// Somebody answered: keep it if it is another node of our network.
-    fn resolved(&self, info: &mdns_sd::ResolvedService) {
-        let property = |key: &str| info.get_property_val_str(key);
-        let peer: Option<PeerId> = property("peer").and_then(|text| text.parse().ok());
-        if property("network") != Some(self.network.as_str()) || peer == Some(self.local) {
+    fn resolved(&mut self, info: &ResolvedService) {
+        let is_own = info.get_fullname().starts_with(&self.label);
+        if is_own || !self.answers.take(self.clock.now_ms()) {
             return;
         }
-        let addresses: Vec<SocketAddr> = info
-            .get_addresses()
-            .iter()
-            .map(|ip| SocketAddr::new(ip.to_ip_addr(), info.get_port()))
-            .filter(|address| is_dialable(address.ip()))
-            .collect();
-        if let Some(peer) = peer.filter(|_| !addresses.is_empty()) {
-            offer(&self.seen, PeerSeen { peer: Some(peer), addresses, via: Via::Mdns });
-        }
+        let properties = info.get_properties().iter().map(|it| (it.key(), it.val()));
+        let said = match Announcement::read(properties) {
+            Ok(said) if said.fingerprint == self.fingerprint => said,
+            Ok(_) => return,
+            Err(error) => {
+                let reason = format!("an answer on the local network: {error}");
+                offer(&self.links.failed, LayerFailed { via: Via::Mdns, reason });
+                return;
+            }
+        };
+        let ips = info.get_addresses().iter().map(scoped);
+        let addresses = lan_beacon::dialable(ips, said.port);
+        offer(&self.links.seen, PeerSeen { peer: None, addresses, via: Via::Mdns });
     }
 }
 
-/// Link-local IPv6 needs a scope that mDNS does not carry.
-fn is_dialable(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(_) => true,
-        IpAddr::V6(ip) => !ip.is_unicast_link_local(),
-    }
+/// An address, and the number of the link it was heard on.
+fn scoped(ip: &ScopedIp) -> (IpAddr, u32) {
+    let link = match ip {
+        ScopedIp::V6(ip) => ip.scope_id().index,
+        _ => 0,
+    };
+    (ip.to_ip_addr(), link)
 }
 
 impl Actor for LanBeacon {

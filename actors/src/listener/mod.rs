@@ -11,6 +11,7 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, StreamHandler, WrapFuture,
 };
 use futures_util::stream;
+use swarmllm_protocol::address::is_private;
 use swarmllm_protocol::connection::{Connection, ConnectionConfig};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -40,6 +41,9 @@ impl Listener {
 
     /// Why one more session from there would be too many.
     fn refusal(&mut self, remote: IpAddr) -> Option<&'static str> {
+        if self.settings.is_offline && !is_private(remote) {
+            return Some("this node is in offline mode and stays on its own network");
+        }
         self.open.retain(|(session, _)| session.connected());
         if self.open.len() >= SESSIONS_MAX {
             return Some("too many sessions are open");
@@ -54,6 +58,8 @@ impl Listener {
     }
 
     fn accepted(&mut self, stream: TcpStream, remote: SocketAddr) {
+        // A socket for both families shows IPv4 addresses as IPv6 ones.
+        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
         let clock = self.settings.clock;
         let links = self.settings.links.clone();
         if let Some(reason) = self.refusal(remote.ip()) {
@@ -68,7 +74,7 @@ impl Listener {
             expected_peer: None,
         };
         let connection = Connection::responder(config, entropy::bytes(), clock.now_ms());
-        let session = PeerSession::new(stream, remote, (connection, false), clock, links).start();
+        let session = PeerSession::new(stream, remote, (connection, None), clock, links).start();
         self.open.push((session, remote.ip()));
     }
 }

@@ -1,10 +1,11 @@
 //! Messages of the peer directory.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use actix::{Message, Recipient};
 use swarmllm_protocol::ids::{ModelId, PeerId};
+use swarmllm_protocol::peer_cache::Method;
 use swarmllm_protocol::route::Candidate;
 use swarmllm_protocol::wire::ShardOffer;
 
@@ -20,21 +21,56 @@ pub enum Via {
     Invite,
     /// mDNS on the local network.
     Mdns,
+    /// It was known before this node started.
+    Cache,
     /// Another peer told us.
     PeerExchange,
+    /// The DHT.
+    Dht,
     /// It connected to us.
     Incoming,
 }
 
 impl Via {
+    /// Every way, in the order in which `net check` shows them.
+    pub const ALL: [Via; 7] =
+        [Via::Join, Via::Invite, Via::Mdns, Via::Cache, Via::PeerExchange, Via::Dht, Via::Incoming];
+
     /// The word that `peers` shows.
     pub fn word(self) -> &'static str {
         match self {
             Via::Join => "join",
             Via::Invite => "invite",
             Via::Mdns => "mdns",
+            Via::Cache => "cache",
             Via::PeerExchange => "peer_exchange",
+            Via::Dht => "dht",
             Via::Incoming => "incoming",
+        }
+    }
+
+    /// As the cache has it, where a peer that was known before keeps its first way.
+    pub(super) fn method(self) -> Method {
+        match self {
+            Via::Join => Method::Join,
+            Via::Invite => Method::Invite,
+            Via::Mdns => Method::Mdns,
+            Via::Cache | Via::PeerExchange => Method::PeerExchange,
+            Via::Dht => Method::Dht,
+            Via::Incoming => Method::Incoming,
+        }
+    }
+}
+
+impl From<Method> for Via {
+    fn from(method: Method) -> Via {
+        match method {
+            Method::Join => Via::Join,
+            Method::Invite => Via::Invite,
+            Method::Mdns => Via::Mdns,
+            Method::PeerExchange => Via::PeerExchange,
+            Method::Incoming => Via::Incoming,
+            Method::Dht => Via::Dht,
         }
     }
 }
@@ -44,13 +80,15 @@ impl Via {
 #[rtype(result = "()")]
 pub struct AttachDialer(pub Recipient<Dial>);
 
-/// Command. Senders: `node.rs` (join, invite), lan_beacon. A place where a peer may be.
+/// Command. Senders: `node.rs` (join, invite), lan_beacon, and whoever finds a peer in the DHT. A
+/// place where a peer may be. What a person or the local network names is dialled; what the DHT
+/// names is remembered and dialled when it is chosen.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct PeerSeen {
     /// Who, when that is known.
     pub peer: Option<PeerId>,
-    /// Where.
+    /// Where: addresses of one peer.
     pub addresses: Vec<SocketAddr>,
     /// How.
     pub via: Via,
@@ -66,12 +104,22 @@ pub struct DialFailed {
     pub reason: String,
 }
 
+/// Event. Senders: lan_beacon, node.rs. A way of finding peers does not work, or not now.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct LayerFailed {
+    /// Which way.
+    pub via: Via,
+    /// Why.
+    pub reason: String,
+}
+
 /// What an attempt is for: a known peer, or whoever answers at an address.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PeerTarget {
     /// This peer and nobody else.
     Peer(PeerId),
-    /// Whoever it is.
+    /// Whoever it is; the first of its addresses.
     Address(SocketAddr),
 }
 
@@ -83,6 +131,8 @@ pub struct FindSession {
     pub peer: PeerId,
     /// Where it may be reached, beside what is known here.
     pub addresses: Vec<SocketAddr>,
+    /// The peer that wants it and named these addresses; `None` for this node itself.
+    pub asked_by: Option<PeerId>,
 }
 
 /// Why there is no session.
@@ -99,13 +149,13 @@ pub enum FindSessionError {
     /// It is this node.
     #[error("a node needs no session with itself")]
     Oneself,
-    /// Too many questions wait already.
+    /// Too many questions wait already, or come from one peer.
     #[error("too many connections are being opened: try again")]
     Busy,
 }
 
 /// Question. Sender: generation. Reply: everybody connected, this node included, who holds layers
-/// of the model.
+/// of the model. Who is not connected is found through the DHT, by whoever asks.
 #[derive(Debug, Message)]
 #[rtype(result = "Candidates")]
 pub struct FindCandidates {
@@ -154,3 +204,51 @@ pub enum PeerState {
     /// Known, not connected.
     Known,
 }
+
+/// Question. Sender: doors. Reply: what works of finding peers and of being found.
+#[derive(Debug, Message)]
+#[rtype(result = "Reachability")]
+pub struct GetReachability;
+
+/// What works of finding peers and of being found.
+#[derive(Debug, Clone)]
+pub struct Reachability {
+    /// Nothing leaves private ranges.
+    pub is_offline: bool,
+    /// What this node's own record says: where it is.
+    pub addresses: Vec<SocketAddr>,
+    /// And whether others can open connections to it.
+    pub is_reachable: bool,
+    /// Where connected peers see this node, and how many of them.
+    pub heard: Vec<(IpAddr, usize)>,
+    /// Those of these that are believed.
+    pub believed: Vec<IpAddr>,
+    /// Remembered peers that have answered, and others.
+    pub cached: (usize, usize),
+    /// Open sessions.
+    pub connected: usize,
+    /// Sessions that this node looks for.
+    pub wanted: usize,
+    /// What every way of finding peers has brought.
+    pub layers: Vec<LayerReport>,
+}
+
+/// What one way of finding peers has brought since the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerReport {
+    /// Which way.
+    pub via: Via,
+    /// Peers, or places where one may be.
+    pub found: u64,
+    /// Sessions with them.
+    pub connected: u64,
+    /// When something was found last, Unix seconds.
+    pub found_at_unix_s: Option<u64>,
+    /// What failed last, and when.
+    pub last_error: Option<(String, u64)>,
+}
+
+/// Command. Sender: `node.rs` at the end. Reply: once what is remembered is on disk.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SaveCache;

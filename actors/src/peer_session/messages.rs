@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use actix::{Message, Recipient};
 use swarmllm_protocol::ids::PeerId;
 use swarmllm_protocol::wire;
 
 use crate::generation::StageReply;
+use crate::peer_directory::PeerTarget;
 
 /// An established session as its users hold it; cheap to clone.
 #[derive(Debug, Clone)]
@@ -25,12 +26,19 @@ pub struct SessionHandle {
     pub retire: Recipient<RetireSession>,
     /// Smoothed round-trip time in microseconds; 0 while unmeasured.
     pub rtt_us: Arc<AtomicU32>,
+    /// When something of a generation went over it last, on the node's clock.
+    pub used_at_ms: Arc<AtomicU64>,
 }
 
 impl SessionHandle {
     /// Smoothed round-trip time in microseconds; 0 while unmeasured.
     pub fn rtt_us(&self) -> u32 {
         self.rtt_us.load(Ordering::Relaxed)
+    }
+
+    /// When something of a generation went over it last, milliseconds of the node's clock.
+    pub fn used_at_ms(&self) -> u64 {
+        self.used_at_ms.load(Ordering::Relaxed)
     }
 }
 
@@ -68,8 +76,8 @@ pub struct SessionOpened {
     pub handle: SessionHandle,
     /// Address of the other end of the socket.
     pub remote: SocketAddr,
-    /// Whether this node dialled.
-    pub is_initiator: bool,
+    /// Whom this node dialled; `None` when it was dialled.
+    pub dialled: Option<PeerTarget>,
 }
 
 /// Event. Sender: peer_session. Handlers: peer_directory and batch_scheduler.
@@ -82,6 +90,8 @@ pub struct SessionClosed {
     pub id: u64,
     /// Address of the other end of the socket.
     pub remote: SocketAddr,
+    /// Whom this node dialled; `None` when it was dialled.
+    pub dialled: Option<PeerTarget>,
     /// Why it ended.
     pub reason: String,
 }

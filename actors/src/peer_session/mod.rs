@@ -37,6 +37,7 @@ use crate::clock::Clock;
 use crate::event_log::{Event, Record};
 use crate::generation::{StageReply, StageReplyBody};
 use crate::mailbox::{self, offer};
+use crate::peer_directory::PeerTarget;
 
 /// How often the round-trip time is measured and the peer's life checked.
 const PING_EVERY: Duration = Duration::from_secs(5);
@@ -47,8 +48,8 @@ const OUTGOING_BYTES_MAX: usize = 64 * 1024;
 /// Requests whose replies one session routes.
 const REQUESTS_MAX: usize = 4096;
 
-/// A retired session ends after so long without a frame.
-const RETIRED_IDLE: Duration = Duration::from_secs(60);
+/// A retired session ends after so long without use, milliseconds.
+const RETIRED_IDLE_MS: u64 = 60_000;
 
 /// Numbers the sessions of this process.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -76,7 +77,7 @@ pub struct SessionLinks {
 pub struct PeerSession {
     id: u64,
     connection: Connection,
-    is_initiator: bool,
+    dialled: Option<PeerTarget>,
     remote: SocketAddr,
     reader: Option<OwnedReadHalf>,
     record_limit: Arc<AtomicUsize>,
@@ -89,18 +90,18 @@ pub struct PeerSession {
     ping: Option<(u64, Instant)>,
     pings_missed: u32,
     is_retired: bool,
-    used_at: Instant,
+    used_at_ms: Arc<AtomicU64>,
     reason: String,
     clock: Clock,
     links: SessionLinks,
 }
 
 impl PeerSession {
-    /// A session over a connected socket; the flag says whether this node dialled.
+    /// A session over a connected socket, and whom this node dialled, if it did.
     pub fn new(
         stream: TcpStream,
         remote: SocketAddr,
-        (connection, is_initiator): (Connection, bool),
+        (connection, dialled): (Connection, Option<PeerTarget>),
         clock: Clock,
         links: SessionLinks,
     ) -> PeerSession {
@@ -112,7 +113,7 @@ impl PeerSession {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             record_limit: Arc::new(AtomicUsize::new(connection.record_limit())),
             connection,
-            is_initiator,
+            dialled,
             remote,
             reader: Some(reader),
             writer: Arc::new(writer),
@@ -124,7 +125,7 @@ impl PeerSession {
             ping: None,
             pings_missed: 0,
             is_retired: false,
-            used_at: Instant::now(),
+            used_at_ms: Arc::new(AtomicU64::new(clock.now_ms())),
             reason: String::new(),
             clock,
             links,
@@ -138,10 +139,13 @@ impl PeerSession {
         ctx.stop();
     }
 
-    /// Anything but a sign of life is use, in either direction: a retired session outlives it.
+    /// What belongs to a generation is use, in either direction: a retired session outlives it.
     fn note_use(&mut self, body: &Body) {
-        if !matches!(body, Body::Ping { .. } | Body::Pong { .. }) {
-            self.used_at = Instant::now();
+        let is_life = matches!(body, Body::Ping { .. } | Body::Pong { .. });
+        let is_report =
+            matches!(body, Body::Hello { .. } | Body::Inventory { .. } | Body::PeerExchange { .. });
+        if !is_life && !is_report {
+            self.used_at_ms.store(self.clock.now_ms(), Ordering::Relaxed);
         }
     }
 
@@ -198,8 +202,10 @@ impl PeerSession {
             close: ctx.address().recipient(),
             retire: ctx.address().recipient(),
             rtt_us: Arc::clone(&self.rtt_us),
+            used_at_ms: Arc::clone(&self.used_at_ms),
         };
-        let opened = SessionOpened { handle, remote: self.remote, is_initiator: self.is_initiator };
+        let (remote, dialled) = (self.remote, self.dialled.clone());
+        let opened = SessionOpened { handle, remote, dialled };
         if !offer(&self.links.opened, opened) {
             return self.end("this node has too much to do", ctx);
         }
@@ -208,7 +214,9 @@ impl PeerSession {
     }
 
     fn measure(&mut self, ctx: &mut Context<Self>) {
-        if self.is_retired && self.used_at.elapsed() >= RETIRED_IDLE {
+        let used_at_ms = self.used_at_ms.load(Ordering::Relaxed);
+        let idle_ms = self.clock.now_ms().saturating_sub(used_at_ms);
+        if self.is_retired && idle_ms >= RETIRED_IDLE_MS {
             return self.end("another session with this peer is used", ctx);
         }
         if self.ping.is_some() {
@@ -332,7 +340,8 @@ impl Actor for PeerSession {
     fn stopped(&mut self, _: &mut Self::Context) {
         let reason =
             if self.reason.is_empty() { "closed".into() } else { std::mem::take(&mut self.reason) };
-        let closed = SessionClosed { peer: self.peer, id: self.id, remote: self.remote, reason };
+        let (peer, id, remote, dialled) = (self.peer, self.id, self.remote, self.dialled.take());
+        let closed = SessionClosed { peer, id, remote, dialled, reason };
         if self.peer.is_none() {
             let (remote, reason) = (closed.remote.to_string(), closed.reason.clone());
             offer(&self.links.events, Record(Event::SessionRefused { remote, reason }));
