@@ -17,7 +17,8 @@
 //! 6. [`node_record`], [`invite`], [`address`], [`lan_beacon`], [`observed`]: what nodes say of
 //!    themselves and of each other. [`peer_exchange`], [`peer_cache`], [`dial_budget`] and what
 //!    joins them, [`peer_book`]: whom a node believes, remembers and dials.
-//! 7. [`ids`], [`limits`], [`rate_limit`]: names and bounds.
+//! 7. [`kademlia`]: who is near a key, and who provides a model: a table that nobody owns.
+//! 8. [`ids`], [`limits`], [`rate_limit`]: names and bounds.
 //!
 //! Who may say what: the handshake first; then `Hello` from both sides; a requester says
 //! `OpenStage`, `Rows` of tokens and `CloseStage`; a stage says `StageQueued`, `StageOpened`,
@@ -42,6 +43,7 @@ pub mod frame;
 pub mod identity;
 pub mod ids;
 pub mod invite;
+pub mod kademlia;
 pub mod lan_beacon;
 pub mod lanes;
 pub mod limits;
