@@ -15,7 +15,8 @@
 //!    from its prompt to its last token, and names for what it begins with; [`schedule`]: who
 //!    computes next at a stage. Pure decisions, all of them.
 //! 6. [`node_record`], [`invite`], [`address`]: how nodes learn of each other.
-//! 7. [`ids`], [`limits`]: names and bounds.
+//! 7. [`dht_datagram`], [`rate_limit`]: a question and its answer without a connection.
+//! 8. [`ids`], [`limits`]: names and bounds.
 //!
 //! Who may say what: the handshake first; then `Hello` from both sides; a requester says
 //! `OpenStage`, `Rows` of tokens and `CloseStage`; a stage says `StageQueued`, `StageOpened`,
@@ -35,6 +36,7 @@
 pub mod address;
 pub mod codec;
 pub mod connection;
+pub mod dht_datagram;
 pub mod frame;
 pub mod identity;
 pub mod ids;
@@ -45,6 +47,7 @@ pub mod node_record;
 pub mod noise;
 pub mod placement;
 pub mod prefix;
+pub mod rate_limit;
 pub mod route;
 pub mod schedule;
 pub mod session;

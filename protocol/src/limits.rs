@@ -25,6 +25,16 @@ pub const HANDSHAKE_MESSAGE_BYTES: usize = 256;
 /// some of them, and a stalling stranger holds a socket no longer than this.
 pub const HANDSHAKE_TIMEOUT_MS: u64 = 5_000;
 
+/// Bytes of a datagram that asks whether somebody is there, and of the answer.
+pub const DATAGRAM_PROBE_BYTES: usize = 128;
+
+/// Bytes of a datagram whose content is a few fields.
+pub const DATAGRAM_SHORT_BYTES: usize = 256;
+
+/// Bytes of the longest datagram: with IPv6 and UDP headers it passes where 1280 bytes do, which is
+/// everywhere.
+pub const DATAGRAM_LONG_BYTES: usize = 1_200;
+
 /// Records sealed under one key before the connection must be made anew. Noise allows 2^64 - 1;
 /// this is far from wrapping, and more than any connection sends in a year.
 pub const RECORDS_PER_KEY_MAX: u64 = 1 << 48;
