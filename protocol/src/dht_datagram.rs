@@ -17,7 +17,7 @@
 //! Replay: a request that is sent again opens again and repeats a question; what changes something
 //! carries a token of the node that is asked, bound to the asking address.
 //! Units: bytes. Errors: [`DatagramError`]; whoever receives one drops the datagram silently.
-//! Absent on purpose: retries and timeouts (the lookup's), rates (`rate_limit.rs`).
+//! Absent on purpose: retries and timeouts (the lookup's), rates (`source_limit.rs`).
 
 use bytes::BytesMut;
 use zeroize::Zeroizing;

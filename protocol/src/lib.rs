@@ -15,8 +15,7 @@
 //!    from its prompt to its last token, and names for what it begins with; [`schedule`]: who
 //!    computes next at a stage. Pure decisions, all of them.
 //! 6. [`node_record`], [`invite`], [`address`]: how nodes learn of each other.
-//! 7. [`dht_datagram`], [`rate_limit`]: a question and its answer without a connection.
-//! 8. [`ids`], [`limits`]: names and bounds.
+//! 7. [`ids`], [`limits`]: names and bounds.
 //!
 //! Who may say what: the handshake first; then `Hello` from both sides; a requester says
 //! `OpenStage`, `Rows` of tokens and `CloseStage`; a stage says `StageQueued`, `StageOpened`,
@@ -47,10 +46,10 @@ pub mod node_record;
 pub mod noise;
 pub mod placement;
 pub mod prefix;
-pub mod rate_limit;
 pub mod route;
 pub mod schedule;
 pub mod session;
+pub mod source_limit;
 pub mod tensor_frame;
 pub mod testing;
 pub mod wire;

@@ -28,8 +28,8 @@ pub const HANDSHAKE_TIMEOUT_MS: u64 = 5_000;
 /// Bytes of a datagram that asks whether somebody is there, and of the answer.
 pub const DATAGRAM_PROBE_BYTES: usize = 128;
 
-/// Bytes of a datagram whose content is a few fields.
-pub const DATAGRAM_SHORT_BYTES: usize = 256;
+/// Bytes of a datagram whose content is one record.
+pub const DATAGRAM_SHORT_BYTES: usize = 512;
 
 /// Bytes of the longest datagram: with IPv6 and UDP headers it passes where 1280 bytes do, which is
 /// everywhere.

@@ -94,14 +94,14 @@ impl Source {
 
 /// The buckets of every source and of all together.
 #[derive(Debug)]
-pub struct RateLimit {
+pub struct SourceLimit {
     per_source: Rate,
     in_all: Rate,
     sources: BTreeMap<Source, TokenBucket>,
     together: TokenBucket,
 }
 
-impl RateLimit {
+impl SourceLimit {
     /// The rates of this program.
     #[must_use]
     pub fn new(now_ms: u64) -> Self {
@@ -161,13 +161,13 @@ mod tests {
     }
 
     /// How many of `n` datagrams are admitted.
-    fn admitted(limit: &mut RateLimit, from: SocketAddr, n: u32, now_ms: u64) -> u32 {
+    fn admitted(limit: &mut SourceLimit, from: SocketAddr, n: u32, now_ms: u64) -> u32 {
         (0..n).map(|_| u32::from(limit.admit(from, now_ms))).sum()
     }
 
     #[test]
     fn a_source_gets_its_burst_and_then_its_rate() {
-        let mut limit = RateLimit::new(0);
+        let mut limit = SourceLimit::new(0);
         let (here, there) = (at("198.51.100.1:1"), at("203.0.113.1:1"));
         assert_eq!(admitted(&mut limit, here, 500, 0), PER_SOURCE.burst);
         assert_eq!(admitted(&mut limit, at("198.51.100.200:9"), 9, 0), 0, "the same group");
@@ -177,14 +177,14 @@ mod tests {
 
     #[test]
     fn nodes_of_one_machine_are_sources_of_their_own() {
-        let mut limit = RateLimit::new(0);
+        let mut limit = SourceLimit::new(0);
         assert_eq!(admitted(&mut limit, at("127.0.0.1:1"), 500, 0), PER_SOURCE.burst);
         assert_eq!(admitted(&mut limit, at("127.0.0.1:2"), 500, 0), PER_SOURCE.burst);
     }
 
     #[test]
     fn all_together_get_no_more_than_their_rate() {
-        let mut limit = RateLimit::new(0);
+        let mut limit = SourceLimit::new(0);
         let from = |index: u32| SocketAddr::new(IpAddr::from((index << 8).to_be_bytes()), 7);
         let first = (1 << 16..1 << 17).filter(|index| limit.admit(from(*index), 0)).count();
         assert_eq!(first, IN_ALL.burst as usize);
@@ -197,7 +197,7 @@ mod tests {
         fn the_map_is_bounded_and_time_may_jump(
             steps in proptest::collection::vec((0_u64..3_000, 0_u32..1 << 24), 0..6_000),
         ) {
-            let (mut limit, mut now_ms) = (RateLimit::new(u64::MAX), 0_u64);
+            let (mut limit, mut now_ms) = (SourceLimit::new(u64::MAX), 0_u64);
             for (step_ms, index) in steps {
                 now_ms = now_ms.wrapping_add(step_ms);
                 limit.admit(SocketAddr::new(IpAddr::from((index << 8).to_be_bytes()), 7), now_ms);
