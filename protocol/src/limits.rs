@@ -122,6 +122,18 @@ pub const DETAIL_MAX_BYTES: usize = 512;
 /// Longest time a node's record is good for, seconds: a day.
 pub const NODE_RECORD_LIFETIME_MAX_S: u64 = 24 * 3600;
 
+/// Most bytes of a question or answer of the DHT: with its seal it fits one datagram on any path.
+pub const DHT_MESSAGE_MAX_BYTES: usize = 1_100;
+
+/// Most contacts in one answer of the DHT: a bucket.
+pub const DHT_CONTACTS_MAX: usize = 20;
+
+/// Most addresses of a provider record; the provider's node record has them all.
+pub const PROVIDER_ADDRESSES_MAX: usize = 4;
+
+/// Longest time a provider record is good for, seconds: three chances to announce it again.
+pub const PROVIDER_RECORD_LIFETIME_MAX_S: u64 = 3_600;
+
 /// Most addresses of one peer: a host has a few interfaces and two families.
 pub const ADDRESSES_MAX: usize = 8;
 
