@@ -119,6 +119,14 @@ impl SizeClass {
         self.bytes() - OVERHEAD_BYTES - LENGTH_BYTES
     }
 
+    /// The smallest class for a question of `question` bytes whose answer has up to `answer`.
+    #[must_use]
+    pub fn for_request(question: usize, answer: usize) -> Option<SizeClass> {
+        let holds =
+            |class: &SizeClass| question <= class.request_room() && answer <= class.response_room();
+        SizeClass::ALL.into_iter().find(holds)
+    }
+
     /// The smallest class whose responses hold so many bytes.
     fn for_response(length: usize) -> Option<SizeClass> {
         SizeClass::ALL.into_iter().find(|class| length <= class.response_room())

@@ -44,7 +44,7 @@ fn a_question_is_answered_and_nobody_is_named() {
 #[test]
 fn an_answer_is_never_longer_than_its_question() {
     let (_, responder) = node(2);
-    for (class, next) in [(SizeClass::Probe, 256), (SizeClass::Short, 1200)] {
+    for (class, next) in [(SizeClass::Probe, 512), (SizeClass::Short, 1200)] {
         let (datagram, _) = asked(class, b"?");
         let fill = |length| {
             let (_, reply) = responder.open_request(&datagram, EPHEMERAL).expect("opens");
@@ -149,11 +149,11 @@ proptest! {
     }
 
     #[test]
-    fn a_flipped_bit_is_noticed_both_ways(place in 0_usize..256 * 8) {
+    fn a_flipped_bit_is_noticed_both_ways(place in 0_usize..512 * 8) {
         let (local, responder) = node(2);
         let (mut datagram, pending) = asked(SizeClass::Short, b"?");
         let (_, reply) = responder.open_request(&datagram, EPHEMERAL).expect("opens");
-        let mut answer = reply.seal(&[1; 100]).expect("seals");
+        let mut answer = reply.seal(&[1; 400]).expect("seals");
         answer[place / 8] ^= 1 << (place % 8);
         prop_assert!(pending.open(&answer).is_err());
         datagram[place / 8] ^= 1 << (place % 8);

@@ -15,7 +15,8 @@
 //!    from its prompt to its last token, and names for what it begins with; [`schedule`]: who
 //!    computes next at a stage. Pure decisions, all of them.
 //! 6. [`node_record`], [`invite`], [`address`]: how nodes learn of each other.
-//! 7. [`kademlia`]: who is near a key, and who provides a model: a table that nobody owns.
+//! 7. [`kademlia`]: who is near a key, and who provides a model: a table that nobody owns;
+//!    [`dht_datagram`], [`source_limit`]: its questions and answers on the wire.
 //! 8. [`ids`], [`limits`]: names and bounds.
 //!
 //! Who may say what: the handshake first; then `Hello` from both sides; a requester says
