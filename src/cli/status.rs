@@ -35,7 +35,7 @@ fn describe(status: &Value) -> String {
     let count = |name: &str| scheduler[name].as_u64().unwrap_or(0);
     let known_percent = 100 * count("prefix_hits") / count("prefix_queries").max(1);
     let mut text = format!(
-        "node     {} ({})\nswarm    {}, {} peers connected\nlistens  {}\n\
+        "node     {} ({})\nswarm    {}, {} peers connected, {} in the DHT\nlistens  {}\n\
          program  version {}, up {uptime}, {mib:.1} MiB resident\n\
          answers  {} under way, {} wait for a place, {} finished\n\
          cache    {} of {} pages in use, {} kept for reuse, \
@@ -44,6 +44,7 @@ fn describe(status: &Value) -> String {
         field("state"),
         field("network"),
         field("n_peers"),
+        cell(&status["dht"]["contacts"]),
         field("listen"),
         field("version"),
         field("n_active"),
@@ -90,11 +91,12 @@ mod tests {
         let text = describe(&json!({
             "peer_id": "abc", "state": "ready", "network": "main", "n_peers": 2,
             "listen": "127.0.0.1:1", "version": "0.1.0", "uptime_s": 61.5, "rss_bytes": 1048576,
-            "n_active": 0, "n_finished": 4, "kv_pages": [0, 64],
+            "n_active": 0, "n_finished": 4, "kv_pages": [0, 64], "dht": {"contacts": 9},
             "scheduler": {"waiting": 2, "pages_cached": 9, "prefix_hits": 32, "prefix_queries": 96},
             "models": [{"name": "demo", "layers": [0, 2], "n_layers": 6, "servable": true,
                         "context_length": 1024}],
         }));
+        assert!(text.contains("2 peers connected, 9 in the DHT"), "{text}");
         assert!(text.contains("up 1 min 1 s, 1.0 MiB resident"), "{text}");
         assert!(text.contains("0 under way, 2 wait for a place, 4 finished"), "{text}");
         assert!(text.contains("0 of 64 pages in use, 9 kept for reuse, 33 % of prompt"), "{text}");

@@ -20,11 +20,12 @@ use swarmllm_protocol::wire::{Body, Message, PeerAddress, ShardOffer};
 use tokio::sync::oneshot;
 
 pub use messages::{
-    AttachDialer, Candidates, DialFailed, FindCandidates, FindSession, FindSessionError, GetPeers,
-    PeerRecord, PeerSeen, PeerState, PeerTarget, Via,
+    AttachDht, AttachDialer, Candidates, DialFailed, FindCandidates, FindSession, FindSessionError,
+    GetPeers, PeerRecord, PeerSeen, PeerState, PeerTarget, Via,
 };
 
 use crate::clock::Clock;
+use crate::dht_router::PeerReachable;
 use crate::dialer::Dial;
 use crate::event_log::{Event, Record};
 use crate::mailbox::{self, offer};
@@ -121,6 +122,7 @@ pub struct PeerDirectory {
     /// Addresses whose peer is not known yet.
     strangers: BTreeMap<SocketAddr, (Via, Attempts)>,
     dialer: Option<Recipient<Dial>>,
+    dht: Option<Recipient<PeerReachable>>,
     events: Recipient<Record>,
     clock: Clock,
 }
@@ -139,6 +141,7 @@ impl PeerDirectory {
             peers: BTreeMap::new(),
             strangers: BTreeMap::new(),
             dialer: None,
+            dht: None,
             events,
             clock,
         }
@@ -287,6 +290,14 @@ impl Handler<AttachDialer> for PeerDirectory {
     }
 }
 
+impl Handler<AttachDht> for PeerDirectory {
+    type Result = ();
+
+    fn handle(&mut self, AttachDht(dht): AttachDht, _: &mut Self::Context) {
+        self.dht = Some(dht);
+    }
+}
+
 impl Handler<PeerSeen> for PeerDirectory {
     type Result = ();
 
@@ -410,6 +421,9 @@ impl Handler<PeerReported> for PeerDirectory {
             Body::Hello { listen, agent, .. } => {
                 tracing::debug!(peer = peer.short(), agent, ?listen, "hello");
                 let addresses = policy::reachable_at(&listen, remote.ip());
+                if let Some(dht) = &self.dht {
+                    offer(dht, PeerReachable { peer, addresses: addresses.clone() });
+                }
                 if let Some(known) = self.peers.get_mut(&peer) {
                     known.addresses = addresses;
                 }
