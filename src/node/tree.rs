@@ -295,6 +295,7 @@ fn start_directory(
         listen: vec![listen],
         reachable: announced_addresses(listen),
         offers,
+        exchange: plan.options.exchange,
         offline: plan.options.offline,
     };
     let (events, clock) = (event_log.clone().recipient(), plan.clock);

@@ -28,6 +28,8 @@ pub struct NodeOptions {
     pub join: Vec<String>,
     /// Announce and look for peers on the local network.
     pub mdns: bool,
+    /// Tell peers of each other, and hear of others from them.
+    pub exchange: bool,
     /// Never leave private address ranges.
     pub offline: bool,
     /// How shards compute; their pages are counted by the node.

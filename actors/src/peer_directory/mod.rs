@@ -55,6 +55,8 @@ pub struct SelfFacts {
     pub reachable: Vec<SocketAddr>,
     /// What it holds.
     pub offers: Vec<ShardOffer>,
+    /// Tell peers of each other, and hear of others from them.
+    pub exchange: bool,
     /// Never leave private ranges.
     pub offline: bool,
 }
@@ -244,7 +246,7 @@ impl PeerDirectory {
         offer(&session.send, Self::frame(hello));
         offer(&session.send, Self::frame(Body::Inventory { offers: self.facts.offers.clone() }));
         let peers = self.connected_addresses(session.peer);
-        if !peers.is_empty() {
+        if self.facts.exchange && !peers.is_empty() {
             offer(&session.send, Self::frame(Body::PeerExchange { peers }));
         }
     }
@@ -427,14 +429,16 @@ impl Handler<PeerReported> for PeerDirectory {
                 if let Some(known) = self.peers.get_mut(&peer) {
                     known.addresses = addresses;
                 }
-                self.introduce(peer);
+                if self.facts.exchange {
+                    self.introduce(peer);
+                }
             }
             Body::Inventory { offers } => {
                 if let Some(known) = self.peers.get_mut(&peer) {
                     known.offers = offers;
                 }
             }
-            Body::PeerExchange { peers } => {
+            Body::PeerExchange { peers } if self.facts.exchange => {
                 self.suggested(peers);
                 self.maintain(ctx);
             }
