@@ -71,7 +71,6 @@ pub enum BucketOutput {
 struct Place {
     contact: Contact,
     answered_ms: u64,
-    rtt_ms: u32,
     failures: u8,
     /// When to ask again, for one that failed.
     retry_ms: u64,
@@ -174,7 +173,7 @@ impl Bucket {
 
     fn answered(&mut self, now_ms: u64, contact: Contact, rtt_ms: u32) {
         self.forget(&contact.peer);
-        let fresh = Place { contact, answered_ms: now_ms, rtt_ms, failures: 0, retry_ms: 0 };
+        let fresh = Place { contact, answered_ms: now_ms, failures: 0, retry_ms: 0 };
         if let Some(at) = self.position(&contact.peer) {
             let held = self.places[at];
             if held.contact != contact && !self.has_room_beside(&contact) {

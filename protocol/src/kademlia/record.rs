@@ -184,6 +184,12 @@ impl ProviderRecord {
         provider_keys(&self.facts.model, self.facts.layers)
     }
 
+    /// Whether this is one of its keys.
+    #[must_use]
+    pub fn stands_at(&self, key: &DhtKey) -> bool {
+        self.keys().contains(key)
+    }
+
     /// The record as it travels.
     #[must_use]
     pub fn as_bytes(&self) -> &Bytes {

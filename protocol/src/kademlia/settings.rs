@@ -24,12 +24,16 @@ pub struct DhtSettings {
     pub failures_max: u8,
     /// How long after a question without an answer a contact is asked again.
     pub retry_after_ms: u64,
+    /// Whether the first listed contact starts lookups that fill the table.
+    pub fills_itself: bool,
     /// How often somebody in the table is checked.
     pub revalidate_every_ms: u64,
     /// How often the table is refreshed by a lookup.
     pub refresh_every_ms: u64,
     /// Questions under way on one path (`alpha`).
     pub alpha: usize,
+    /// The same on each path that joins later.
+    pub alpha_wide: usize,
     /// Paths that a lookup starts with.
     pub paths_first: usize,
     /// Paths that it widens to when a record does not turn up (`d`).
@@ -38,6 +42,11 @@ pub struct DhtSettings {
     pub take_per_answer: usize,
     /// Contacts of one address group that a lookup asks.
     pub per_group_lookup: usize,
+    /// Per cent of the estimated region within which a record is stored.
+    pub announce_radius_percent: u32,
+    /// Per cent of it within which a node is expected to keep one; smaller, since two nodes'
+    /// estimates differ.
+    pub find_radius_percent: u32,
     /// Questions of one lookup for records, at most.
     pub find_messages_max: usize,
     /// Questions of one lookup to announce a record, at most.
@@ -63,13 +72,17 @@ impl Default for DhtSettings {
             split_bits: 1,
             failures_max: 3,
             retry_after_ms: 5_000,
+            fills_itself: true,
             revalidate_every_ms: 10_000,
             refresh_every_ms: 600_000,
             alpha: 3,
+            alpha_wide: 1,
             paths_first: 1,
             paths: 4,
             take_per_answer: 8,
             per_group_lookup: 2,
+            announce_radius_percent: 125,
+            find_radius_percent: 75,
             find_messages_max: 60,
             announce_messages_max: 160,
             holders_max: 96,
