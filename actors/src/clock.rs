@@ -67,6 +67,6 @@ impl Alarm {
 }
 
 /// Microseconds of a duration, saturating at what the wire carries.
-pub fn micros(duration: std::time::Duration) -> u32 {
+pub fn micros(duration: Duration) -> u32 {
     u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
 }

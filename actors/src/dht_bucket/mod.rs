@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, Recipient};
+use actix::{Actor, Context, Handler, Message, Recipient};
 use swarmllm_protocol::kademlia::{Bucket, BucketIndex, BucketNews, BucketOutput};
 
 use crate::clock::{Alarm, Clock};

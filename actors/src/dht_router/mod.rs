@@ -93,6 +93,7 @@ pub struct DhtRouter {
     is_server: bool,
     buckets: BTreeMap<BucketIndex, BucketSlot>,
     announcements: Announcements,
+    entrances: policy::Entrances,
     searches: Searches,
     heard: policy::Heard,
     counts: Counts,
@@ -111,6 +112,7 @@ impl DhtRouter {
             own_ips,
             is_server: facts.settings.is_server,
             announcements: Announcements::new(&facts.shards),
+            entrances: policy::Entrances::default(),
             buckets: BTreeMap::new(),
             searches: Searches::default(),
             heard: policy::Heard::default(),
@@ -140,10 +142,12 @@ impl DhtRouter {
                 RouterOutput::Finished { lookup, outcome } => self.ended(lookup, &outcome),
             }
         }
-        if self.router.listed() > 0 {
+        let is_empty = self.router.listed() == 0;
+        if !is_empty {
             self.announcements.table_has_contacts(self.clock.now_ms());
         }
-        let wakeups = [self.router.next_wakeup_ms(), self.announcements.next_ms()];
+        let again_ms = self.entrances.next_ms().filter(|_| is_empty);
+        let wakeups = [self.router.next_wakeup_ms(), self.announcements.next_ms(), again_ms];
         self.alarm.set(self.clock, wakeups.into_iter().flatten().min(), ctx, Self::wake);
     }
 
@@ -151,6 +155,9 @@ impl DhtRouter {
         self.alarm.rang();
         let now = self.now();
         self.router.handle_wakeup(now);
+        if self.router.listed() == 0 {
+            self.router.handle_contacts(&self.entrances.take_due(now.ms));
+        }
         let random = u64::from_le_bytes(entropy::bytes());
         for (index, model, layers) in self.announcements.take_due(now.ms, random) {
             self.announce(now, index, model, layers);
@@ -181,8 +188,10 @@ impl DhtRouter {
 
     fn ended(&mut self, lookup: LookupId, outcome: &LookupOutcome) {
         let now_ms = self.clock.now_ms();
-        let failure = if self.announcements.ended(lookup, outcome.holders, now_ms) {
-            (outcome.holders == 0).then_some("nobody kept a record of this node's layers")
+        // This node may be near its own record's key, which alone helps nobody.
+        let kept_by = if outcome.nearest.is_empty() { 0 } else { outcome.holders };
+        let failure = if self.announcements.ended(lookup, kept_by, now_ms) {
+            (kept_by == 0).then_some("nobody kept a record of this node's layers")
         } else if let Some(model) = self.searches.ended(lookup) {
             self.searches.finish(&model, now_ms);
             None
@@ -283,7 +292,9 @@ impl Handler<PeerReachable> for DhtRouter {
         };
         let address = addresses.into_iter().find(may_ask);
         if let Some(address) = address {
-            self.router.handle_contacts(self.now(), &[Contact { peer, address }]);
+            let contact = Contact { peer, address };
+            self.router.handle_contacts(&[contact]);
+            self.entrances.add(contact, self.clock.now_ms());
             self.drive(ctx);
         }
     }
@@ -323,7 +334,7 @@ impl Handler<BucketWants> for DhtRouter {
     type Result = ();
 
     fn handle(&mut self, wants: BucketWants, ctx: &mut Self::Context) {
-        self.router.handle_bucket(self.now(), wants.index, wants.output);
+        self.router.handle_bucket(self.now(), wants.output);
         self.drive(ctx);
     }
 }
@@ -366,7 +377,7 @@ impl Handler<GetDhtStatus> for DhtRouter {
             lookups_done: self.counts.lookups_done,
             lookups_failed: self.counts.lookups_failed,
             last_error: self.counts.last_error.clone(),
-            records: 0,
+            records: self.router.kept_records(),
             announced: self.announcements.n_done(),
             holders: self.announcements.n_holders(),
             heard: self.heard.list(),
