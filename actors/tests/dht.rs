@@ -151,7 +151,7 @@ async fn floods_do_not_stop_honest_questions() {
     let (asking, asked) = (Node::plain(1), Node::plain(2));
     let flood = stranger();
     let mut garbage = vec![0_u8; SizeClass::Long.bytes()];
-    for round in 0..100_u32 {
+    for round in 0..50_u32 {
         for datagram in 0..50_u32 {
             garbage[..4].copy_from_slice(&(round * 50 + datagram).to_le_bytes());
             flood.send_to(&garbage, asked.address).expect("sent");
@@ -162,7 +162,7 @@ async fn floods_do_not_stop_honest_questions() {
     let counts = asked.counts().await;
     assert!(counts.refused > 1_000, "{counts:?}");
     assert_eq!(counts.over_rate, 0, "garbage takes nobody's share: {counts:?}");
-    assert_eq!(counts.sent, 100, "garbage is not answered: {counts:?}");
+    assert_eq!(counts.sent, 50, "garbage is not answered: {counts:?}");
     // Questions that open, far more than one source may ask.
     let before = counts.received;
     for number in 0..200 {

@@ -64,8 +64,8 @@ struct Outstanding {
 
 /// The actor.
 pub struct DhtSocket {
-    bound: Option<std::net::UdpSocket>,
-    socket: Option<Arc<UdpSocket>>,
+    /// Datagrams leave by the plain socket: one that can't go at once is as good as lost.
+    socket: std::net::UdpSocket,
     is_ipv6: bool,
     offline: bool,
     keys: DatagramKeys,
@@ -80,15 +80,14 @@ impl DhtSocket {
     /// On a bound, non-blocking socket, which joins the runtime of the actor's Arbiter. In offline
     /// mode nothing is sent outside private ranges.
     pub fn new(
-        bound: std::net::UdpSocket,
+        socket: std::net::UdpSocket,
         keys: DatagramKeys,
         offline: bool,
         clock: Clock,
     ) -> DhtSocket {
-        let is_ipv6 = bound.local_addr().is_ok_and(|local| local.is_ipv6());
+        let is_ipv6 = socket.local_addr().is_ok_and(|local| local.is_ipv6());
         DhtSocket {
-            bound: Some(bound),
-            socket: None,
+            socket,
             is_ipv6,
             offline,
             keys,
@@ -104,8 +103,8 @@ impl DhtSocket {
         let is_allowed =
             address::is_dialable(&to) && (!self.offline || address::is_private(to.ip()));
         let target = as_socket_sees(to, self.is_ipv6);
-        let sent = match (&self.socket, target) {
-            (Some(socket), Some(target)) if is_allowed => socket.try_send_to(datagram, target),
+        let sent = match target {
+            Some(target) if is_allowed => self.socket.send_to(datagram, target),
             _ => Err(std::io::ErrorKind::Unsupported.into()),
         };
         match sent {
@@ -239,11 +238,9 @@ impl Actor for DhtSocket {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(mailbox::DHT_SOCKET);
-        let Some(bound) = self.bound.take() else { return };
-        match UdpSocket::from_std(bound) {
+        match self.socket.try_clone().and_then(UdpSocket::from_std) {
             Ok(socket) => {
                 let socket = Arc::new(socket);
-                self.socket = Some(Arc::clone(&socket));
                 ctx.add_stream(stream::unfold(socket, |socket| async move {
                     Some(receive(socket).await)
                 }));
