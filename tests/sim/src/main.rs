@@ -1,0 +1,45 @@
+//! Simulator: the protocol's state machines on an event heap, seeded, the same trace twice.
+//!
+//! `cargo run --release -p swarmllm-sim -- COMMAND [--json]`. Exit 1 when an invariant breaks.
+//! The machines are those of the service (`swarmllm_protocol::kademlia`); only links, clocks and
+//! attackers are made up here. Units last in names. Absent on purpose: actors, sockets, sealing.
+
+mod dht;
+mod figures;
+mod population;
+mod publish;
+mod random;
+mod ring;
+mod settings;
+mod world;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "Simulates the network's protocol with thousands of nodes")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Lookups in a large network with stale tables and colluders.
+    Dht(dht::DhtArgs),
+}
+
+fn main() -> ExitCode {
+    let held = match Arguments::parse().command {
+        Command::Dht(args) => dht::run(&args),
+    };
+    match held {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("sim: {error}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Settings by name, so that a command line and a sweep can change one at a time.
+
+use swarmllm_protocol::kademlia::DhtSettings;
+
+/// Changes one setting, as `alpha=4`.
+///
+/// # Errors
+/// When there is no such setting or the value is no number.
+pub(crate) fn change(settings: &mut DhtSettings, text: &str) -> Result<(), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("{text}: not NAME=VALUE"))?;
+    let number: u64 = value.parse().map_err(|_| format!("{text}: {value} is no number"))?;
+    let count = usize::try_from(number).map_err(|_| format!("{text}: too large"))?;
+    let percent = u32::try_from(number).map_err(|_| format!("{text}: too large"))?;
+    match name {
+        "k" => settings.bucket_size = count,
+        "alpha" => settings.alpha = count,
+        "alpha_wide" => settings.alpha_wide = count,
+        "paths_first" => settings.paths_first = count,
+        "paths" => settings.paths = count,
+        "take" => settings.take_per_answer = count,
+        "split_bits" => settings.split_bits = number.clamp(1, 5) as u8,
+        "patience_percent" => settings.patience_percent = number,
+        "patience_min_ms" => settings.patience_ms.0 = number,
+        "announce_radius_percent" => settings.announce_radius_percent = percent,
+        "find_radius_percent" => settings.find_radius_percent = percent,
+        "find_messages_max" => settings.find_messages_max = count,
+        "holders_max" => settings.holders_max = count,
+        _ => return Err(format!("{name}: no such setting")),
+    }
+    Ok(())
+}
+
+/// The default ones with these changes.
+///
+/// # Errors
+/// As [`change`].
+pub(crate) fn changed(changes: &[String]) -> Result<DhtSettings, String> {
+    let mut settings = DhtSettings::default();
+    changes.iter().try_for_each(|text| change(&mut settings, text))?;
+    Ok(settings)
+}
