@@ -21,12 +21,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use actix::{Actor, Addr};
 use swarmllm_actors::batch_scheduler::GetSchedulerUsage;
 use swarmllm_actors::clock::Clock;
+use swarmllm_actors::dht_router::{DhtStatus, FindProviders, GetDhtStatus};
+use swarmllm_actors::dht_socket::{GetSocketCounts, SocketCounts};
 use swarmllm_actors::event_log::Subscribe;
 use swarmllm_actors::kv_cache_store::{GetPageUsage, PageUsage};
 use swarmllm_actors::model_store::{GetModels, OpenModel};
 use swarmllm_actors::node_supervisor::{Build, NodeSupervisor, StopTree};
 use swarmllm_actors::peer_directory::{
-    FindCandidates, GetPeers, GetReachability, PeerRecord, PeerState, SaveCache,
+    Candidates, FindCandidates, GetPeers, GetReachability, PeerRecord, PeerState, SaveCache,
 };
 use swarmllm_protocol::identity::Identity;
 use swarmllm_protocol::ids::{NetworkId, PeerId};
@@ -38,8 +40,8 @@ use crate::generate::{GenerateError, GenerateRequest, GenerationStream};
 use metrics::Metrics;
 use tree::NodeTree;
 pub use types::{
-    ModelStatus, NodeError, NodeOptions, NodeStatus, OfferStatus, PeerStatus, ReachabilityStatus,
-    SchedulerNumbers,
+    DhtNumbers, ModelStatus, NodeError, NodeOptions, NodeStatus, OfferStatus, PeerStatus,
+    ReachabilityStatus, SchedulerNumbers,
 };
 
 /// What the key of prefix names is derived for.
@@ -84,10 +86,8 @@ impl NodeHandle {
         let identity = Arc::new(identity::load_or_create(&options.data_dir)?);
         let clock = Clock::start();
         let joins = tree::parse_joins(&options, SystemTime::now())?;
-        let socket = tree::bind(options.listen)?;
-        let listen = socket
-            .local_addr()
-            .map_err(|error| NodeError::Listen { address: options.listen, error })?;
+        let sockets = tree::bind(options.listen)?;
+        let listen = sockets.listen;
         let network = options.network.clone();
         let plan = Rc::new(tree::TreePlan {
             options: NodeOptions { listen, ..options },
@@ -95,13 +95,13 @@ impl NodeHandle {
             joins,
             clock,
         });
-        let first = tree::build(&plan, socket)?;
+        let first = tree::build(&plan, sockets)?;
         let (sender, trees) = watch::channel(Some(first));
         let build: Build<NodeTree> = Rc::new(move || {
             let plan = Rc::clone(&plan);
             Box::pin(async move {
-                let socket = tree::bind(plan.options.listen).map_err(|error| error.to_string())?;
-                tree::build(&plan, socket).map_err(|error| error.to_string())
+                let sockets = tree::bind(plan.options.listen).map_err(|error| error.to_string())?;
+                tree::build(&plan, sockets).map_err(|error| error.to_string())
             })
         });
         let supervisor = NodeSupervisor::new(build, sender, clock).start();
@@ -172,7 +172,9 @@ impl NodeHandle {
         } else {
             "degraded"
         };
+        let dht = self.dht_numbers().await?;
         Ok(NodeStatus {
+            dht,
             peer_id: self.peer_id().to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             state: state.to_owned(),
@@ -216,13 +218,24 @@ impl NodeHandle {
         })
     }
 
+    /// How the DHT does.
+    ///
+    /// # Errors
+    /// While the tree is being restarted.
+    pub async fn dht_numbers(&self) -> Result<DhtNumbers, NodeError> {
+        let tree = self.tree()?;
+        let status = ask(&tree.dht_router, GetDhtStatus).await?;
+        Ok(dht_numbers(status, ask(&tree.dht_socket, GetSocketCounts).await?))
+    }
+
     /// Everything that is counted, as OpenMetrics text.
     ///
     /// # Errors
     /// While the tree is being restarted.
     pub async fn metrics(&self) -> Result<String, NodeError> {
         let (scheduler, peers) = (self.scheduler_numbers().await?, self.peers().await?);
-        Ok(self.shared.metrics.text(&scheduler, &peers))
+        let dht = self.dht_numbers().await?;
+        Ok(self.shared.metrics.text(&scheduler, &peers, &dht))
     }
 
     /// Known peers.
@@ -251,10 +264,16 @@ impl NodeHandle {
         let tree = self.tree()?;
         let mut statuses = Vec::new();
         for model in ask(&tree.model_store, GetModels).await? {
-            let found = ask(&tree.directory, FindCandidates { model: model.id }).await?;
+            let mut found = ask(&tree.directory, FindCandidates { model: model.id }).await?;
             let n_layers = model.n_layers();
-            let route = route::plan_route(n_layers, self.peer_id(), &found.candidates);
-            statuses.push(model_status(&model, route.is_ok()));
+            let can_answer = |found: &Candidates| {
+                route::plan_route(n_layers, self.peer_id(), &found.candidates).is_ok()
+            };
+            if !can_answer(&found) {
+                let find = FindProviders { model: model.id, n_layers };
+                found.add_providers(&ask(&tree.dht_router, find).await?);
+            }
+            statuses.push(model_status(&model, can_answer(&found)));
         }
         Ok(statuses)
     }
@@ -299,6 +318,7 @@ impl NodeHandle {
             ask(&tree.model_store, GetModels).await?;
             ask(&tree.kv_cache_store, GetPageUsage).await?;
             ask(&tree.scheduler, GetSchedulerUsage).await?;
+            ask(&tree.dht_router, GetDhtStatus).await?;
             Ok::<bool, NodeError>(tree.has_all_members())
         };
         matches!(tokio::time::timeout(deadline, probe).await, Ok(Ok(true)))
@@ -365,6 +385,28 @@ fn peer_status(record: PeerRecord) -> PeerStatus {
         via: record.via.word().to_owned(),
         rtt_ms: record.rtt_us.map(|rtt_us| f64::from(rtt_us) / 1000.0),
         offers: offers.collect(),
+    }
+}
+
+fn dht_numbers(status: DhtStatus, counts: SocketCounts) -> DhtNumbers {
+    DhtNumbers {
+        is_server: status.is_server,
+        contacts: status.contacts,
+        buckets: status.buckets,
+        records: status.records,
+        answered: status.answered,
+        lookups_done: status.lookups_done,
+        lookups_failed: status.lookups_failed,
+        last_error: status.last_error,
+        announced: status.announced,
+        holders: status.holders,
+        heard: status.heard.into_iter().map(|(ip, times)| (ip.to_string(), times)).collect(),
+        observed: status.observed,
+        sent_bytes: counts.sent_bytes,
+        received_bytes: counts.received_bytes,
+        refused: counts.refused,
+        over_rate: counts.over_rate,
+        unsent: counts.unsent,
     }
 }
 

@@ -12,6 +12,9 @@
 //! |-- dialer, listener       sockets in both directions        -> peer_session
 //! |   `-- peer_session*      one per connection: handshake, lanes, round-trip time
 //! |-- lan_beacon             mDNS on the local network         -> peer_directory
+//! |-- dht_socket             sealed datagrams, rates           <-> dht_router
+//! |-- dht_router             lookups, records, announcements   <- peer_directory, generation
+//! |   `-- dht_bucket*        one per range of distances        <-> dht_router
 //! |-- kv_cache_store         pages of every loaded shard       <- batch_scheduler
 //! |-- shard_worker*          one per loaded layer range, computing on its own thread
 //! |-- batch_scheduler        open stage sequences, who runs next -> shard_worker, next stage
@@ -19,11 +22,15 @@
 //! ```
 //!
 //! Arbiters by duty: `net` runs sessions, scheduler, store and generations (a token never crosses
-//! a thread but for the compute itself); the system's own thread runs the rest. Sends are bounded:
+//! a thread but for the compute itself); the DHT has a thread of its own, so that a flood of
+//! datagrams delays no token; the system's own thread runs the rest. Sends are bounded:
 //! `try_send` or `send` with the capacities of [`mailbox`]; `do_send` is banned by clippy.
 
 pub mod batch_scheduler;
 pub mod clock;
+pub mod dht_bucket;
+pub mod dht_router;
+pub mod dht_socket;
 pub mod dialer;
 pub mod entropy;
 pub mod event_log;

@@ -22,6 +22,12 @@ pub const SHARD_WORKER: usize = 64;
 pub const GENERATION: usize = 256;
 /// Commands of the scheduler: a few per open sequence and step.
 pub const KV_CACHE_STORE: usize = 4096;
+/// Questions of lookups: a few dozen each; more would only be late.
+pub const DHT_SOCKET: usize = 1024;
+/// Datagrams of a second, as many as are let in.
+pub const DHT_ROUTER: usize = 1024;
+/// News of a bucket's contacts.
+pub const DHT_BUCKET: usize = 256;
 /// Everything else: rare commands and questions.
 pub const CONTROL: usize = 256;
 

@@ -5,6 +5,14 @@
 //! Layout of what is signed: `u16` LE length and bytes of a domain string, then for each field a
 //! `u32` LE length and its bytes. So no signature for one purpose can be shown as one for another,
 //! and a serializer's habits are never signed.
+//!
+//! The same key pair also receives sealed datagrams (`dht_datagram.rs`): its curve point in
+//! Montgomery form is an X25519 public key whose secret is the scalar that signs. One key for both is
+//! sound: Thormarker (2021, "On using the same key pair for Ed25519 and an X25519 based KEM") proves
+//! both secure together, in the random oracle model, where the key derived from an exchange also
+//! depends on both public keys, and where no hash input of one scheme is one of the other. Here both
+//! keys are in the hash that Noise authenticates with every seal; signing hashes with SHA-512 only,
+//! Noise with BLAKE2s only. So a contact is a peer id and an address, and nothing more to certify.
 //! Errors: [`IdentityError`]. Verification is strict (RFC 8032 with small-order keys and mixed
 //! representations refused), so one signature has one meaning for everybody.
 //! Absent on purpose: a clock, a file, randomness; the seed comes from outside.
@@ -55,6 +63,12 @@ impl Identity {
         PeerId(self.key.verifying_key().to_bytes())
     }
 
+    /// The secret of [`x25519_public`] of this peer id.
+    #[must_use]
+    pub fn x25519_secret(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.key.to_scalar_bytes())
+    }
+
     /// A secret of its own for a purpose, from which the identity can't be told.
     #[must_use]
     pub fn derive_secret(&self, purpose: &str) -> [u8; 32] {
@@ -82,14 +96,26 @@ pub fn verify(
     fields: &[&[u8]],
     signature: &[u8; SIGNATURE_BYTES],
 ) -> Result<(), IdentityError> {
-    let key =
-        VerifyingKey::from_bytes(peer.as_bytes()).map_err(|_| IdentityError::NotAKey(*peer))?;
-    if key.is_weak() {
-        return Err(IdentityError::NotAKey(*peer));
-    }
+    let key = public_key(peer)?;
     let signature = Signature::from_bytes(signature);
     key.verify_strict(&canonical(domain, fields), &signature)
         .map_err(|_| IdentityError::BadSignature(*peer))
+}
+
+/// The X25519 public key under which datagrams for a peer are sealed.
+///
+/// A peer id and its negative (the top bit flipped) share it, so whoever uses it binds the peer id
+/// itself as well.
+pub fn x25519_public(peer: &PeerId) -> Result<[u8; 32], IdentityError> {
+    Ok(public_key(peer)?.to_montgomery().to_bytes())
+}
+
+/// The curve point of a peer id, refused where one signature or exchange would fit anything.
+fn public_key(peer: &PeerId) -> Result<VerifyingKey, IdentityError> {
+    VerifyingKey::from_bytes(peer.as_bytes())
+        .ok()
+        .filter(|key| !key.is_weak())
+        .ok_or(IdentityError::NotAKey(*peer))
 }
 
 /// The bytes a signature covers.
@@ -152,6 +178,7 @@ mod tests {
             signature[0] = 1;
             let result = verify(&peer, "a", &[b"b"], &signature);
             assert_eq!(result, Err(IdentityError::NotAKey(peer)));
+            assert_eq!(x25519_public(&peer), Err(IdentityError::NotAKey(peer)));
         }
     }
 
@@ -162,6 +189,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_mapped_key_pair_is_a_key_pair(seed: [u8; 32]) {
+            let identity = Identity::from_seed(seed);
+            let secret = x25519_dalek::StaticSecret::from(*identity.x25519_secret());
+            let public = x25519_dalek::PublicKey::from(&secret).to_bytes();
+            prop_assert_eq!(x25519_public(&identity.peer_id()), Ok(public));
+        }
+
         #[test]
         fn flipped_bits_and_forged_keys_are_refused(
             seed: [u8; 32], field: Vec<u8>, bit in 0_usize..512, forged: [u8; 32],

@@ -17,7 +17,8 @@
 //! 6. [`node_record`], [`invite`], [`address`], [`lan_beacon`], [`observed`]: what nodes say of
 //!    themselves and of each other. [`peer_exchange`], [`peer_cache`], [`dial_budget`] and what
 //!    joins them, [`peer_book`]: whom a node believes, remembers and dials.
-//! 7. [`kademlia`]: who is near a key, and who provides a model: a table that nobody owns.
+//! 7. [`kademlia`]: who is near a key, and who provides a model: a table that nobody owns;
+//!    [`dht_datagram`], [`source_limit`]: its questions and answers on the wire.
 //! 8. [`ids`], [`limits`], [`rate_limit`]: names and bounds.
 //!
 //! Who may say what: the handshake first; then `Hello` from both sides; a requester says
@@ -38,6 +39,7 @@
 pub mod address;
 pub mod codec;
 pub mod connection;
+pub mod dht_datagram;
 pub mod dial_budget;
 pub mod frame;
 pub mod identity;
@@ -59,6 +61,7 @@ pub mod rate_limit;
 pub mod route;
 pub mod schedule;
 pub mod session;
+pub mod source_limit;
 pub mod tensor_frame;
 pub mod testing;
 pub mod wire;

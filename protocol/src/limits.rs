@@ -27,6 +27,16 @@ pub const HANDSHAKE_MESSAGE_BYTES: usize = 256;
 /// some of them, and a stalling stranger holds a socket no longer than this.
 pub const HANDSHAKE_TIMEOUT_MS: u64 = 5_000;
 
+/// Bytes of a datagram that asks whether somebody is there, and of the answer.
+pub const DATAGRAM_PROBE_BYTES: usize = 128;
+
+/// Bytes of a datagram whose content is one record.
+pub const DATAGRAM_SHORT_BYTES: usize = 512;
+
+/// Bytes of the longest datagram: with IPv6 and UDP headers it passes where 1280 bytes do, which is
+/// everywhere.
+pub const DATAGRAM_LONG_BYTES: usize = 1_200;
+
 /// Records sealed under one key before the connection must be made anew. Noise allows 2^64 - 1;
 /// this is far from wrapping, and more than any connection sends in a year.
 pub const RECORDS_PER_KEY_MAX: u64 = 1 << 48;
@@ -144,6 +154,9 @@ pub const TEMPERATURE_MAX: f32 = 100.0;
 const _: () = {
     assert!(SEALED_RECORD_MAX_BYTES <= RECORD_MAX_BYTES);
     assert!(HANDSHAKE_MESSAGE_BYTES <= SEALED_RECORD_MAX_BYTES);
+    // Any question of the DHT fits a datagram: 16 of tag, 32 of key, 16 of seal, 16 of reply id, 2 of
+    // length.
+    assert!(DHT_MESSAGE_MAX_BYTES + 82 <= DATAGRAM_LONG_BYTES);
     // A 16 KiB activation, its header and a trace of 40 stages fit one fragment.
     assert!(16 * 1024 + 1_000 <= FRAGMENT_DATA_MAX_BYTES);
     assert!(CONTROL_MESSAGE_MAX_BYTES <= FRAGMENT_DATA_MAX_BYTES);

@@ -58,6 +58,9 @@ pub struct ServeArgs {
     /// Neither announce nor look for peers on the local network.
     #[arg(long)]
     no_mdns: bool,
+    /// Neither tell peers of each other nor hear of others from them.
+    #[arg(long)]
+    no_peer_exchange: bool,
     /// Stay inside private address ranges.
     #[arg(long)]
     offline: bool,
@@ -93,6 +96,7 @@ impl ServeArgs {
             listen: self.listen.clone(),
             join: self.join.clone(),
             no_mdns: self.no_mdns,
+            no_peer_exchange: self.no_peer_exchange,
             offline: self.offline,
             threads: self.threads,
             device: self.device.clone(),
@@ -160,6 +164,7 @@ fn node_options(settings: &Settings, folder: &DataFolder) -> Result<NodeOptions,
         models: models.collect::<Result<Vec<_>, CliError>>()?,
         join: settings.join.value.clone(),
         mdns: settings.mdns.value,
+        exchange: settings.exchange.value,
         offline: settings.offline.value,
         shard,
         cache_memory: settings.cache_memory.value,

@@ -36,7 +36,10 @@ fn describe(status: &Value) -> String {
     let known_percent = 100 * count("prefix_hits") / count("prefix_queries").max(1);
     let peers = match status["connectivity"].as_str() {
         Some("no_network") => "no network here: this node answers with what it holds".to_owned(),
-        _ => format!("{} peers connected", field("n_peers")),
+        _ => {
+            let contacts = cell(&status["dht"]["contacts"]);
+            format!("{} peers connected, {contacts} in the DHT", field("n_peers"))
+        }
     };
     let mut text = format!(
         "node     {} ({})\nswarm    {}, {peers}\nlistens  {}\n\
@@ -93,11 +96,12 @@ mod tests {
         let text = describe(&json!({
             "peer_id": "abc", "state": "ready", "network": "main", "n_peers": 2,
             "listen": "127.0.0.1:1", "version": "0.1.0", "uptime_s": 61.5, "rss_bytes": 1048576,
-            "n_active": 0, "n_finished": 4, "kv_pages": [0, 64],
+            "n_active": 0, "n_finished": 4, "kv_pages": [0, 64], "dht": {"contacts": 9},
             "scheduler": {"waiting": 2, "pages_cached": 9, "prefix_hits": 32, "prefix_queries": 96},
             "models": [{"name": "demo", "layers": [0, 2], "n_layers": 6, "servable": true,
                         "context_length": 1024}],
         }));
+        assert!(text.contains("2 peers connected, 9 in the DHT"), "{text}");
         assert!(text.contains("up 1 min 1 s, 1.0 MiB resident"), "{text}");
         assert!(text.contains("main, 2 peers connected"), "{text}");
         let text = describe(&json!({"connectivity": "no_network", "network": "main"}));

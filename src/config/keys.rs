@@ -18,6 +18,8 @@ pub const PEERS_LISTEN: &str = "peers.listen";
 pub const PEERS_JOIN: &str = "peers.join";
 /// Whether to announce and look for peers on the local network.
 pub const PEERS_MDNS: &str = "peers.mdns";
+/// Whether to tell peers of each other, and to hear of others from them.
+pub const PEERS_EXCHANGE: &str = "peers.exchange";
 /// Whether to stay inside private address ranges.
 pub const PEERS_OFFLINE: &str = "peers.offline";
 /// Compute threads.
@@ -46,7 +48,7 @@ pub const MODELS_SERVE: &str = "models.serve";
 pub const MODELS_LAYERS: &str = "models.layers";
 
 /// All of them, in the order of the example file.
-pub const ALL: [&str; 20] = [
+pub const ALL: [&str; 21] = [
     DATA_DIR,
     NETWORK,
     HTTP_LISTEN,
@@ -54,6 +56,7 @@ pub const ALL: [&str; 20] = [
     PEERS_LISTEN,
     PEERS_JOIN,
     PEERS_MDNS,
+    PEERS_EXCHANGE,
     PEERS_OFFLINE,
     COMPUTE_THREADS,
     COMPUTE_DEVICE,

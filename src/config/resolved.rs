@@ -101,6 +101,8 @@ pub struct Flags {
     pub join: Vec<String>,
     /// `--no-mdns`.
     pub no_mdns: bool,
+    /// `--no-peer-exchange`.
+    pub no_peer_exchange: bool,
     /// `--offline`.
     pub offline: bool,
     /// `--threads`.
@@ -136,6 +138,8 @@ pub struct Settings {
     pub join: Setting<Vec<String>>,
     /// Announce and look for peers on the local network.
     pub mdns: Setting<bool>,
+    /// Tell peers of each other, and hear of others from them.
+    pub exchange: Setting<bool>,
     /// Stay inside private address ranges.
     pub offline: Setting<bool>,
     /// Compute threads; 0: as many as the machine has.
@@ -215,6 +219,8 @@ pub fn resolve(
     let any_http = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HTTP_PORT);
     let any_peers = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), PEERS_PORT);
     let no_mdns = flags.no_mdns.then_some(("--no-mdns", RawValue::Boolean(false)));
+    let no_exchange =
+        flags.no_peer_exchange.then_some(("--no-peer-exchange", RawValue::Boolean(false)));
     let offline = flags.offline.then_some(("--offline", RawValue::Boolean(true)));
     let no_repack = flags.no_repack.then_some(("--no-repack", RawValue::Boolean(false)));
     let threads = flags.threads.map(|n| ("--threads", RawValue::Integer(n.into())));
@@ -241,6 +247,9 @@ pub fn resolve(
             .pick(keys::PEERS_JOIN, flag_list("--join", &flags.join), texts)?
             .unwrap_or_else(|| default(Vec::new())),
         mdns: sources.pick(keys::PEERS_MDNS, no_mdns, boolean)?.unwrap_or(default(true)),
+        exchange: sources
+            .pick(keys::PEERS_EXCHANGE, no_exchange, boolean)?
+            .unwrap_or(default(true)),
         offline: sources.pick(keys::PEERS_OFFLINE, offline, boolean)?.unwrap_or(default(false)),
         threads: sources.pick(keys::COMPUTE_THREADS, threads, count)?.unwrap_or(default(0)),
         device: sources
@@ -463,7 +472,8 @@ mod tests {
             let compute = (s.threads.value, s.device.value, s.repack.value);
             let cache = (s.cache_memory.value, s.cache_type.value);
             let scheduler = s.scheduler.limits();
-            (s.drain_s.value, s.mdns.value, s.offline.value, compute, cache, scheduler)
+            let finding = (s.mdns.value, s.exchange.value, s.offline.value);
+            (s.drain_s.value, finding, compute, cache, scheduler)
         };
         assert_eq!(network(&written), network(&defaults));
         assert_eq!(rest(&written), rest(&defaults));

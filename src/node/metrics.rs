@@ -16,7 +16,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::types::{PeerStatus, SchedulerNumbers};
+use super::types::{DhtNumbers, PeerStatus, SchedulerNumbers};
 use crate::generate::FinishReason;
 
 const PREFIX: &str = "swarmllm";
@@ -91,10 +91,15 @@ impl Metrics {
     }
 
     /// All of it and the numbers of this moment, as text.
-    pub(super) fn text(&self, scheduler: &SchedulerNumbers, peers: &[PeerStatus]) -> String {
+    pub(super) fn text(
+        &self,
+        scheduler: &SchedulerNumbers,
+        peers: &[PeerStatus],
+        dht: &DhtNumbers,
+    ) -> String {
         let mut text = String::new();
         let encoded = text::encode_registry(&mut text, &self.registry)
-            .and_then(|()| text::encode(&mut text, &of_now(scheduler, peers)));
+            .and_then(|()| text::encode(&mut text, &of_now(scheduler, peers, dht)));
         // Only the writer can fail, and a String takes everything.
         debug_assert!(encoded.is_ok(), "{encoded:?}");
         text
@@ -102,7 +107,7 @@ impl Metrics {
 }
 
 /// What is asked for at each reading.
-fn of_now(scheduler: &SchedulerNumbers, peers: &[PeerStatus]) -> Registry {
+fn of_now(scheduler: &SchedulerNumbers, peers: &[PeerStatus], dht: &DhtNumbers) -> Registry {
     let mut registry = Registry::with_prefix(PREFIX);
     let SchedulerNumbers { running, waiting, pages_used, pages_cached, pages_total, .. } =
         *scheduler;
@@ -133,7 +138,28 @@ fn of_now(scheduler: &SchedulerNumbers, peers: &[PeerStatus]) -> Registry {
         known.get_or_create(&vec![("state", state.to_owned())]).set(n_peers);
     }
     registry.register("peers", "Known peers by state", known);
+    add_dht(&mut registry, dht);
     registry
+}
+
+fn add_dht(registry: &mut Registry, dht: &DhtNumbers) {
+    let mut gauge = |name: &str, help: &str, value: usize| {
+        registry.register(name, help, ConstGauge::new(value as f64));
+    };
+    gauge("dht_contacts", "Nodes of the DHT that answered lately", dht.contacts);
+    gauge("dht_buckets", "Buckets of its table that hold any", dht.buckets);
+    gauge("dht_records", "Provider records kept for others", dht.records);
+    gauge("dht_holders", "Nodes that keep this node's own records", dht.holders);
+    let mut counter = |name: &str, help: &str, value: u64| {
+        registry.register(name, help, ConstCounter::new(value));
+    };
+    counter("dht_lookups_done", "Lookups that found what they were for", dht.lookups_done);
+    counter("dht_lookups_failed", "Lookups that did not", dht.lookups_failed);
+    counter("dht_answered", "Questions answered for others", dht.answered);
+    counter("dht_sent_bytes", "Bytes sent in datagrams", dht.sent_bytes);
+    counter("dht_received_bytes", "Bytes received in datagrams", dht.received_bytes);
+    counter("dht_refused", "Datagrams for nobody, or altered", dht.refused);
+    counter("dht_over_rate", "Questions beyond the rate", dht.over_rate);
 }
 
 /// One request; dropped before its end it counts as given up.
@@ -218,7 +244,8 @@ mod tests {
             prefix_hits: 5,
             ..SchedulerNumbers::default()
         };
-        let text = metrics.text(&scheduler, &[]);
+        let dht = DhtNumbers { contacts: 9, lookups_done: 2, ..DhtNumbers::default() };
+        let text = metrics.text(&scheduler, &[], &dht);
         for line in [
             "swarmllm_prompt_tokens_total{model=\"m\"} 7",
             "swarmllm_generation_tokens_total{model=\"m\"} 2",
@@ -236,6 +263,8 @@ mod tests {
             "swarmllm_num_preemptions_total 0",
             "swarmllm_kv_cache_evictions_total 0",
             "swarmllm_peers{state=\"connected\"} 0",
+            "swarmllm_dht_contacts 9.0",
+            "swarmllm_dht_lookups_done_total 2",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }

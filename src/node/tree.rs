@@ -4,13 +4,15 @@
 //! is spoken to is started before whoever speaks. Everything a token touches runs on one Arbiter
 //! (`net`); arithmetic runs on the shard workers' own threads.
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use actix::{Actor, Addr, Arbiter, ArbiterHandle, Recipient};
 use swarmllm_actors::batch_scheduler::{BatchScheduler, SchedulerLinks, ShardFacts};
 use swarmllm_actors::clock::Clock;
+use swarmllm_actors::dht_router::{DhtFacts, DhtLinks, DhtRouter};
+use swarmllm_actors::dht_socket::{AttachRouter, DhtSocket};
 use swarmllm_actors::dialer::{Dialer, SessionSettings};
 use swarmllm_actors::event_log::{Event, EventLog, Record};
 use swarmllm_actors::generation::GenerationLinks;
@@ -21,7 +23,7 @@ use swarmllm_actors::mailbox::offer_to;
 use swarmllm_actors::model_store::{ModelStore, OpenModel};
 use swarmllm_actors::node_supervisor::Tree;
 use swarmllm_actors::peer_directory::{
-    self, AttachDialer, LayerFailed, PeerDirectory, PeerSeen, SelfFacts, Via,
+    self, AttachDht, AttachDialer, LayerFailed, PeerDirectory, PeerSeen, SelfFacts, Via,
 };
 use swarmllm_actors::peer_session::SessionLinks;
 use swarmllm_actors::shard_worker::ShardWorker;
@@ -29,9 +31,11 @@ use swarmllm_models::kv::PAGE_TOKENS;
 use swarmllm_models::{
     DeviceChoice, KvType, LoadProgress, Model, RunProfile, Shard, ShardError, ShardOptions,
 };
+use swarmllm_protocol::dht_datagram::DatagramKeys;
 use swarmllm_protocol::identity::Identity;
 use swarmllm_protocol::ids::{LayerRange, ModelId};
 use swarmllm_protocol::invite::{INVITE_PREFIX, InviteCode};
+use swarmllm_protocol::kademlia::DhtSettings;
 use swarmllm_protocol::lan_beacon;
 use swarmllm_protocol::limits::ADDRESSES_MAX;
 use swarmllm_protocol::wire::{CacheType, Profile, ShardOffer};
@@ -48,6 +52,8 @@ const AGENT: &str = concat!("swarmllm/", env!("CARGO_PKG_VERSION"));
 const PEER_CACHE_FILE: &str = "peers.cache";
 /// What the secret of the peer cache is derived for.
 const PEER_CACHE_PURPOSE: &str = "swarmllm 2026-11 places in the peer cache";
+/// Ports that the system may offer until one is free for TCP and UDP alike.
+const PORTS_TRIED: usize = 32;
 
 /// Everything needed to build the tree, as often as it takes.
 pub(super) struct TreePlan {
@@ -61,11 +67,15 @@ pub(super) struct TreePlan {
 #[derive(Clone)]
 pub(super) struct NodeTree {
     pub(super) net: ArbiterHandle,
+    /// The DHT's own thread: a flood of datagrams delays no token.
+    dht: ArbiterHandle,
     pub(super) event_log: Addr<EventLog>,
     pub(super) model_store: Addr<ModelStore>,
     pub(super) directory: Addr<PeerDirectory>,
     pub(super) dialer: Addr<Dialer>,
     pub(super) listener: Addr<Listener>,
+    pub(super) dht_socket: Addr<DhtSocket>,
+    pub(super) dht_router: Addr<DhtRouter>,
     pub(super) kv_cache_store: Addr<KvCacheStore>,
     pub(super) scheduler: Addr<BatchScheduler>,
     pub(super) shard_workers: Vec<Addr<ShardWorker>>,
@@ -82,6 +92,8 @@ impl NodeTree {
         GenerationLinks {
             candidates: self.directory.clone().recipient(),
             find_session: self.directory.clone().recipient(),
+            find_providers: self.dht_router.clone().recipient(),
+            seen: self.directory.clone().recipient(),
             open: self.scheduler.clone().recipient(),
             rows: self.scheduler.clone().recipient(),
             cancel: self.scheduler.clone().recipient(),
@@ -98,6 +110,8 @@ impl Tree for NodeTree {
             ("peer_directory", self.directory.connected()),
             ("dialer", self.dialer.connected()),
             ("listener", self.listener.connected()),
+            ("dht_socket", self.dht_socket.connected()),
+            ("dht_router", self.dht_router.connected()),
             ("kv_cache_store", self.kv_cache_store.connected()),
             ("batch_scheduler", self.scheduler.connected()),
             ("shard_worker", self.shard_workers.iter().all(Addr::connected)),
@@ -111,15 +125,40 @@ impl Tree for NodeTree {
 
     fn stop(&self) {
         self.net.stop();
+        self.dht.stop();
     }
 }
 
-/// A listening socket, ready for any runtime.
-pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, NodeError> {
-    let listen = |error| NodeError::Listen { address, error };
-    let socket = TcpListener::bind(address).map_err(listen)?;
-    socket.set_nonblocking(true).map_err(listen)?;
-    Ok(socket)
+/// The sockets of a node: both on one port, ready for any runtime.
+pub(super) struct Sockets {
+    pub(super) tcp: TcpListener,
+    pub(super) udp: UdpSocket,
+    /// Where they are.
+    pub(super) listen: SocketAddr,
+}
+
+/// Binds TCP and UDP; where the system chooses the port, one that is free for both.
+pub(super) fn bind(address: SocketAddr) -> Result<Sockets, NodeError> {
+    let mut tries_left = PORTS_TRIED;
+    loop {
+        tries_left -= 1;
+        match try_bind(address) {
+            Err(error)
+                if address.port() == 0
+                    && tries_left > 0
+                    && error.kind() == std::io::ErrorKind::AddrInUse => {}
+            bound => return bound.map_err(|error| NodeError::Listen { address, error }),
+        }
+    }
+}
+
+fn try_bind(address: SocketAddr) -> std::io::Result<Sockets> {
+    let tcp = TcpListener::bind(address)?;
+    let listen = tcp.local_addr()?;
+    let udp = UdpSocket::bind(listen)?;
+    tcp.set_nonblocking(true)?;
+    udp.set_nonblocking(true)?;
+    Ok(Sockets { tcp, udp, listen })
 }
 
 /// Reads `--join` values: invite codes of this network that still hold, or addresses.
@@ -176,11 +215,9 @@ pub(super) fn has_network() -> bool {
 ///
 /// # Errors
 /// When a model's layers can't be loaded.
-pub(super) fn build(plan: &TreePlan, socket: TcpListener) -> Result<NodeTree, NodeError> {
+pub(super) fn build(plan: &TreePlan, sockets: Sockets) -> Result<NodeTree, NodeError> {
     let loaded = load_models(plan)?;
-    let listen = socket
-        .local_addr()
-        .map_err(|error| NodeError::Listen { address: plan.options.listen, error })?;
+    let Sockets { tcp, udp, listen } = sockets;
     let net = Arbiter::new().handle();
     let event_log = EventLog::start_in_arbiter(&net, |_| EventLog::default());
     for model in &loaded.models {
@@ -193,6 +230,7 @@ pub(super) fn build(plan: &TreePlan, socket: TcpListener) -> Result<NodeTree, No
     }
     let offers: Vec<ShardOffer> = loaded.models.iter().map(offer_of).collect();
     let models = loaded.models;
+    let held = models.iter().map(|model| (model.id, model.layers)).collect();
     let model_store = ModelStore::start_in_arbiter(&net, move |_| ModelStore::new(models));
     let directory = start_directory(plan, &net, &event_log, listen, offers);
     let pages = loaded.pages;
@@ -234,7 +272,10 @@ pub(super) fn build(plan: &TreePlan, socket: TcpListener) -> Result<NodeTree, No
     let failed = directory.clone().recipient();
     let dialer = Dialer::start_in_arbiter(&net, move |_| Dialer::new(for_dialer, failed));
     offer_to(&directory, AttachDialer(dialer.clone().recipient()));
-    let listener = Listener::start_in_arbiter(&net, move |_| Listener::new(socket, settings));
+    let listener = Listener::start_in_arbiter(&net, move |_| Listener::new(tcp, settings));
+    let dht = Arbiter::new().handle();
+    let (dht_socket, dht_router) = start_dht(plan, &dht, (udp, listen), held);
+    offer_to(&directory, AttachDht(dht_router.clone().recipient()));
     for seen in plan.joins.clone() {
         offer_to(&directory, seen);
     }
@@ -243,11 +284,14 @@ pub(super) fn build(plan: &TreePlan, socket: TcpListener) -> Result<NodeTree, No
     }
     Ok(NodeTree {
         net,
+        dht,
         event_log,
         model_store,
         directory,
         dialer,
         listener,
+        dht_socket,
+        dht_router,
         kv_cache_store,
         scheduler,
         shard_workers,
@@ -271,11 +315,38 @@ fn start_directory(
         listen,
         interfaces: Arc::new(move || announced_addresses(listen)),
         offers,
+        exchange: plan.options.exchange,
         is_offline: plan.options.offline,
         cache_path,
     };
     let (events, clock) = (event_log.clone().recipient(), plan.clock);
     PeerDirectory::start_in_arbiter(net, move |_| PeerDirectory::new(facts, cache, events, clock))
+}
+
+fn start_dht(
+    plan: &TreePlan,
+    dht: &ArbiterHandle,
+    (udp, listen): (UdpSocket, SocketAddr),
+    shards: Vec<(ModelId, LayerRange)>,
+) -> (Addr<DhtSocket>, Addr<DhtRouter>) {
+    let (network, offline, clock) =
+        (plan.options.network.clone(), plan.options.offline, plan.clock);
+    let keys = DatagramKeys::new(&plan.identity, network.clone());
+    let socket =
+        DhtSocket::start_in_arbiter(dht, move |_| DhtSocket::new(udp, keys, offline, clock));
+    let facts = DhtFacts {
+        identity: Arc::clone(&plan.identity),
+        network,
+        addresses: announced_addresses(listen),
+        shards,
+        offline,
+        settings: DhtSettings::default(),
+    };
+    let links = DhtLinks { ask: socket.clone().recipient(), answer: socket.clone().recipient() };
+    let router = DhtRouter::start_in_arbiter(dht, move |_| DhtRouter::new(facts, links, clock));
+    let (answered, asked) = (router.clone().recipient(), router.clone().recipient());
+    offer_to(&socket, AttachRouter { answered, asked });
+    (socket, router)
 }
 
 /// A network without multicast is no reason not to serve.

@@ -29,6 +29,8 @@ pub struct NodeOptions {
     pub join: Vec<String>,
     /// Announce and look for peers on the local network.
     pub mdns: bool,
+    /// Tell peers of each other, and hear of others from them.
+    pub exchange: bool,
     /// Never leave private address ranges.
     pub offline: bool,
     /// How shards compute; their pages are counted by the node.
@@ -113,6 +115,8 @@ pub struct NodeStatus {
     pub n_finished: u64,
     /// KV pages in use and in all.
     pub kv_pages: [u32; 2],
+    /// The table of nodes and provider records.
+    pub dht: DhtNumbers,
     /// Requests at this node's shards, and what they share.
     pub scheduler: SchedulerNumbers,
     /// Resident memory of the process.
@@ -233,6 +237,45 @@ pub struct SchedulerNumbers {
     pub compute_us: u64,
     /// Time spent on planning, of the same clock.
     pub planning_us: u64,
+}
+
+/// How a node's part of the DHT does, since the start where it counts.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct DhtNumbers {
+    /// Whether others may ask this node.
+    pub is_server: bool,
+    /// Contacts that answered lately.
+    pub contacts: usize,
+    /// Buckets that hold any.
+    pub buckets: usize,
+    /// Records kept for others.
+    pub records: usize,
+    /// Questions answered for others.
+    pub answered: u64,
+    /// Lookups that ended with what was looked for.
+    pub lookups_done: u64,
+    /// Lookups that found nobody, nothing or no holder.
+    pub lookups_failed: u64,
+    /// Why the last of those failed.
+    pub last_error: Option<String>,
+    /// Announcements of this node's layers that somebody keeps.
+    pub announced: u64,
+    /// Nodes that keep them.
+    pub holders: usize,
+    /// Addresses that others see this node at, and how many times each was said.
+    pub heard: Vec<(String, u32)>,
+    /// The one that enough of them agree on.
+    pub observed: Option<SocketAddr>,
+    /// Bytes sent, without headers of IP and UDP.
+    pub sent_bytes: u64,
+    /// Bytes received, likewise.
+    pub received_bytes: u64,
+    /// Datagrams for nobody, or altered.
+    pub refused: u64,
+    /// Questions beyond the rate.
+    pub over_rate: u64,
+    /// Datagrams that were not sent.
+    pub unsent: u64,
 }
 
 /// Why a node did not start, or did not answer.

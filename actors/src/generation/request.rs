@@ -9,8 +9,9 @@ use swarmllm_protocol::session::GenerationPlan;
 use swarmllm_protocol::wire::{CacheType, Profile};
 
 use crate::batch_scheduler::{CancelSequence, OpenSequence, SubmitRows};
+use crate::dht_router::FindProviders;
 use crate::event_log::Record;
-use crate::peer_directory::{FindCandidates, FindSession};
+use crate::peer_directory::{FindCandidates, FindSession, PeerSeen};
 
 /// Whom a generation talks to.
 #[derive(Debug, Clone)]
@@ -19,6 +20,10 @@ pub struct GenerationLinks {
     pub candidates: Recipient<FindCandidates>,
     /// peer_directory.
     pub find_session: Recipient<FindSession>,
+    /// dht_router.
+    pub find_providers: Recipient<FindProviders>,
+    /// peer_directory.
+    pub seen: Recipient<PeerSeen>,
     /// batch_scheduler of this node.
     pub open: Recipient<OpenSequence>,
     /// batch_scheduler of this node.

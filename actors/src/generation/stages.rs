@@ -1,14 +1,15 @@
 //! The stages of a route as their requester holds them: found, opened, fed, closed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use actix::Recipient;
 use bytes::Bytes;
 use swarmllm_models::sampler::SamplingParams;
 use swarmllm_protocol::ids::{LayerRange, PeerId, RequestId};
+use swarmllm_protocol::kademlia::ProviderFacts;
 use swarmllm_protocol::prefix::{self, PrefixKey};
-use swarmllm_protocol::route::{self, Candidate};
+use swarmllm_protocol::route::{self, Candidate, RouteStage};
 use swarmllm_protocol::wire::{
     Body, Lineage, Message, NextHop, OpenStage, PeerAddress, RowEncoding, Rows, Sampling,
 };
@@ -17,8 +18,9 @@ use tokio::time::Instant;
 use super::messages::{GenerationError, StageReply};
 use super::request::{GenerationLinks, GenerationRequest};
 use crate::batch_scheduler::{CancelSequence, OpenSequence, StageOwner, SubmitRows};
+use crate::dht_router::FindProviders;
 use crate::mailbox::offer;
-use crate::peer_directory::{FindCandidates, FindSession};
+use crate::peer_directory::{Candidates, FindCandidates, FindSession, PeerSeen, Via};
 use crate::peer_session::{SendFrame, SessionHandle};
 
 enum Link {
@@ -155,37 +157,73 @@ fn sampling_of(params: &SamplingParams) -> Sampling {
     }
 }
 
-/// Plans a route over what is connected now and takes its sessions.
+/// Plans a route over what is connected now, or else also over what the DHT knows of, and takes
+/// its sessions.
 pub(super) async fn find_stages(
     links: &GenerationLinks,
     request: &GenerationRequest,
     excluded: &HashSet<PeerId>,
 ) -> Result<Vec<Stage>, GenerationError> {
-    let internal = |error: actix::MailboxError| GenerationError::Internal(error.to_string());
     let found = links.candidates.send(FindCandidates { model: request.model }).await;
-    let found = found.map_err(internal)?;
-    let candidates: Vec<Candidate> =
-        found.candidates.into_iter().filter(|c| !excluded.contains(&c.peer)).collect();
-    let route = route::plan_route(request.n_layers, request.local, &candidates)?;
-    let addresses: HashMap<PeerId, Vec<SocketAddr>> = found.addresses;
+    let mut found = found.map_err(internal)?;
+    let route = match plan(request, &found, excluded) {
+        Ok(route) => route,
+        Err(_) => {
+            let (model, n_layers) = (request.model, request.n_layers);
+            let providers = links.find_providers.send(FindProviders { model, n_layers }).await;
+            let providers = providers.map_err(internal)?;
+            found.add_providers(&providers);
+            let route = plan(request, &found, excluded)?;
+            introduce(&providers, &route, links);
+            route
+        }
+    };
     let mut stages = Vec::with_capacity(route.len());
-    for planned in route {
-        let addresses = addresses.get(&planned.peer).cloned().unwrap_or_default();
-        let link =
-            if planned.peer == request.local {
-                Link::Local
-            } else {
-                let (peer, addresses) = (planned.peer, addresses.clone());
-                let find = FindSession { peer, addresses, asked_by: None };
-                let session = links.find_session.send(find).await.map_err(internal)?;
-                let peer = planned.peer.short();
-                Link::Remote(session.map_err(|error| GenerationError::StageLost {
-                    peer,
-                    detail: error.to_string(),
-                })?)
-            };
-        let (peer, layers) = (planned.peer, planned.layers);
+    for planned in &route {
+        let addresses = found.addresses.get(&planned.peer).cloned().unwrap_or_default();
+        let link = match planned.peer == request.local {
+            true => Link::Local,
+            false => Link::Remote(session_with(planned.peer, &addresses, links).await?),
+        };
+        let RouteStage { peer, layers } = *planned;
         stages.push(Stage { peer, layers, addresses, link, known: None, is_queued: false });
     }
     Ok(stages)
+}
+
+fn plan(
+    request: &GenerationRequest,
+    found: &Candidates,
+    excluded: &HashSet<PeerId>,
+) -> Result<Vec<RouteStage>, GenerationError> {
+    let is_usable = |candidate: &&Candidate| !excluded.contains(&candidate.peer);
+    let usable: Vec<Candidate> = found.candidates.iter().filter(is_usable).copied().collect();
+    Ok(route::plan_route(request.n_layers, request.local, &usable)?)
+}
+
+/// Tells the directory of the providers that the route needs.
+fn introduce(providers: &[ProviderFacts], route: &[RouteStage], links: &GenerationLinks) {
+    for ProviderFacts { peer, addresses, .. } in providers {
+        if route.iter().any(|stage| stage.peer == *peer) {
+            let (peer, addresses) = (Some(*peer), addresses.clone());
+            offer(&links.seen, PeerSeen { peer, addresses, via: Via::Dht });
+        }
+    }
+}
+
+async fn session_with(
+    peer: PeerId,
+    addresses: &[SocketAddr],
+    links: &GenerationLinks,
+) -> Result<SessionHandle, GenerationError> {
+    let find = FindSession { peer, addresses: addresses.to_vec(), asked_by: None };
+    let session = links.find_session.send(find).await.map_err(internal)?;
+    session.map_err(|error| GenerationError::StageLost {
+        peer: peer.short(),
+        detail: error.to_string(),
+    })
+}
+
+fn internal(error: actix::MailboxError) -> GenerationError {
+    GenerationError::Internal(error.to_string())
 }

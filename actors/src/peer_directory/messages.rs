@@ -5,10 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use actix::{Message, Recipient};
 use swarmllm_protocol::ids::{ModelId, PeerId};
+use swarmllm_protocol::kademlia::ProviderFacts;
 use swarmllm_protocol::peer_cache::Method;
 use swarmllm_protocol::route::Candidate;
 use swarmllm_protocol::wire::ShardOffer;
 
+use crate::dht_router::PeerReachable;
 use crate::dialer::Dial;
 use crate::peer_session::SessionHandle;
 
@@ -83,6 +85,13 @@ pub struct AttachDialer(pub Recipient<Dial>);
 /// Command. Senders: `node.rs` (join, invite), lan_beacon, and whoever finds a peer in the DHT. A
 /// place where a peer may be. What a person or the local network names is dialled; what the DHT
 /// names is remembered and dialled when it is chosen.
+/// Command. Sender: `node/tree.rs`, once the DHT runs: it hears of every peer that says where it
+/// listens.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct AttachDht(pub Recipient<PeerReachable>);
+
+/// Command. Senders: `node.rs` (join, invite), lan_beacon, generation. A place where a peer may be.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct PeerSeen {
@@ -170,6 +179,25 @@ pub struct Candidates {
     pub candidates: Vec<Candidate>,
     /// Where each of them listens.
     pub addresses: HashMap<PeerId, Vec<SocketAddr>>,
+}
+
+/// The round trip that a provider counts with before it is measured: whoever is connected goes
+/// first.
+const UNMEASURED_RTT_US: u32 = 1_000_000;
+
+impl Candidates {
+    /// Adds providers that the DHT knows of and nobody here is connected to.
+    pub fn add_providers(&mut self, providers: &[ProviderFacts]) {
+        for ProviderFacts { peer, layers, addresses, .. } in providers {
+            if !addresses.is_empty() && !self.addresses.contains_key(peer) {
+                let (peer, layers, rtt_us) = (*peer, *layers, UNMEASURED_RTT_US);
+                self.candidates.push(Candidate { peer, layers, rtt_us });
+            }
+        }
+        for facts in providers {
+            self.addresses.entry(facts.peer).or_insert_with(|| facts.addresses.clone());
+        }
+    }
 }
 
 /// Question. Sender: doors. Reply: every known peer.

@@ -35,13 +35,14 @@ use swarmllm_protocol::peer_cache::{Heard, Now, PeerCache};
 use swarmllm_protocol::wire::ShardOffer;
 
 pub use messages::{
-    AttachDialer, Candidates, DialFailed, FindCandidates, FindSession, FindSessionError, GetPeers,
-    GetReachability, LayerFailed, LayerReport, PeerRecord, PeerSeen, PeerState, PeerTarget,
-    Reachability, SaveCache, Via,
+    AttachDht, AttachDialer, Candidates, DialFailed, FindCandidates, FindSession, FindSessionError,
+    GetPeers, GetReachability, LayerFailed, LayerReport, PeerRecord, PeerSeen, PeerState,
+    PeerTarget, Reachability, SaveCache, Via,
 };
 pub use store::load_cache;
 
 use crate::clock::{self, Clock};
+use crate::dht_router::PeerReachable;
 use crate::dialer::Dial;
 use crate::event_log::Record;
 use crate::mailbox;
@@ -76,6 +77,8 @@ pub struct SelfFacts {
     pub interfaces: Arc<dyn Fn() -> Vec<SocketAddr> + Send + Sync>,
     /// What it holds.
     pub offers: Vec<ShardOffer>,
+    /// Tell peers of each other, and hear of others from them.
+    pub exchange: bool,
     /// Never leave private ranges.
     pub is_offline: bool,
     /// Where the peer cache is kept.
@@ -101,6 +104,7 @@ pub struct PeerDirectory {
     connected_ms: Option<u64>,
     tested_ms: u64,
     dialer: Option<Recipient<Dial>>,
+    dht: Option<Recipient<PeerReachable>>,
     events: Recipient<Record>,
     clock: Clock,
 }
@@ -133,6 +137,7 @@ impl PeerDirectory {
             connected_ms: None,
             tested_ms: clock.now_ms(),
             dialer: None,
+            dht: None,
             events,
             clock,
         }
@@ -215,6 +220,14 @@ impl Handler<AttachDialer> for PeerDirectory {
     fn handle(&mut self, AttachDialer(dialer): AttachDialer, _: &mut Self::Context) {
         self.dialer = Some(dialer);
         self.maintain();
+    }
+}
+
+impl Handler<AttachDht> for PeerDirectory {
+    type Result = ();
+
+    fn handle(&mut self, AttachDht(dht): AttachDht, _: &mut Self::Context) {
+        self.dht = Some(dht);
     }
 }
 

@@ -11,6 +11,7 @@ use swarmllm_protocol::wire::{Body, Message};
 
 use super::known::{Known, Session};
 use super::{PeerDirectory, Via, policy};
+use crate::dht_router::PeerReachable;
 use crate::mailbox::offer;
 use crate::peer_session::{PeerReported, SendFrame};
 
@@ -47,6 +48,9 @@ impl PeerDirectory {
 
     /// Tells each peer what changed about the others, when it is time for that.
     pub(super) fn tell_news(&mut self) {
+        if !self.facts.exchange {
+            return;
+        }
         let now_ms = self.clock.now_ms();
         let worth_telling = |known: &Known| {
             let seen_at = known.session.as_ref()?.remote.ip();
@@ -72,6 +76,9 @@ impl PeerDirectory {
         session.is_greeted = true;
         let (seen_at, is_ours, remote) = (session.remote.ip(), session.is_ours, session.remote);
         known.addresses = policy::reachable_at(listen, seen_at);
+        if let Some(dht) = &self.dht {
+            offer(dht, PeerReachable { peer, addresses: known.addresses.clone() });
+        }
         if is_ours {
             known.add_addresses(&[remote]);
         }
@@ -145,7 +152,7 @@ impl Handler<PeerReported> for PeerDirectory {
                     known.offers = offers;
                 }
             }
-            Body::PeerExchange { added, dropped } => {
+            Body::PeerExchange { added, dropped } if self.facts.exchange => {
                 self.heard_exchange((peer, remote.ip()), &added, &dropped);
             }
             _ => {}

@@ -1,7 +1,7 @@
 //! Noise handshakes: two nodes with fresh keys become two pairs of record keys.
 //!
-//! Used by `connection.rs` with pattern XX, or XXpsk3 where a pool's secret is shared; the suite is
-//! `25519_ChaChaPoly_BLAKE2s` and is not negotiated.
+//! Used by `connection.rs` with pattern XX, or XXpsk3 where a pool's secret is shared, and by
+//! `dht_datagram.rs` with NK; the suite is `25519_ChaChaPoly_BLAKE2s` and is not negotiated.
 //! Reading order: [`pattern`] (who sends which key when), [`symmetric`] (what every message is
 //! mixed into), [`handshake`] (the state machine), [`transport`] (records under the final keys).
 //! Source: The Noise Protocol Framework, revision 34; checked against the public cacophony vectors
@@ -16,7 +16,7 @@ pub mod symmetric;
 pub mod transport;
 
 pub use handshake::{Handshake, HandshakeKeys, Role};
-pub use pattern::{Pattern, Token, XX, XXPSK3};
+pub use pattern::{NK, Pattern, Token, XX, XXPSK3};
 pub use symmetric::{Blake2s, NoiseHash};
 pub use transport::{CipherState, Transport};
 

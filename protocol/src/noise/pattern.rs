@@ -3,7 +3,7 @@
 //! Read by `handshake.rs`, which knows no pattern by name.
 //! Source: Noise specification revision 34, sections 7 (patterns), 9 (pre-shared keys).
 //! Errors: none; patterns are constants of the program.
-//! Absent on purpose: every pattern but the two in use. The tests bring the others, to run all
+//! Absent on purpose: every pattern but the three in use. The tests bring the others, to run all
 //! public vectors through the same state machine.
 
 /// One step of a handshake message.
@@ -64,4 +64,12 @@ pub const XXPSK3: Pattern = Pattern {
         &[Token::E, Token::Ee, Token::S, Token::Es],
         &[Token::S, Token::Se, Token::Psk],
     ],
+};
+
+/// The initiator knows the responder's static key and stays nameless: one request, one response.
+pub const NK: Pattern = Pattern {
+    name: "NK",
+    initiator_known: &[],
+    responder_known: &[Token::S],
+    messages: &[&[Token::E, Token::Es], &[Token::E, Token::Ee]],
 };

@@ -4,11 +4,15 @@
 
 use bytes::BytesMut;
 use proptest::prelude::*;
-use swarmllm_protocol::noise::{Blake2s, Handshake, HandshakeKeys, Pattern, Role, XX, XXPSK3};
+use swarmllm_protocol::noise::{Blake2s, Handshake, HandshakeKeys, NK, Pattern, Role, XX, XXPSK3};
+use x25519_dalek::{PublicKey, StaticSecret};
 
 /// Everything a handshake is made of.
 #[derive(Debug, Clone)]
 struct Case {
+    pattern: Pattern,
+    /// Whether the initiator knows another static key than the responder's, where it knows one.
+    knows_another: bool,
     statics: [[u8; 32]; 2],
     ephemerals: [[u8; 32]; 2],
     prologues: [Vec<u8>; 2],
@@ -25,30 +29,23 @@ fn case() -> impl Strategy<Value = Case> {
         let theirs = if choice == 0 { other } else { ours.clone() };
         [ours, theirs]
     });
-    let secrets = (any::<[u8; 32]>(), any::<[u8; 32]>(), 0..20_u8).prop_map(
-        |(one, two, choice)| match choice {
-            0 => Some([one, two]),
-            1..10 => Some([one, one]),
-            _ => None,
-        },
-    );
+    let pattern = prop_oneof![Just(XX), Just(XXPSK3), Just(NK)];
+    let secrets = (any::<[u8; 32]>(), any::<[u8; 32]>(), 0..10_u8)
+        .prop_map(|(one, two, choice)| if choice == 0 { [one, two] } else { [one, one] });
     let flip = proptest::option::of((0..3_usize, any::<usize>()));
-    (
-        any::<[[u8; 32]; 2]>(),
-        any::<[[u8; 32]; 2]>(),
-        prologues,
-        secrets,
-        [bytes(), bytes(), bytes()],
-        flip,
-    )
-        .prop_map(|(statics, ephemerals, prologues, secrets, payloads, flip)| Case {
+    let keys = (any::<[[u8; 32]; 2]>(), any::<[[u8; 32]; 2]>(), 0..10_u8);
+    (pattern, keys, prologues, secrets, [bytes(), bytes(), bytes()], flip).prop_map(
+        |(pattern, (statics, ephemerals, choice), prologues, secrets, payloads, flip)| Case {
+            pattern,
+            knows_another: choice == 0,
             statics,
             ephemerals,
             prologues,
-            secrets,
+            secrets: pattern.has_psk().then_some(secrets),
             payloads,
             flip,
-        })
+        },
+    )
 }
 
 /// One side of a handshake, ours or the other implementation's.
@@ -107,30 +104,47 @@ impl Side for Theirs {
     }
 }
 
-fn pattern(case: &Case) -> Pattern {
-    if case.secrets.is_some() { XXPSK3 } else { XX }
+/// What the initiator takes for the responder's static key.
+fn known_key(case: &Case) -> [u8; 32] {
+    let owner = usize::from(!case.knows_another);
+    PublicKey::from(&StaticSecret::from(case.statics[owner])).to_bytes()
+}
+
+/// Whether this side has a static key of its own.
+fn has_static(case: &Case, role: Role) -> bool {
+    case.pattern != NK || role == Role::Responder
+}
+
+/// Whether this side must know the other's static key beforehand.
+fn knows_static(case: &Case, role: Role) -> bool {
+    case.pattern == NK && role == Role::Initiator
 }
 
 fn ours(case: &Case, role: Role) -> Ours {
     let side = usize::from(role == Role::Responder);
     let keys = HandshakeKeys {
-        static_private: Some(case.statics[side].into()),
+        static_private: has_static(case, role).then(|| case.statics[side].into()),
         ephemeral_private: Some(case.ephemerals[side].into()),
-        remote_static: None,
+        remote_static: knows_static(case, role).then(|| known_key(case)),
         pre_shared: case.secrets.iter().map(|secrets| secrets[side].into()).collect(),
     };
-    Ours(Handshake::new(pattern(case), role, &case.prologues[side], keys).unwrap())
+    Ours(Handshake::new(case.pattern, role, &case.prologues[side], keys).unwrap())
 }
 
 fn theirs(case: &Case, role: Role) -> Theirs {
     let side = usize::from(role == Role::Responder);
-    let name = format!("Noise_{}_25519_ChaChaPoly_BLAKE2s", pattern(case).name);
+    let name = format!("Noise_{}_25519_ChaChaPoly_BLAKE2s", case.pattern.name);
+    let known = known_key(case);
     let mut builder = snow::Builder::new(name.parse().unwrap())
-        .local_private_key(&case.statics[side])
-        .unwrap()
         .fixed_ephemeral_key_for_testing_only(&case.ephemerals[side])
         .prologue(&case.prologues[side])
         .unwrap();
+    if has_static(case, role) {
+        builder = builder.local_private_key(&case.statics[side]).unwrap();
+    }
+    if knows_static(case, role) {
+        builder = builder.remote_public_key(&known).unwrap();
+    }
     if let Some(secrets) = &case.secrets {
         builder = builder.psk(3, &secrets[side]).unwrap();
     }
@@ -151,7 +165,8 @@ struct Outcome {
 
 fn play(case: &Case, initiator: &mut dyn Side, responder: &mut dyn Side) -> Outcome {
     let (mut read, mut written) = (Vec::new(), Vec::new());
-    for (index, payload) in case.payloads.iter().enumerate() {
+    let n_messages = case.pattern.messages.len();
+    for (index, payload) in case.payloads.iter().enumerate().take(n_messages) {
         let (writer, reader): (&mut dyn Side, &mut dyn Side) = match index % 2 {
             0 => (&mut *initiator, &mut *responder),
             _ => (&mut *responder, &mut *initiator),
@@ -166,12 +181,12 @@ fn play(case: &Case, initiator: &mut dyn Side, responder: &mut dyn Side) -> Outc
         read.push(payload);
     }
     // After a failure a handshake is dropped, so its hash then means nothing.
-    let is_whole = read.len() == 3;
+    let is_whole = read.len() == n_messages;
     let hash = |side: &dyn Side| if is_whole { side.hash() } else { Vec::new() };
-    let known = |side: &dyn Side| side.remote_static().filter(|_| is_whole);
+    let learned = |side: &dyn Side| side.remote_static().filter(|_| is_whole);
     Outcome {
         hashes: [hash(initiator), hash(responder)],
-        statics: [known(initiator), known(responder)],
+        statics: [learned(initiator), learned(responder)],
         read,
         written,
     }
@@ -195,12 +210,14 @@ proptest! {
         prop_assert_eq!(&alone, &call);
         prop_assert_eq!(&alone, &answer);
         prop_assert_eq!(&alone, &other);
-        let is_honest = case.flip.is_none()
+        let n_messages = case.pattern.messages.len();
+        let is_honest = case.flip.is_none_or(|(message, _)| message >= n_messages)
             && case.prologues[0] == case.prologues[1]
-            && case.secrets.is_none_or(|[one, two]| one == two);
-        prop_assert_eq!(alone.read.len() == 3, is_honest, "{:?}", alone);
+            && case.secrets.is_none_or(|[one, two]| one == two)
+            && (case.pattern != NK || !case.knows_another);
+        prop_assert_eq!(alone.read.len() == n_messages, is_honest, "{:?}", alone);
         if is_honest {
-            prop_assert_eq!(&alone.read[..], &case.payloads[..]);
+            prop_assert_eq!(&alone.read[..], &case.payloads[..n_messages]);
             prop_assert_eq!(&alone.hashes[0], &alone.hashes[1]);
         }
     }
@@ -214,8 +231,10 @@ proptest! {
         case.flip = None;
         case.prologues[1] = case.prologues[0].clone();
         case.secrets = case.secrets.map(|[one, _]| [one, one]);
+        case.knows_another = false;
         let (mut one, mut two) = (ours(&case, Role::Initiator), theirs(&case, Role::Responder));
-        prop_assert_eq!(play(&case, &mut one, &mut two).read.len(), 3);
+        let read = play(&case, &mut one, &mut two).read;
+        prop_assert_eq!(read.len(), case.pattern.messages.len());
         let mut ours = one.0.into_transport().unwrap();
         let mut theirs = two.0.into_transport_mode().unwrap();
         for text in texts {

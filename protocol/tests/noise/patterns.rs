@@ -88,7 +88,8 @@ fn token(text: &str) -> Token {
 
 #[test]
 fn the_patterns_of_the_program_are_those_of_the_table() {
-    use swarmllm_protocol::noise::{XX, XXPSK3};
+    use swarmllm_protocol::noise::{NK, XX, XXPSK3};
+    assert_eq!(pattern("NK"), Some(NK));
     assert_eq!(pattern("XX"), Some(XX));
     assert_eq!(pattern("XXpsk3"), Some(XXPSK3));
 }

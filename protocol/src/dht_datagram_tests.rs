@@ -1,0 +1,187 @@
+//! Tests of `dht_datagram.rs`: who can read, what is refused, what refusing costs.
+
+use std::time::Instant;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const EPHEMERAL: [u8; KEY_BYTES] = [9; KEY_BYTES];
+
+fn network(name: &str) -> NetworkId {
+    NetworkId::new(name).expect("a name")
+}
+
+fn node(seed: u8) -> (PeerId, DatagramKeys) {
+    let identity = Identity::from_seed([seed; 32]);
+    (identity.peer_id(), DatagramKeys::new(&identity, network("main")))
+}
+
+fn entropy(seed: u8) -> [u8; REQUEST_ENTROPY_BYTES] {
+    std::array::from_fn(|index| seed ^ (index as u8).wrapping_mul(31))
+}
+
+fn asked(class: SizeClass, body: &[u8]) -> (Vec<u8>, PendingRequest) {
+    let (responder, _) = node(2);
+    let (_, keys) = node(1);
+    keys.request(&responder, class, body, entropy(3)).expect("seals")
+}
+
+#[test]
+fn a_question_is_answered_and_nobody_is_named() {
+    let (_, responder) = node(2);
+    let (datagram, pending) = asked(SizeClass::Long, b"where is it?");
+    assert_eq!(datagram.len(), 1200);
+    let (body, reply) = responder.open_request(&datagram, EPHEMERAL).expect("opens");
+    assert_eq!(body, b"where is it?");
+    assert_eq!(reply.room(), SizeClass::Long.response_room());
+    let answer = reply.seal(b"over there").expect("seals");
+    assert_eq!(answer.len(), 128, "short answers to long questions are short");
+    assert_eq!(answer[..REPLY_ID_BYTES], pending.reply_id());
+    assert_eq!(pending.open(&answer).expect("opens"), b"over there");
+}
+
+#[test]
+fn an_answer_is_never_longer_than_its_question() {
+    let (_, responder) = node(2);
+    for (class, next) in [(SizeClass::Probe, 512), (SizeClass::Short, 1200)] {
+        let (datagram, _) = asked(class, b"?");
+        let fill = |length| {
+            let (_, reply) = responder.open_request(&datagram, EPHEMERAL).expect("opens");
+            reply.seal(&vec![7; length])
+        };
+        let room = class.response_room();
+        assert_eq!(fill(room).expect("seals").len(), datagram.len());
+        assert_eq!(fill(room + 1), Err(DatagramError::Body { length: room + 1, room }));
+        assert!(next > datagram.len());
+    }
+    let room = SizeClass::Long.request_room();
+    let (_, keys) = node(1);
+    let (responder, _) = node(2);
+    let refused = keys.request(&responder, SizeClass::Long, &vec![0; room + 1], entropy(3));
+    assert_eq!(refused.err(), Some(DatagramError::Body { length: room + 1, room }));
+}
+
+#[test]
+fn others_open_nothing() {
+    let (datagram, _) = asked(SizeClass::Short, b"?");
+    let (_, other) = node(4);
+    assert_eq!(other.open_request(&datagram, EPHEMERAL).err(), Some(DatagramError::Tag));
+    let elsewhere = DatagramKeys::new(&Identity::from_seed([2; 32]), network("other"));
+    assert_eq!(elsewhere.open_request(&datagram, EPHEMERAL).err(), Some(DatagramError::Tag));
+    // The negative of a key seals to the same secret; the tag and the prologue tell them apart.
+    let (mut negative, responder) = node(2);
+    negative.0[31] ^= 0x80;
+    let (_, keys) = node(1);
+    let (datagram, _) = keys.request(&negative, SizeClass::Probe, b"", entropy(3)).expect("seals");
+    assert_eq!(responder.open_request(&datagram, EPHEMERAL).err(), Some(DatagramError::Tag));
+}
+
+#[test]
+fn an_answer_by_somebody_else_or_to_something_else_is_refused() {
+    let (_, responder) = node(2);
+    let (datagram, pending) = asked(SizeClass::Short, b"?");
+    let (other_datagram, _) = asked(SizeClass::Short, b"another");
+    // The same reply id by chance, under the keys of another question.
+    let (_, reply) = responder.open_request(&other_datagram, EPHEMERAL).expect("opens");
+    let answer = reply.seal(b"!").expect("seals");
+    assert_eq!(pending.open(&answer), Err(DatagramError::Noise(NoiseError::Decrypt)));
+    // An answer longer than the question, whoever sealed it.
+    let (_, pending) = asked(SizeClass::Short, b"?");
+    let length = SizeClass::Long.bytes();
+    assert_eq!(pending.open(&vec![0; length]), Err(DatagramError::Length { length }));
+    let (_, pending) = asked(SizeClass::Short, b"?");
+    let (_, reply) = responder.open_request(&datagram, EPHEMERAL).expect("opens again");
+    let mut answer = reply.seal(b"!").expect("seals");
+    answer[0] ^= 1;
+    assert_eq!(pending.open(&answer), Err(DatagramError::Tag));
+}
+
+#[test]
+fn a_request_sent_again_opens_again_under_fresh_keys() {
+    let (_, responder) = node(2);
+    let (datagram, _) = asked(SizeClass::Probe, b"?");
+    let answer = |ephemeral| {
+        let (_, reply) = responder.open_request(&datagram, ephemeral).expect("opens");
+        reply.seal(b"!").expect("seals")
+    };
+    assert_ne!(answer([1; 32])[REPLY_ID_BYTES..], answer([2; 32])[REPLY_ID_BYTES..]);
+}
+
+/// Refusing garbage must cost far less than opening a question; the figures are printed.
+#[test]
+fn garbage_costs_a_hash() {
+    let (_, responder) = node(2);
+    let (datagram, _) = asked(SizeClass::Long, b"?");
+    let garbage = vec![0x5a; SizeClass::Long.bytes()];
+    let time = |datagram: &[u8], runs: u32| {
+        let began = Instant::now();
+        let opened =
+            (0..runs).filter(|_| responder.open_request(datagram, EPHEMERAL).is_ok()).count();
+        (began.elapsed().as_secs_f64() * 1e6 / f64::from(runs), opened)
+    };
+    let ((refused_us, none), (opened_us, all)) = (time(&garbage, 4_000), time(&datagram, 200));
+    assert_eq!((none, all), (0, 200));
+    println!("a garbage datagram costs {refused_us:.2} us, a question {opened_us:.1} us");
+    assert!(refused_us * 5.0 < opened_us, "{refused_us} us against {opened_us} us");
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..1300)) {
+        let (_, responder) = node(2);
+        prop_assert!(responder.open_request(&bytes, EPHEMERAL).is_err());
+        let (_, pending) = asked(SizeClass::Long, b"?");
+        prop_assert!(pending.open(&bytes).is_err());
+    }
+
+    #[test]
+    fn bytes_behind_an_honest_tag_are_refused(
+        long: bool, bytes in proptest::collection::vec(any::<u8>(), 1200..1201),
+    ) {
+        let (local, responder) = node(2);
+        let class = if long { SizeClass::Long } else { SizeClass::Probe };
+        let mut bytes = bytes[..class.bytes()].to_vec();
+        let tag = tag_of(&tag_key(&local, &network("main")), &bytes[REPLY_ID_BYTES..]);
+        bytes[..REPLY_ID_BYTES].copy_from_slice(&tag);
+        prop_assert!(responder.check_tag(&bytes).is_ok());
+        prop_assert!(responder.open_request(&bytes, EPHEMERAL).is_err());
+    }
+
+    #[test]
+    fn a_flipped_bit_is_noticed_both_ways(place in 0_usize..512 * 8) {
+        let (local, responder) = node(2);
+        let (mut datagram, pending) = asked(SizeClass::Short, b"?");
+        let (_, reply) = responder.open_request(&datagram, EPHEMERAL).expect("opens");
+        let mut answer = reply.seal(&[1; 400]).expect("seals");
+        answer[place / 8] ^= 1 << (place % 8);
+        prop_assert!(pending.open(&answer).is_err());
+        datagram[place / 8] ^= 1 << (place % 8);
+        prop_assert!(responder.open_request(&datagram, EPHEMERAL).is_err());
+        // Also by someone who makes the tag anew.
+        let tag = tag_of(&tag_key(&local, &network("main")), &datagram[REPLY_ID_BYTES..]);
+        datagram[..REPLY_ID_BYTES].copy_from_slice(&tag);
+        let opened = responder.open_request(&datagram, EPHEMERAL).is_ok();
+        prop_assert_eq!(opened, place / 8 < REPLY_ID_BYTES);
+    }
+
+    #[test]
+    fn bodies_come_back(body in proptest::collection::vec(any::<u8>(), 0..1118)) {
+        let (_, responder) = node(2);
+        let (datagram, pending) = asked(SizeClass::Long, &body);
+        let (read, reply) = responder.open_request(&datagram, EPHEMERAL).expect("opens");
+        prop_assert_eq!(&read, &body);
+        let answer = reply.seal(&body).expect("seals");
+        prop_assert!(answer.len() <= datagram.len());
+        prop_assert_eq!(pending.open(&answer).expect("opens"), body);
+    }
+
+    #[test]
+    fn padding_has_one_spelling(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+        if let Ok(body) = unpad(&bytes) {
+            let mut again = Vec::new();
+            pad(&body, bytes.len() - LENGTH_BYTES, &mut again).expect("fits");
+            prop_assert_eq!(again, bytes);
+        }
+    }
+}
