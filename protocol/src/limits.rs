@@ -89,12 +89,12 @@ pub const WINDOW_START_BYTES: usize = 256 * 1024;
 /// What a message takes of a window beside its bytes: about what it costs to hold one.
 pub const MESSAGE_CREDIT_BYTES: usize = 256;
 
-/// Most bytes of the tensor lane that a receiver keeps room for: 64 activations of 16 KiB.
-pub const TENSOR_WINDOW_MAX_BYTES: usize = 1024 * 1024;
+/// Most bytes of the tensor lane that a receiver keeps room for: 128 activations of 16 KiB.
+pub const TENSOR_WINDOW_MAX_BYTES: usize = 2 * 1024 * 1024;
 
-/// Most bytes of the bulk lane that a receiver keeps room for, but for one message that is larger:
-/// 1 Gbit/s over a round trip of 32 ms.
-pub const BULK_WINDOW_MAX_BYTES: usize = 4 * 1024 * 1024;
+/// Most bytes of the bulk lane that a receiver keeps room for: two steps of 512 rows of 16 KiB, so
+/// that one is on the way while the other is computed, and 1 Gbit/s over a round trip of 130 ms.
+pub const BULK_WINDOW_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Most layers of a model. The deepest known models have a little over a hundred.
 pub const LAYERS_MAX: u32 = 1_024;

@@ -31,8 +31,9 @@ use crate::{
     ids::PeerId,
 };
 
-/// Handshakes under way in all.
-pub const HALF_OPEN_MAX: usize = 1_024;
+/// Handshakes under way in all: with as many sessions as there may be, within the 1,024 files that a
+/// process commonly may open.
+pub const HALF_OPEN_MAX: usize = 384;
 
 /// Handshakes under way from one group of neighbours.
 pub const HALF_OPEN_PER_GROUP_MAX: usize = 16;

@@ -247,9 +247,9 @@ fn flood(per_s: u32, seconds: u32, round_trip_ms: u64, honest: usize) -> (usize,
 
 #[test]
 fn honest_handshakes_pass_through_a_flood_from_everywhere() {
-    let honest = 200;
-    for (per_s, round_trip_ms) in [(1_000, 80), (5_000, 80), (5_000, 300), (20_000, 80)] {
-        let (through, most) = flood(per_s, 4, round_trip_ms, honest);
+    let honest = 100;
+    for (per_s, round_trip_ms) in [(500, 20), (1_000, 300), (5_000, 80), (20_000, 20)] {
+        let (through, most) = flood(per_s, 2, round_trip_ms, honest);
         assert!(through * 100 >= honest * 99, "{through} of {honest} at {per_s}/s");
         assert!(most <= HALF_OPEN_MAX);
     }

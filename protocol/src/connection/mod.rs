@@ -15,6 +15,7 @@
 mod established;
 mod gate;
 mod handshake;
+pub mod liveness;
 mod opening;
 mod pre_shared;
 mod proof;
@@ -324,6 +325,14 @@ impl Connection {
         let keys = Rekey::new(parties, transport, now_ms);
         self.state = State::Established(Box::new(Established::new(keys, now_ms)));
         Ok(Some(ConnectionEvent::Established { peer, binding, pre_shared: secret }))
+    }
+
+    /// Answers a first message that was not given to this side with a cookie reply
+    /// ([`HandshakeGate`]).
+    pub fn challenge(&mut self, reply: BytesMut) {
+        if let State::Handshaking { .. } = self.state {
+            self.handshake_out = Some(reply);
+        }
     }
 
     /// Ends the connection: keys are cleared, nothing more is sent or accepted.

@@ -219,7 +219,7 @@ impl Link {
             self.poll(side, now_ms);
         }
         for _ in 0..turn.messages {
-            if self.sides[side].queued_bytes(Lane::Bulk) < 1 << 18 && self.sent[side] < 250 {
+            if self.sides[side].queued_bytes(Lane::Tensor) < 1 << 18 && self.sent[side] < 250 {
                 self.sent[side] += 1;
                 self.sides[side].send(rows(self.sent[side])).expect("room");
             }

@@ -5,8 +5,8 @@
 //! same whenever it arrives and a lost count is impossible.
 //! The receiver keeps room for one window beyond what its owner is done with. A message larger than
 //! the window gets the room it needs once nothing else is held, so memory stays below the larger of
-//! the two. Windows begin at [`WINDOW_START_BYTES`] and double when the sender says that it waits
-//! while nothing is held here: the way is longer than the window then, not the consumer slower.
+//! the two. Windows begin at [`WINDOW_START_BYTES`] and double each time the sender says that it
+//! waits and the owner has been done with a whole window since: who takes nothing gets no more.
 //! Errors: [`LaneError`]. Absent on purpose: shrinking; a window is room that may be used, not
 //! memory that is.
 
@@ -92,6 +92,8 @@ pub(super) struct Window {
     size_max: u64,
     received: u64,
     released: u64,
+    /// What was released when the window last grew.
+    grown_at: u64,
     limit: u64,
     is_starved: bool,
 }
@@ -101,8 +103,16 @@ impl Window {
     pub(super) fn new(lane: Lane) -> Option<Self> {
         let size_max = lane.window_limit()? as u64;
         let size = WINDOW_START_BYTES as u64;
-        let (received, released, limit, is_starved) = (0, 0, size, false);
-        Some(Self { lane, size, size_max, received, released, limit, is_starved })
+        Some(Self {
+            lane,
+            size,
+            size_max,
+            received: 0,
+            released: 0,
+            grown_at: 0,
+            limit: size,
+            is_starved: false,
+        })
     }
 
     /// So many bytes are here, if they were granted; `is_starved` if the sender waits for more.
@@ -132,9 +142,12 @@ impl Window {
     pub(super) fn grant(&mut self, unfinished: Option<(usize, usize)>) -> Option<Grant> {
         let (here, total) = unfinished.unwrap_or_default();
         let is_nothing_held = self.received == self.released + here as u64;
-        if self.is_starved && is_nothing_held && self.size < self.size_max {
+        while self.is_starved
+            && self.size < self.size_max
+            && self.released - self.grown_at >= self.size
+        {
+            self.grown_at += self.size;
             self.size = (self.size * 2).min(self.size_max);
-            self.is_starved = false;
         }
         let room = if is_nothing_held { self.size.max(total as u64) } else { self.size };
         let limit = self.released + room;

@@ -174,7 +174,7 @@ fn a_slow_consumer_holds_the_sender_back_and_control_passes() {
 fn a_consumer_that_keeps_up_gets_a_wider_window() {
     let (mut sender, mut receiver) = (Sender::default(), Receiver::default());
     let mut promised = 0;
-    for _ in 0..2_000 {
+    for _ in 0..40 {
         while push(&mut sender, Lane::Bulk, 60_000, 0).is_ok() {}
         // A long way: everything that may be sent is under way before the receiver sees it.
         let mut on_the_way = Vec::new();
@@ -192,6 +192,7 @@ fn a_consumer_that_keeps_up_gets_a_wider_window() {
         promised = receiver.windows[Lane::Bulk as usize].as_ref().expect("counted").promised();
     }
     let most = (BULK_WINDOW_MAX_BYTES + 60_256) as u64;
+    // Nothing more than that, however long it goes on.
     assert!((BULK_WINDOW_MAX_BYTES as u64..=most).contains(&promised), "{promised}");
 }
 
