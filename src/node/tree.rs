@@ -31,6 +31,7 @@ use swarmllm_models::kv::PAGE_TOKENS;
 use swarmllm_models::{
     DeviceChoice, KvType, LoadProgress, Model, RunProfile, Shard, ShardError, ShardOptions,
 };
+use swarmllm_protocol::connection::PreSharedKeys;
 use swarmllm_protocol::dht_datagram::DatagramKeys;
 use swarmllm_protocol::identity::Identity;
 use swarmllm_protocol::ids::{LayerRange, ModelId};
@@ -257,6 +258,7 @@ pub(super) fn build(plan: &TreePlan, sockets: Sockets) -> Result<NodeTree, NodeE
         identity: Arc::clone(&plan.identity),
         network: plan.options.network.clone(),
         is_offline: plan.options.offline,
+        accepted_keys: PreSharedKeys::default(),
         clock: plan.clock,
         links: SessionLinks {
             opened: directory.clone().recipient(),
@@ -265,6 +267,7 @@ pub(super) fn build(plan: &TreePlan, sockets: Sockets) -> Result<NodeTree, NodeE
             open: scheduler.clone().recipient(),
             rows: scheduler.clone().recipient(),
             cancel: scheduler.clone().recipient(),
+            drained: scheduler.clone().recipient(),
             events: event_log.clone().recipient(),
         },
     };

@@ -96,7 +96,7 @@ impl Handler<SessionOpened> for PeerDirectory {
     type Result = ();
 
     fn handle(&mut self, opened: SessionOpened, _: &mut Self::Context) {
-        let SessionOpened { handle, remote, dialled } = opened;
+        let SessionOpened { handle, remote, dialled, .. } = opened;
         let (peer, is_ours) = (handle.peer, dialled.is_some());
         let via = self.found_via(peer, dialled.as_ref());
         let now_ms = self.clock.now_ms();

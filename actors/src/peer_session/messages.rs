@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use actix::{Message, Recipient};
+use swarmllm_protocol::connection::PreSharedKeyId;
 use swarmllm_protocol::ids::PeerId;
 use swarmllm_protocol::wire;
 
+use super::LinkQuality;
 use crate::generation::StageReply;
 use crate::peer_directory::PeerTarget;
 
@@ -24,16 +26,21 @@ pub struct SessionHandle {
     pub close: Recipient<CloseSession>,
     /// Ends it once nothing goes over it any more.
     pub retire: Recipient<RetireSession>,
-    /// Smoothed round-trip time in microseconds; 0 while unmeasured.
-    pub rtt_us: Arc<AtomicU32>,
     /// When something of a generation went over it last, on the node's clock.
     pub used_at_ms: Arc<AtomicU64>,
+    /// What is known of the way there.
+    pub link: Arc<LinkQuality>,
 }
 
 impl SessionHandle {
     /// Smoothed round-trip time in microseconds; 0 while unmeasured.
     pub fn rtt_us(&self) -> u32 {
-        self.rtt_us.load(Ordering::Relaxed)
+        self.link.rtt_us()
+    }
+
+    /// Whether so much waits for the peer that no more rows should be computed for it.
+    pub fn is_congested(&self) -> bool {
+        self.link.is_congested()
     }
 
     /// When something of a generation went over it last, milliseconds of the node's clock.
@@ -54,7 +61,13 @@ pub struct SendFrame {
     pub replies: Option<Recipient<StageReply>>,
 }
 
-/// Command. Sender: peer_directory, node_supervisor. Ends the session.
+/// Event. Sender: peer_session. Handler: batch_scheduler. A session that was congested takes rows
+/// again.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SessionDrained;
+
+/// Command. Sender: peer_directory, listener, node_supervisor. Ends the session.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct CloseSession {
@@ -78,6 +91,11 @@ pub struct SessionOpened {
     pub remote: SocketAddr,
     /// Whom this node dialled; `None` when it was dialled.
     pub dialled: Option<PeerTarget>,
+    /// The secret that the side which dialled showed.
+    pub pre_shared: Option<PreSharedKeyId>,
+    /// A name for this session that both sides share, the same for as long as it lasts: sign it to
+    /// bind something to the session.
+    pub binding: [u8; 32],
 }
 
 /// Event. Sender: peer_session. Handlers: peer_directory and batch_scheduler.

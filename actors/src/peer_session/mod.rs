@@ -1,16 +1,19 @@
-//! One encrypted connection to one peer: socket, handshake, lanes, round-trip time.
+//! One encrypted connection to one peer: socket, handshake, lanes, credits, signs of life.
 //!
 //! Started by `listener` and `dialer`; the rules are `swarmllm_protocol::connection`. This is the
 //! only place where wire messages and actor messages meet. When it ends, for whatever reason,
 //! `peer_directory`, `batch_scheduler` and every generation that waits on the peer are told.
 
 mod codec;
+mod credit;
+mod guest;
+mod link;
 mod messages;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::{
@@ -18,8 +21,10 @@ use actix::{
     WrapFuture,
 };
 use bytes::{Buf, BytesMut};
-use swarmllm_protocol::connection::{Connection, ConnectionEvent};
+use swarmllm_protocol::connection::liveness::{Beat, Liveness, TICK_MS};
+use swarmllm_protocol::connection::{Connection, ConnectionEvent, PreSharedKeyId, Verdict};
 use swarmllm_protocol::ids::{PeerId, RequestId};
+use swarmllm_protocol::lanes::{Credit, Lane};
 use swarmllm_protocol::wire::{Body, Message, RefusalReason, detail};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -27,22 +32,23 @@ use tokio::time::Instant;
 use tokio_util::codec::FramedRead;
 
 pub use codec::{RecordCodec, RecordError};
+use credit::Returned;
+pub use credit::{CreditReturned, HeldCredit};
+pub use guest::{Guest, SharedGate, at_gate};
+pub use link::LinkQuality;
 pub use messages::{
-    CloseSession, PeerReported, RetireSession, SendFrame, SessionClosed, SessionHandle,
-    SessionOpened,
+    CloseSession, PeerReported, RetireSession, SendFrame, SessionClosed, SessionDrained,
+    SessionHandle, SessionOpened,
 };
 
 use crate::batch_scheduler::{CancelSequence, OpenSequence, StageOwner, SubmitRows};
 use crate::clock::Clock;
+use crate::entropy;
 use crate::event_log::{Event, Record};
 use crate::generation::{StageReply, StageReplyBody};
 use crate::mailbox::{self, offer};
 use crate::peer_directory::PeerTarget;
 
-/// How often the round-trip time is measured and the peer's life checked.
-const PING_EVERY: Duration = Duration::from_secs(5);
-/// Unanswered pings after which the peer counts as gone.
-const PINGS_MISSED_MAX: u32 = 3;
 /// Sealed bytes handed to the socket at once; what control frames wait behind at most.
 const OUTGOING_BYTES_MAX: usize = 64 * 1024;
 /// Requests whose replies one session routes.
@@ -69,6 +75,8 @@ pub struct SessionLinks {
     pub rows: Recipient<SubmitRows>,
     /// batch_scheduler.
     pub cancel: Recipient<CancelSequence>,
+    /// batch_scheduler.
+    pub drained: Recipient<SessionDrained>,
     /// event_log.
     pub events: Recipient<Record>,
 }
@@ -86,9 +94,12 @@ pub struct PeerSession {
     is_blocked: bool,
     peer: Option<PeerId>,
     replies: HashMap<RequestId, Recipient<StageReply>>,
-    rtt_us: Arc<AtomicU32>,
-    ping: Option<(u64, Instant)>,
-    pings_missed: u32,
+    /// Its place at the door, while a dialled session shakes hands.
+    guest: Option<Guest>,
+    has_begun: bool,
+    returned: Option<Arc<Returned>>,
+    link: Arc<LinkQuality>,
+    life: Liveness,
     is_retired: bool,
     used_at_ms: Arc<AtomicU64>,
     reason: String,
@@ -121,15 +132,23 @@ impl PeerSession {
             is_blocked: false,
             peer: None,
             replies: HashMap::new(),
-            rtt_us: Arc::new(AtomicU32::new(0)),
-            ping: None,
-            pings_missed: 0,
+            guest: None,
+            has_begun: false,
+            returned: None,
+            link: Arc::new(LinkQuality::default()),
+            life: Liveness::new(clock.now_us()),
             is_retired: false,
             used_at_ms: Arc::new(AtomicU64::new(clock.now_ms())),
             reason: String::new(),
             clock,
             links,
         }
+    }
+
+    /// Gives it a place at the door, which judges its first record.
+    pub fn at_door(mut self, guest: Guest) -> PeerSession {
+        self.guest = Some(guest);
+        self
     }
 
     fn end(&mut self, reason: impl Into<String>, ctx: &mut Context<Self>) {
@@ -146,6 +165,7 @@ impl PeerSession {
             matches!(body, Body::Hello { .. } | Body::Inventory { .. } | Body::PeerExchange { .. });
         if !is_life && !is_report {
             self.used_at_ms.store(self.clock.now_ms(), Ordering::Relaxed);
+            self.life.used(self.clock.now_us());
         }
     }
 
@@ -161,11 +181,24 @@ impl PeerSession {
         self.send(Message::new(body), ctx);
     }
 
-    /// Seals by priority and writes until the socket would block, then waits for it.
+    /// Does what is due, then seals by priority and writes until the socket would block.
     fn flush(&mut self, ctx: &mut Context<Self>) {
-        if self.is_blocked {
-            return;
+        if let Some(returned) = &self.returned {
+            returned.take().for_each(|credit| self.connection.release(credit));
         }
+        if let Err(error) = self.connection.poll(self.clock.now_ms(), entropy::bytes) {
+            return self.end(error.to_string(), ctx);
+        }
+        if !self.is_blocked {
+            self.write(ctx);
+        }
+        let waiting = [Lane::Tensor, Lane::Bulk].map(|lane| self.connection.queued_bytes(lane));
+        if self.link.queued(waiting.iter().sum()) {
+            offer(&self.links.drained, SessionDrained);
+        }
+    }
+
+    fn write(&mut self, ctx: &mut Context<Self>) {
         loop {
             while self.outgoing.len() < OUTGOING_BYTES_MAX
                 && self.connection.poll_transmit(&mut self.outgoing)
@@ -193,58 +226,93 @@ impl PeerSession {
         ));
     }
 
-    fn established(&mut self, peer: PeerId, ctx: &mut Context<Self>) {
+    fn established(
+        &mut self,
+        peer: PeerId,
+        binding: [u8; 32],
+        pre_shared: Option<PreSharedKeyId>,
+        ctx: &mut Context<Self>,
+    ) {
         self.peer = Some(peer);
+        self.guest = None;
+        self.returned = Some(Returned::new(ctx.address().recipient()));
         let handle = SessionHandle {
             peer,
             id: self.id,
             send: ctx.address().recipient(),
             close: ctx.address().recipient(),
             retire: ctx.address().recipient(),
-            rtt_us: Arc::clone(&self.rtt_us),
+            link: Arc::clone(&self.link),
             used_at_ms: Arc::clone(&self.used_at_ms),
         };
         let (remote, dialled) = (self.remote, self.dialled.clone());
-        let opened = SessionOpened { handle, remote, dialled };
+        let opened = SessionOpened { handle, remote, dialled, pre_shared, binding };
         if !offer(&self.links.opened, opened) {
             return self.end("this node has too much to do", ctx);
         }
-        self.measure(ctx);
-        ctx.run_interval(PING_EVERY, Self::measure);
+        self.life = Liveness::new(self.clock.now_us());
+        self.tick(ctx);
+        ctx.run_interval(Duration::from_millis(TICK_MS), Self::tick);
     }
 
-    fn measure(&mut self, ctx: &mut Context<Self>) {
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        let now_us = self.clock.now_us();
         let used_at_ms = self.used_at_ms.load(Ordering::Relaxed);
-        let idle_ms = self.clock.now_ms().saturating_sub(used_at_ms);
-        if self.is_retired && idle_ms >= RETIRED_IDLE_MS {
+        let unused_ms = self.clock.now_ms().saturating_sub(used_at_ms);
+        if self.is_retired && unused_ms >= RETIRED_IDLE_MS {
             return self.end("another session with this peer is used", ctx);
         }
-        if self.ping.is_some() {
-            self.pings_missed += 1;
-            if self.pings_missed >= PINGS_MISSED_MAX {
-                return self.end("the peer stopped answering", ctx);
+        self.link.look_at_socket(&self.writer);
+        self.link.measured(self.life.rtt_us(), self.connection.bytes_per_s());
+        match self.life.tick(now_us, !self.replies.is_empty()) {
+            Beat::Quiet => self.flush(ctx),
+            Beat::Gone => self.end("the peer stopped answering", ctx),
+            Beat::Ping => {
+                let nonce = self.clock.now_ms() ^ self.id.rotate_left(32);
+                self.life.pinged(nonce, now_us);
+                self.say(Body::Ping { nonce }, ctx);
             }
         }
-        let nonce = self.clock.now_ms() ^ self.id.rotate_left(32);
-        self.ping = Some((nonce, Instant::now()));
-        self.say(Body::Ping { nonce }, ctx);
     }
 
     fn ponged(&mut self, nonce: u64) {
-        let Some((expected, sent_at)) = self.ping else { return };
-        if expected != nonce {
-            return;
+        if self.life.ponged(nonce, self.clock.now_us()) {
+            self.link.measured(self.life.rtt_us(), self.connection.bytes_per_s());
         }
-        self.ping = None;
-        self.pings_missed = 0;
-        let sample = crate::clock::micros(sent_at.elapsed()).max(1);
-        let old = self.rtt_us.load(Ordering::Relaxed);
-        // The first sample stands; later ones move the estimate by an eighth (RFC 6298).
-        let new = if old == 0 { sample } else { old - old / 8 + sample / 8 };
-        self.rtt_us.store(new, Ordering::Relaxed);
     }
 
-    fn receive(&mut self, message: Message, received_at: Instant, ctx: &mut Context<Self>) {
+    /// Whether a record is for the connection: the first of a dialled session is judged before.
+    fn may_begin(&mut self, record: &[u8], ctx: &mut Context<Self>) -> bool {
+        let Some(guest) = self.guest.as_mut().filter(|_| !self.has_begun) else { return true };
+        match guest.judge(self.remote, record, self.clock.now_ms()) {
+            Ok(Verdict::Proceed) => self.has_begun = true,
+            Ok(Verdict::Challenge(reply)) => {
+                self.connection.challenge(reply);
+                self.flush(ctx);
+            }
+            Err(error) => self.end(error.to_string(), ctx),
+        }
+        self.has_begun
+    }
+
+    /// Rows take their room with them; whatever else came is dealt with at once.
+    fn hold(&mut self, message: &Message, credit: Credit) -> Option<HeldCredit> {
+        match (&message.body, &self.returned) {
+            (Body::Rows(_), Some(returned)) => Some(HeldCredit::new(credit, returned)),
+            _ => {
+                self.connection.release(credit);
+                None
+            }
+        }
+    }
+
+    fn receive(
+        &mut self,
+        message: Message,
+        credit: Option<HeldCredit>,
+        received_at: Instant,
+        ctx: &mut Context<Self>,
+    ) {
         let Some(peer) = self.peer else {
             return self.end("a message before the handshake", ctx);
         };
@@ -276,7 +344,7 @@ impl PeerSession {
                 offer(&self.links.cancel, CancelSequence { request, owner, keys });
             }
             Body::Rows(rows) => {
-                let submit = SubmitRows { rows, payload: message.payload, received_at };
+                let submit = SubmitRows { rows, payload: message.payload, received_at, credit };
                 if self.links.rows.try_send(submit).is_err() {
                     self.end("the scheduler's queue is full", ctx);
                 }
@@ -365,13 +433,19 @@ impl StreamHandler<Result<BytesMut, RecordError>> for PeerSession {
             Ok(record) => record,
             Err(error) => return self.end(error.to_string(), ctx),
         };
+        if !self.may_begin(&record, ctx) {
+            return;
+        }
         match self.connection.receive_record(record, self.clock.now_ms()) {
             Ok(event) => {
                 self.record_limit.store(self.connection.record_limit(), Ordering::Relaxed);
                 match event {
-                    Some(ConnectionEvent::Established { peer, .. }) => self.established(peer, ctx),
-                    Some(ConnectionEvent::Message(message)) => {
-                        self.receive(message, received_at, ctx);
+                    Some(ConnectionEvent::Established { peer, binding, pre_shared }) => {
+                        self.established(peer, binding, pre_shared, ctx);
+                    }
+                    Some(ConnectionEvent::Message(message, credit)) => {
+                        let credit = self.hold(&message, credit);
+                        self.receive(message, credit, received_at, ctx);
                     }
                     None => {}
                 }
@@ -416,6 +490,14 @@ impl Handler<CloseSession> for PeerSession {
     }
 }
 
+impl Handler<CreditReturned> for PeerSession {
+    type Result = ();
+
+    fn handle(&mut self, _: CreditReturned, ctx: &mut Self::Context) {
+        self.flush(ctx);
+    }
+}
+
 impl Handler<RetireSession> for PeerSession {
     type Result = ();
 
@@ -445,3 +527,6 @@ impl Handler<StageReply> for PeerSession {
         self.say(body, ctx);
     }
 }
+
+#[cfg(test)]
+mod tests;
