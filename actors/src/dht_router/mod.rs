@@ -1,8 +1,8 @@
 //! The DHT's router: lookups, records kept for others, announcements of this node's own layers.
 //!
 //! The state machine is `swarmllm_protocol::kademlia::Router`; this actor carries its wishes to
-//! `dht_socket` and to one `dht_bucket` per non-empty bucket, and wakes it. `peer_directory` tells it
-//! of peers whose session is open; `generation` asks who provides a model.
+//! `dht_socket` and to one `dht_bucket` per non-empty bucket, and wakes it. `peer_directory` tells
+//! it of peers whose session is open; `generation` asks who provides a model.
 //! A bucket that ended unasked ends the router, and the supervisor replaces the tree.
 
 mod announce;
