@@ -1,5 +1,6 @@
 //! What a datagram costs the node that receives it: a hash if it is garbage, a key exchange if it
-//! is a question. Printed with `cargo test -p swarmllm-protocol --test datagram_cost -- --nocapture`.
+//! is a question. The figures are printed:
+//! `cargo test -p swarmllm-protocol --test datagram_cost -- --nocapture`.
 
 use std::time::Instant;
 
