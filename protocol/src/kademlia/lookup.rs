@@ -86,6 +86,8 @@ pub(crate) struct Lookup {
     holders_of_wide: BTreeMap<WideAddressGroup, usize>,
     holders: usize,
     generator: Generator,
+    /// Of those who answered, how many stand in the region.
+    near_answers: usize,
     pub(crate) messages: usize,
     pub(crate) in_flight: usize,
 }
@@ -126,6 +128,7 @@ impl Lookup {
             holders_of_wide: BTreeMap::new(),
             holders: 0,
             generator: Generator::new(entropy),
+            near_answers: 0,
             messages: 0,
             in_flight: 0,
         };
@@ -204,9 +207,11 @@ impl Lookup {
                 self.join(path, id);
             }
         }
-        let should_have = distance.high() <= self.radius;
-        if self.aim == Aim::Providers && should_have && !has_records {
-            self.widen();
+        if distance.high() <= self.radius {
+            self.near_answers += 1;
+            if self.aim == Aim::Providers && !has_records {
+                self.widen();
+            }
         }
     }
 
@@ -291,10 +296,10 @@ impl Lookup {
         // In the region there is no better one: whoever waits there takes a place, wherever it is.
         let near = self.candidates.iter().filter(|c| is_in_region(c) && waiting(c.state)).count();
         let mut places = alpha.saturating_sub(near);
-        let mut looked_at = 0;
+        let (mut looked_at, reach) = (0, self.reach());
         for &id in &self.paths[path] {
             let candidate = &self.candidates[id];
-            if places == 0 || looked_at >= self.settings.bucket_size && !is_in_region(candidate) {
+            if places == 0 || looked_at >= reach && !is_in_region(candidate) {
                 return None;
             }
             if candidate.state != State::Silent {
@@ -309,6 +314,15 @@ impl Lookup {
             }
         }
         None
+    }
+
+    /// How many of a path's best contacts are worth asking. Where fewer answer near the key than
+    /// the estimate says stand there, others are kept from us: their neighbours farther away may
+    /// name them.
+    fn reach(&self) -> usize {
+        let bucket = self.settings.bucket_size;
+        let is_sparse = self.near_answers * 100 < bucket * self.settings.sparse_percent;
+        if self.aim != Aim::Nodes && is_sparse { 3 * bucket } else { bucket }
     }
 
     fn may_ask(&self, contact: &Contact) -> bool {

@@ -47,6 +47,8 @@ pub struct DhtSettings {
     /// Per cent of it within which a node is expected to keep one; smaller, since two nodes'
     /// estimates differ.
     pub find_radius_percent: u32,
+    /// Per cent of a bucket: where fewer nodes than that answered near a key, a lookup goes on.
+    pub sparse_percent: usize,
     /// Questions of one lookup for records, at most.
     pub find_messages_max: usize,
     /// Questions of one lookup to announce a record, at most.
@@ -83,10 +85,11 @@ impl Default for DhtSettings {
             per_group_lookup: 2,
             announce_radius_percent: 125,
             find_radius_percent: 75,
+            sparse_percent: 80,
             find_messages_max: 60,
             announce_messages_max: 160,
             holders_max: 96,
-            patience_percent: 250,
+            patience_percent: 150,
             patience_ms: (100, 2_000),
             give_up_ms: 2_000,
         }

@@ -23,6 +23,8 @@ pub(crate) fn change(settings: &mut DhtSettings, text: &str) -> Result<(), Strin
         "patience_min_ms" => settings.patience_ms.0 = number,
         "announce_radius_percent" => settings.announce_radius_percent = percent,
         "find_radius_percent" => settings.find_radius_percent = percent,
+        "sparse_percent" => settings.sparse_percent = count,
+        "announce_messages_max" => settings.announce_messages_max = count,
         "find_messages_max" => settings.find_messages_max = count,
         "holders_max" => settings.holders_max = count,
         _ => return Err(format!("{name}: no such setting")),
