@@ -421,3 +421,6 @@ fn model_status(model: &OpenModel, servable: bool) -> ModelStatus {
         created_unix_s: model.created_unix_s,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,8 +15,8 @@ fn question() -> Value {
 /// How a node found another; `None` where it does not know it.
 fn via(node: &Node, other: &Node) -> Option<String> {
     let peers = node.control().result("peers", json!({}));
-    let known = peers["peers"].as_array().expect("a list").iter();
-    let peer = known.filter(|peer| peer["peer_id"] == other.ready["peer_id"]).last()?;
+    let mut known = peers["peers"].as_array().expect("a list").iter();
+    let peer = known.find(|peer| peer["peer_id"] == other.ready["peer_id"])?;
     peer["via"].as_str().map(str::to_owned)
 }
 

@@ -46,8 +46,8 @@ impl Node {
         let socket = DhtSocket::new(udp, keys, offline, clock).start();
         let shards = layers.map(|layers| (MODEL, layers)).into_iter().collect();
         let settings = DhtSettings::default();
-        let addresses = vec![address];
-        let facts = DhtFacts { identity, network, addresses, shards, offline, settings };
+        let (addresses, own_ips) = (vec![address], vec![address.ip()]);
+        let facts = DhtFacts { identity, network, addresses, own_ips, shards, offline, settings };
         let links =
             DhtLinks { ask: socket.clone().recipient(), answer: socket.clone().recipient() };
         let router = DhtRouter::new(facts, links, clock).start();

@@ -7,12 +7,13 @@
 //! and a serializer's habits are never signed.
 //!
 //! The same key pair also receives sealed datagrams (`dht_datagram.rs`): its curve point in
-//! Montgomery form is an X25519 public key whose secret is the scalar that signs. One key for both is
-//! sound: Thormarker (2021, "On using the same key pair for Ed25519 and an X25519 based KEM") proves
-//! both secure together, in the random oracle model, where the key derived from an exchange also
-//! depends on both public keys, and where no hash input of one scheme is one of the other. Here both
-//! keys are in the hash that Noise authenticates with every seal; signing hashes with SHA-512 only,
-//! Noise with BLAKE2s only. So a contact is a peer id and an address, and nothing more to certify.
+//! Montgomery form is an X25519 public key whose secret is the scalar that signs, so a contact is a
+//! peer id and an address, with nothing to certify. Thormarker (2021, "On using the same key pair
+//! for Ed25519 and an X25519 based KEM") proves the two secure together in the random oracle model.
+//! What keeps them apart here: signing hashes with SHA-512 only and under domain strings, Noise
+//! with BLAKE2s only, and both public keys are in the hash that every seal authenticates. For the
+//! whole of Noise NK that is an argument from the proof, not the proof itself.
+//!
 //! Errors: [`IdentityError`]. Verification is strict (RFC 8032 with small-order keys and mixed
 //! representations refused), so one signature has one meaning for everybody.
 //! Absent on purpose: a clock, a file, randomness; the seed comes from outside.

@@ -186,8 +186,8 @@ pub const TEMPERATURE_MAX: f32 = 100.0;
 const _: () = {
     assert!(SEALED_RECORD_MAX_BYTES <= RECORD_MAX_BYTES);
     assert!(HANDSHAKE_MESSAGE_BYTES <= SEALED_RECORD_MAX_BYTES);
-    // Any question of the DHT fits a datagram: 16 of tag, 32 of key, 16 of seal, 16 of reply id, 2 of
-    // length.
+    // Any question of the DHT fits a datagram: 16 of tag, 32 of key, 16 of seal, 16 of reply id,
+    // 2 of length.
     assert!(DHT_MESSAGE_MAX_BYTES + 82 <= DATAGRAM_LONG_BYTES);
     // A 16 KiB activation, its header and a trace of 40 stages fit one fragment.
     assert!(16 * 1024 + 1_000 <= FRAGMENT_DATA_MAX_BYTES);

@@ -1,8 +1,8 @@
 //! How many datagrams are answered: per source, and in all.
 //!
 //! Called by the actor that owns the UDP socket, behind the tag and before any curve arithmetic.
-//! A source is an address group ([`AddressGroup`]) where groups say anything, else the very address:
-//! on one machine a whole swarm shares one.
+//! A source is an address group ([`AddressGroup`]) where groups say anything, else the very
+//! address: on one machine a whole swarm shares one.
 //! Rule: a source that is over its rate takes nothing from the others' share; the map of sources
 //! cannot fill up, because only admitted datagrams leave a bucket that is not full.
 //! Units: datagrams, milliseconds of the caller's clock. Errors: none, the answer is yes or no.

@@ -69,7 +69,7 @@ pub(super) struct TreePlan {
 pub(super) struct NodeTree {
     pub(super) net: ArbiterHandle,
     /// The DHT's own thread: a flood of datagrams delays no token.
-    dht: ArbiterHandle,
+    pub(super) dht: ArbiterHandle,
     pub(super) event_log: Addr<EventLog>,
     pub(super) model_store: Addr<ModelStore>,
     pub(super) directory: Addr<PeerDirectory>,
@@ -194,10 +194,8 @@ pub(super) fn announced_addresses(listen: SocketAddr) -> Vec<SocketAddr> {
     if !listen.ip().is_unspecified() {
         return vec![listen];
     }
-    let mut ips: Vec<IpAddr> = if_addrs::get_if_addrs()
-        .unwrap_or_default()
+    let mut ips: Vec<IpAddr> = own_ips()
         .into_iter()
-        .map(|interface| interface.ip())
         .filter(|ip| ip.is_ipv4() || listen.is_ipv6())
         .filter(|ip| !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local()))
         .collect();
@@ -206,10 +204,15 @@ pub(super) fn announced_addresses(listen: SocketAddr) -> Vec<SocketAddr> {
     ips.into_iter().map(|ip| SocketAddr::new(ip, listen.port())).collect()
 }
 
+/// Every address of this host.
+fn own_ips() -> Vec<IpAddr> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    interfaces.into_iter().map(|interface| interface.ip()).collect()
+}
+
 /// Whether there is an interface beside loopback.
 pub(super) fn has_network() -> bool {
-    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-    interfaces.iter().any(|interface| !interface.is_loopback())
+    own_ips().iter().any(|ip| !ip.is_loopback())
 }
 
 /// Loads the shards and starts every actor.
@@ -341,6 +344,7 @@ fn start_dht(
         identity: Arc::clone(&plan.identity),
         network,
         addresses: announced_addresses(listen),
+        own_ips: own_ips(),
         shards,
         offline,
         settings: DhtSettings::default(),

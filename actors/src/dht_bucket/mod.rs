@@ -1,7 +1,7 @@
 //! One bucket of the DHT's table: an actor for each range of distances in which anybody is known.
 //!
-//! Started by `dht_router` with its first news, ended when it is empty and the router lets go of it.
-//! Who is listed is decided by `swarmllm_protocol::kademlia::Bucket`; this carries news in and
+//! Started by `dht_router` with its first news, ended when it is empty and the router lets go of
+//! it. Who is listed is decided by `swarmllm_protocol::kademlia::Bucket`; this carries news in and
 //! wishes out, and wakes it.
 
 use std::collections::VecDeque;

@@ -17,8 +17,8 @@ pub struct PeerReachable {
     pub addresses: Vec<SocketAddr>,
 }
 
-/// Question. Senders: generation, doors. Reply: who provides layers of a model, from signed records;
-/// not this node. Answers known for a while are not looked up again.
+/// Question. Senders: generation, doors. Reply: who provides layers of a model, from signed
+/// records; not this node. Answers known for a while are not looked up again.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Vec<ProviderFacts>")]
 pub struct FindProviders {

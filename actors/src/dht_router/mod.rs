@@ -1,8 +1,8 @@
 //! The DHT's router: lookups, records kept for others, announcements of this node's own layers.
 //!
 //! The state machine is `swarmllm_protocol::kademlia::Router`; this actor carries its wishes to
-//! `dht_socket` and to one `dht_bucket` per non-empty bucket, and wakes it. `peer_directory` tells it
-//! of peers whose session is open; `generation` asks who provides a model.
+//! `dht_socket` and to one `dht_bucket` per non-empty bucket, and wakes it. `peer_directory` tells
+//! it of peers whose session is open; `generation` asks who provides a model.
 //! A bucket that ended unasked ends the router, and the supervisor replaces the tree.
 
 mod announce;
@@ -27,7 +27,7 @@ use swarmllm_protocol::kademlia::{
     Bucket, BucketIndex, BucketNews, Contact, DhtSettings, LookupId, LookupOutcome, ProviderFacts,
     ProviderRecord, Router, RouterOutput, provider_keys,
 };
-use swarmllm_protocol::limits::{PROVIDER_ADDRESSES_MAX, PROVIDER_RECORD_LIFETIME_MAX_S};
+use swarmllm_protocol::limits::PROVIDER_RECORD_LIFETIME_MAX_S;
 use tokio::sync::oneshot;
 
 pub use messages::{DhtStatus, FindProviders, GetDhtStatus, PeerReachable};
@@ -54,6 +54,8 @@ pub struct DhtFacts {
     pub network: NetworkId,
     /// Where others reach it, best first.
     pub addresses: Vec<SocketAddr>,
+    /// Every address of this host: one that others see and that is not here is a router's.
+    pub own_ips: Vec<IpAddr>,
     /// What it holds.
     pub shards: Vec<(ModelId, LayerRange)>,
     /// Never leave private ranges.
@@ -88,7 +90,6 @@ struct Counts {
 /// The actor.
 pub struct DhtRouter {
     facts: DhtFacts,
-    own_ips: Vec<IpAddr>,
     router: Router,
     is_server: bool,
     buckets: BTreeMap<BucketIndex, BucketSlot>,
@@ -106,10 +107,8 @@ impl DhtRouter {
     /// A router with an empty table.
     pub fn new(facts: DhtFacts, links: DhtLinks, clock: Clock) -> DhtRouter {
         let (peer, network) = (facts.identity.peer_id(), facts.network.clone());
-        let own_ips = facts.addresses.iter().map(|address| address.ip().to_canonical()).collect();
         DhtRouter {
             router: Router::new(peer, network, facts.settings, entropy::bytes()),
-            own_ips,
             is_server: facts.settings.is_server,
             announcements: Announcements::new(&facts.shards),
             entrances: policy::Entrances::default(),
@@ -160,7 +159,10 @@ impl DhtRouter {
         }
         let random = u64::from_le_bytes(entropy::bytes());
         for (index, model, layers) in self.announcements.take_due(now.ms, random) {
-            self.announce(now, index, model, layers);
+            // Nobody could open a session with a node that nobody reaches.
+            if self.is_server {
+                self.announce(now, index, model, layers);
+            }
         }
         self.drive(ctx);
     }
@@ -173,7 +175,7 @@ impl DhtRouter {
             capacity_class: 0,
             sequence: now.unix_s,
             expires_at_unix_s: now.unix_s + PROVIDER_RECORD_LIFETIME_MAX_S,
-            addresses: public_first(&self.facts.addresses),
+            addresses: policy::record_addresses(&self.facts.addresses),
         };
         match ProviderRecord::sign(&self.facts.identity, &self.facts.network, facts) {
             Ok(record) => {
@@ -264,15 +266,6 @@ enum Waited {
     Later(oneshot::Receiver<Vec<ProviderFacts>>),
 }
 
-/// Addresses for a record: loopback only where there is nothing else.
-fn public_first(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
-    let dialable = || addresses.iter().filter(|address| address::is_dialable(address)).copied();
-    let far: Vec<_> = dialable().filter(|address| !address.ip().is_loopback()).collect();
-    let mut chosen = if far.is_empty() { dialable().collect() } else { far };
-    chosen.truncate(PROVIDER_ADDRESSES_MAX);
-    chosen
-}
-
 impl Actor for DhtRouter {
     type Context = Context<Self>;
 
@@ -321,7 +314,7 @@ impl Handler<Answered> for DhtRouter {
         self.heard.add(response.observed.ip());
         self.router.handle_response(self.now(), request_id, &response);
         let is_server = self.facts.settings.is_server
-            && policy::is_server(&self.own_ips, self.router.observed_address());
+            && policy::is_server(&self.facts.own_ips, self.router.observed_address());
         if is_server != self.is_server {
             self.is_server = is_server;
             self.router.set_server(is_server);

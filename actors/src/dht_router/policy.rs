@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
+use swarmllm_protocol::address;
 use swarmllm_protocol::kademlia::Contact;
+use swarmllm_protocol::limits::PROVIDER_ADDRESSES_MAX;
 
 /// Addresses remembered that others say they see this node at.
 const HEARD_MAX: usize = 16;
@@ -53,11 +55,27 @@ impl Entrances {
     }
 }
 
-/// Whether a node takes questions: one behind a NAT is seen at an address that is not its own.
+/// Whether a node takes questions: one behind a NAT is seen at an IPv4 address that is not its own.
 /// Until enough others say where they see it, it counts as reachable; nobody lists it before it
 /// answers there.
 pub fn is_server(own: &[IpAddr], observed: Option<SocketAddr>) -> bool {
-    observed.is_none_or(|observed| own.contains(&observed.ip().to_canonical()))
+    observed.is_none_or(|observed| {
+        let ip = observed.ip().to_canonical();
+        // IPv6 is not translated, and hosts change those addresses as they go.
+        ip.is_ipv6() || own.contains(&ip)
+    })
+}
+
+/// Addresses for a record, those of the internet first; loopback only where there is nothing else.
+pub fn record_addresses(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let dialable = || addresses.iter().filter(|address| address::is_dialable(address)).copied();
+    let mut chosen: Vec<_> = dialable().filter(|address| !address.ip().is_loopback()).collect();
+    if chosen.is_empty() {
+        chosen = dialable().collect();
+    }
+    chosen.sort_by_key(|address| address::is_private(address.ip()));
+    chosen.truncate(PROVIDER_ADDRESSES_MAX);
+    chosen
 }
 
 /// What others say, counted.
@@ -94,6 +112,17 @@ mod tests {
         assert!(is_server(&own, None));
         assert!(is_server(&own, Some("192.168.0.9:7".parse().unwrap())));
         assert!(!is_server(&own, Some("198.51.100.1:7".parse().unwrap())));
+        assert!(is_server(&own, Some("[2001:db8::1]:7".parse().unwrap())));
+    }
+
+    #[test]
+    fn records_name_what_others_can_reach() {
+        let parse = |texts: &[&str]| -> Vec<SocketAddr> {
+            texts.iter().map(|text| text.parse().unwrap()).collect()
+        };
+        let all = parse(&["172.17.0.1:7", "198.51.100.1:7", "127.0.0.1:7", "0.0.0.0:7"]);
+        assert_eq!(record_addresses(&all), parse(&["198.51.100.1:7", "172.17.0.1:7"]));
+        assert_eq!(record_addresses(&all[2..]), parse(&["127.0.0.1:7"]));
     }
 
     #[test]

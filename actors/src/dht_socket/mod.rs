@@ -1,9 +1,9 @@
 //! The DHT's socket: UDP on the port of the TCP listener, sealed datagrams in and out.
 //!
-//! `dht_router` says what to ask and answer; sealing is `swarmllm_protocol::dht_datagram`, rates are
-//! `swarmllm_protocol::source_limit`. What a stranger's datagram costs: a length, a lookup, a hash;
-//! only behind those a key exchange. A dual-stack socket speaks to IPv4 by mapped addresses, which
-//! nobody else sees.
+//! `dht_router` says what to ask and answer; sealing is `swarmllm_protocol::dht_datagram`, rates
+//! are `swarmllm_protocol::source_limit`. What a stranger's datagram costs: a length, a lookup, a
+//! hash; only behind those a key exchange. A dual-stack socket speaks to IPv4 by mapped addresses,
+//! which nobody else sees.
 //! Absent on purpose: retries; the lookup asks somebody else.
 
 mod messages;

@@ -52,7 +52,7 @@ enum State {
     Fresh,
     Waiting { path: usize },
     Overdue { path: usize },
-    Answered,
+    Answered { path: usize },
     Silent,
 }
 
@@ -86,6 +86,8 @@ pub(crate) struct Lookup {
     holders_of_wide: BTreeMap<WideAddressGroup, usize>,
     holders: usize,
     generator: Generator,
+    /// Of those who answered, how many stand in the region.
+    near_answers: usize,
     pub(crate) messages: usize,
     pub(crate) in_flight: usize,
 }
@@ -126,6 +128,7 @@ impl Lookup {
             holders_of_wide: BTreeMap::new(),
             holders: 0,
             generator: Generator::new(entropy),
+            near_answers: 0,
             messages: 0,
             in_flight: 0,
         };
@@ -180,7 +183,8 @@ impl Lookup {
         token: WriteToken,
         has_records: bool,
     ) {
-        let Some(path) = self.end(id, State::Answered) else { return };
+        let Some(path) = self.end(id) else { return };
+        self.candidates[id].state = State::Answered { path };
         let candidate = &mut self.candidates[id];
         candidate.token = Some(token);
         let (giver, distance) = (candidate.contact, candidate.distance);
@@ -204,9 +208,11 @@ impl Lookup {
                 self.join(path, id);
             }
         }
-        let should_have = distance.high() <= self.radius;
-        if self.aim == Aim::Providers && should_have && !has_records {
-            self.widen();
+        if distance.high() <= self.radius {
+            self.near_answers += 1;
+            if self.aim == Aim::Providers && !has_records {
+                self.widen();
+            }
         }
     }
 
@@ -221,14 +227,20 @@ impl Lookup {
 
     /// Somebody did not answer.
     pub(crate) fn silent(&mut self, id: CandidateId) {
-        self.end(id, State::Silent);
+        if self.end(id).is_some() {
+            self.candidates[id].state = State::Silent;
+        }
+    }
+
+    /// Whether nobody who was asked is still within our patience.
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.candidates.iter().any(|c| matches!(c.state, State::Waiting { .. }))
     }
 
     /// After [`Self::next_ask`] had nobody: starts all paths if that is still to be done, and says
     /// whether it did.
     pub(crate) fn widen_if_idle(&mut self) -> bool {
-        let is_patient = self.candidates.iter().any(|c| matches!(c.state, State::Waiting { .. }));
-        !is_patient && self.widen()
+        self.is_idle() && self.widen()
     }
 
     /// Whether nobody is left to ask and nobody asked can still answer.
@@ -278,7 +290,7 @@ impl Lookup {
 
     /// Who answered, nearest first, at most a bucket.
     pub(crate) fn nearest(&self) -> Vec<(Distance, Contact)> {
-        let answered = self.candidates.iter().filter(|c| c.state == State::Answered);
+        let answered = self.candidates.iter().filter(|c| matches!(c.state, State::Answered { .. }));
         let mut all: Vec<_> = answered.map(|c| (c.distance, c.contact)).collect();
         all.sort_unstable();
         all.truncate(self.settings.bucket_size);
@@ -291,24 +303,39 @@ impl Lookup {
         // In the region there is no better one: whoever waits there takes a place, wherever it is.
         let near = self.candidates.iter().filter(|c| is_in_region(c) && waiting(c.state)).count();
         let mut places = alpha.saturating_sub(near);
+        let is_suspicious = self.is_suspicious();
+        let reach = self.settings.bucket_size * if is_suspicious { 3 } else { 1 };
         let mut looked_at = 0;
         for &id in &self.paths[path] {
             let candidate = &self.candidates[id];
-            if places == 0 || looked_at >= self.settings.bucket_size && !is_in_region(candidate) {
+            if places == 0 || looked_at >= reach && !is_in_region(candidate) {
                 return None;
-            }
-            if candidate.state != State::Silent {
-                looked_at += 1;
             }
             match candidate.state {
                 State::Fresh if self.may_ask(&candidate.contact) => return Some(id),
-                State::Waiting { path: of } if of == path && !is_in_region(candidate) => {
-                    places -= 1
-                }
+                State::Fresh | State::Silent => continue,
+                // Whom other paths asked might be there to keep this one busy.
+                State::Answered { path: of } if of != path && is_suspicious => continue,
+                state if waiting(state) && !is_in_region(candidate) => places -= 1,
                 _ => {}
             }
+            looked_at += 1;
         }
         None
+    }
+
+    /// A search that found nothing where it should have is suspicious; an announcement is where far
+    /// fewer answer near the key than the estimate says stand there, for others are kept from us, or
+    /// far more, for somebody put them there. Then neighbours farther away are worth asking too:
+    /// they may name those who are missing.
+    fn is_suspicious(&self) -> bool {
+        let (bucket, near) = (self.settings.bucket_size, self.near_answers * 100);
+        let (sparse, crowded) = self.settings.expected_near_percent;
+        match self.aim {
+            Aim::Nodes => false,
+            Aim::Providers => self.paths.len() == self.settings.paths,
+            Aim::Announce => !(bucket * sparse..=bucket * crowded).contains(&near),
+        }
     }
 
     fn may_ask(&self, contact: &Contact) -> bool {
@@ -325,12 +352,11 @@ impl Lookup {
     }
 
     /// Takes a candidate's question as ended; the path that asked, unless it had ended before.
-    fn end(&mut self, id: CandidateId, with: State) -> Option<usize> {
-        let candidate = self.candidates.get_mut(id)?;
+    fn end(&mut self, id: CandidateId) -> Option<usize> {
+        let candidate = self.candidates.get(id)?;
         let (State::Waiting { path } | State::Overdue { path }) = candidate.state else {
             return None;
         };
-        candidate.state = with;
         self.in_flight -= 1;
         Some(path)
     }

@@ -13,7 +13,7 @@ use crate::{
     kademlia::{
         bucket::Bucket,
         contact::Contact,
-        key::{BucketIndex, DhtKey},
+        key::{BucketIndex, DhtKey, Distance},
         messages::{Request, Response},
         record::ProviderRecord,
         router::{LookupId, Now, Router, RouterOutput},
@@ -48,6 +48,12 @@ impl DhtNode {
     pub fn restore(&mut self, now: Now, contact: Contact, rtt_ms: u32) {
         self.router.learn_answered(contact, rtt_ms);
         self.carry(now);
+    }
+
+    /// A lookup that this node has made before ended this far from its key, at the last node of a
+    /// bucket: what it knows of how crowded the network is.
+    pub fn restore_region(&mut self, distance: Distance) {
+        self.router.learn_region(distance);
     }
 
     /// See [`Router::handle_contacts`].

@@ -47,6 +47,9 @@ pub struct DhtSettings {
     /// Per cent of it within which a node is expected to keep one; smaller, since two nodes'
     /// estimates differ.
     pub find_radius_percent: u32,
+    /// Per cent of a bucket: while fewer or more nodes than that answered near a key, a lookup asks
+    /// farther away too.
+    pub expected_near_percent: (usize, usize),
     /// Questions of one lookup for records, at most.
     pub find_messages_max: usize,
     /// Questions of one lookup to announce a record, at most.
@@ -57,8 +60,10 @@ pub struct DhtSettings {
     pub patience_percent: u64,
     /// Lower and upper bound of that.
     pub patience_ms: (u64, u64),
-    /// After this an answer is no longer waited for.
-    pub give_up_ms: u64,
+    /// Per cent of it after which an answer is no longer waited for.
+    pub give_up_percent: u64,
+    /// Lower and upper bound of that; a mere ping is given the upper one.
+    pub give_up_ms: (u64, u64),
 }
 
 impl Default for DhtSettings {
@@ -83,12 +88,14 @@ impl Default for DhtSettings {
             per_group_lookup: 2,
             announce_radius_percent: 125,
             find_radius_percent: 75,
+            expected_near_percent: (80, 160),
             find_messages_max: 60,
             announce_messages_max: 160,
             holders_max: 96,
-            patience_percent: 250,
+            patience_percent: 150,
             patience_ms: (100, 2_000),
-            give_up_ms: 2_000,
+            give_up_percent: 600,
+            give_up_ms: (500, 2_000),
         }
     }
 }

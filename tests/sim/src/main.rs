@@ -4,7 +4,9 @@
 //! The machines are those of the service (`swarmllm_protocol::kademlia`); only links, clocks and
 //! attackers are made up here. Units last in names. Absent on purpose: actors, sockets, sealing.
 
+mod churn;
 mod dht;
+mod eclipse;
 mod figures;
 mod population;
 mod publish;
@@ -28,11 +30,17 @@ struct Arguments {
 enum Command {
     /// Lookups in a large network with stale tables and colluders.
     Dht(dht::DhtArgs),
+    /// Attackers whose nodes stand nearest to a key.
+    Eclipse(eclipse::EclipseArgs),
+    /// Days of nodes that come and go, and whether records stay readable.
+    Churn(churn::ChurnArgs),
 }
 
 fn main() -> ExitCode {
     let held = match Arguments::parse().command {
         Command::Dht(args) => dht::run(&args),
+        Command::Eclipse(args) => eclipse::run(&args),
+        Command::Churn(args) => churn::run(&args),
     };
     match held {
         Ok(true) => ExitCode::SUCCESS,

@@ -2,14 +2,19 @@
 //!
 //! Tables of thousands of nodes are filled directly, through the same entry by which an answer
 //! fills them: of every bucket's range up to a bucket of nodes chosen at random, gone ones and
-//! colluders included; where fewer stand there than a bucket holds, nine of ten are known. That is
+//! colluders included; where fewer stand there than a bucket holds, nine of ten are known. Each
+//! remembers where four lookups of random points ended, as a node does that has started up. That is
 //! not ideal (an ideal table would know all of those, and only live nodes), and it is not history
 //! either: real tables favour nodes that have been up for long.
 //! Addresses: half the nodes live in 400 /16s of hosting providers, the others anywhere.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use swarmllm_protocol::{identity::Identity, ids::PeerId, kademlia::DhtSettings};
+use swarmllm_protocol::{
+    identity::Identity,
+    ids::PeerId,
+    kademlia::{DhtKey, DhtSettings},
+};
 
 use crate::{
     random::Random,
@@ -17,6 +22,8 @@ use crate::{
     world::{Role, World},
 };
 
+/// Lookups that a node remembers of the time before.
+const LOOKUPS_BEFORE: usize = 4;
 /// Share of the nodes near itself that a node knows.
 const NEAR_KNOWN: f64 = 0.9;
 const HOSTING_NETWORKS: u64 = 400;
@@ -70,6 +77,14 @@ fn fill_table(world: &mut World, ring: &Ring, id: NodeId) {
     let key = world.nodes[id as usize].key;
     let settings = world.settings;
     let mut random = Random::new(world.random.next());
+    for _ in 0..LOOKUPS_BEFORE {
+        let point = DhtKey(random.bytes());
+        let last = ring.nearest(&point, settings.bucket_size).pop();
+        let distance = last.map(|last| world.nodes[last as usize].key.distance(&point));
+        if let (Some(distance), Some(node)) = (distance, &mut world.nodes[id as usize].node) {
+            node.restore_region(distance);
+        }
+    }
     for bits in 0..256 {
         if ring.range(&key, bits).len() <= 1 {
             break;
@@ -96,11 +111,7 @@ fn fill_table(world: &mut World, ring: &Ring, id: NodeId) {
     }
 }
 
-fn choose(
-    random: &mut Random,
-    range: &[(swarmllm_protocol::kademlia::DhtKey, NodeId)],
-    settings: &DhtSettings,
-) -> Vec<NodeId> {
+fn choose(random: &mut Random, range: &[(DhtKey, NodeId)], settings: &DhtSettings) -> Vec<NodeId> {
     let mut all: Vec<NodeId> = range.iter().map(|(_, id)| *id).collect();
     if all.len() <= settings.bucket_size {
         all.retain(|_| random.unit() < NEAR_KNOWN);

@@ -29,7 +29,7 @@ const PROVIDERS_MAX: usize = 1_024;
 /// Questions for more records, of one lookup.
 const PAGES_MAX: usize = 64;
 /// Own contacts that a lookup begins with, in buckets.
-const SEEDS_IN_BUCKETS: usize = 2;
+const SEEDS_IN_BUCKETS: usize = 5;
 
 /// What a lookup is made for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -289,7 +289,8 @@ impl Router {
         }
         let is_exhausted = running.lookup.is_exhausted();
         if let Goal::Announce { record } = &running.goal {
-            while let Some((_, to, token)) = running.lookup.next_holder(is_exhausted) {
+            let is_last = running.lookup.is_idle();
+            while let Some((_, to, token)) = running.lookup.next_holder(is_last) {
                 running.messages += 1;
                 running.others_in_flight += 1;
                 let question = Question::Store { key, token, record: record.clone() };
@@ -308,7 +309,7 @@ impl Router {
         let nearest = running.lookup.nearest();
         let last = nearest.get(self.settings.bucket_size - 1);
         if let (Some((distance, _)), false) = (last, self.is_search(&running.goal)) {
-            self.region.learn(distance.high());
+            self.learn_region(*distance);
         }
         if running.goal == Goal::Refresh {
             if self.bootstrap_left > 0 {

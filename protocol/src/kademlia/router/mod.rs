@@ -26,7 +26,7 @@ use crate::{
         bucket::{BucketNews, BucketOutput},
         contact::Contact,
         generator::Generator,
-        key::{BucketIndex, DhtKey},
+        key::{BucketIndex, DhtKey, Distance},
         lookup::{Aim, CandidateId},
         messages::{Answer, Question, Request, Response},
         observed::Observed,
@@ -132,6 +132,7 @@ enum Purpose {
 struct Pending {
     to: Contact,
     sent_ms: u64,
+    give_up_ms: u64,
     purpose: Purpose,
     is_overdue: bool,
 }
@@ -326,6 +327,11 @@ impl Router {
         self.tell(&key, BucketNews::Answered { contact, rtt_ms });
     }
 
+    /// So far from a key stood the last of a bucket of nearest nodes.
+    pub(super) fn learn_region(&mut self, distance: Distance) {
+        self.region.learn(distance.high());
+    }
+
     /// The first contact is listed: fills the table and begins to look after it.
     fn begin(&mut self, now: Now) {
         self.next_revalidate_ms = self.later(now, self.settings.revalidate_every_ms);
@@ -360,12 +366,20 @@ impl Router {
         self.last_number += 1;
         let request_id = self.last_number;
         let known_ms = self.view.get(&to.key()).map(|listed| u64::from(listed.rtt_ms));
-        let patience_ms = known_ms.unwrap_or(self.rtt_ms) * self.settings.patience_percent / 100;
-        let (low, high) = self.settings.patience_ms;
-        let due_ms = now.ms.saturating_add(patience_ms.clamp(low, high));
-        self.pending
-            .insert(request_id, Pending { to, sent_ms: now.ms, purpose, is_overdue: false });
-        self.due.insert((due_ms, request_id));
+        let rtt_ms = known_ms.unwrap_or(self.rtt_ms);
+        let after = |percent: u64, (low, high): (u64, u64)| {
+            now.ms.saturating_add((rtt_ms.saturating_mul(percent) / 100).clamp(low, high))
+        };
+        let due_ms = after(self.settings.patience_percent, self.settings.patience_ms);
+        let give_up_ms = match purpose {
+            // Whether somebody is there is asked once in a while, and nobody waits for it.
+            Purpose::Ping => now.ms.saturating_add(self.settings.give_up_ms.1),
+            _ => after(self.settings.give_up_percent, self.settings.give_up_ms),
+        };
+        let (sent_ms, is_overdue) = (now.ms, false);
+        let pending = Pending { to, sent_ms, give_up_ms, purpose, is_overdue };
+        self.pending.insert(request_id, pending);
+        self.due.insert((due_ms.min(give_up_ms), request_id));
         let server = self.settings.is_server.then_some(self.peer);
         let request = Request { server, question };
         self.outputs.push_back(RouterOutput::Send { to, request_id, request });
@@ -374,10 +388,9 @@ impl Router {
     /// A question is overdue, or was for so long that nobody waits any more.
     fn handle_due(&mut self, now: Now, request_id: u64) {
         let Some(pending) = self.pending.get_mut(&request_id) else { return };
-        let give_up_ms = pending.sent_ms.saturating_add(self.settings.give_up_ms);
-        if !pending.is_overdue && give_up_ms > now.ms {
+        if !pending.is_overdue && pending.give_up_ms > now.ms {
             pending.is_overdue = true;
-            self.due.insert((give_up_ms, request_id));
+            self.due.insert((pending.give_up_ms, request_id));
             if let Purpose::Find { lookup, candidate } = pending.purpose {
                 self.overdue(now, lookup, candidate);
             }
