@@ -4,7 +4,7 @@
 //! is spoken to is started before whoever speaks. Everything a token touches runs on one Arbiter
 //! (`net`); arithmetic runs on the shard workers' own threads.
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -15,7 +15,7 @@ use swarmllm_actors::dialer::{Dialer, SessionSettings};
 use swarmllm_actors::event_log::{Event, EventLog, Record};
 use swarmllm_actors::generation::GenerationLinks;
 use swarmllm_actors::kv_cache_store::{KvCacheStore, ShardPages};
-use swarmllm_actors::lan_beacon::{BeaconLinks, LanBeacon};
+use swarmllm_actors::lan_beacon::{BeaconFacts, BeaconLinks, LanBeacon};
 use swarmllm_actors::listener::Listener;
 use swarmllm_actors::mailbox::offer_to;
 use swarmllm_actors::model_store::{ModelStore, OpenModel};
@@ -33,10 +33,10 @@ use swarmllm_protocol::identity::Identity;
 use swarmllm_protocol::ids::{LayerRange, ModelId};
 use swarmllm_protocol::invite::{INVITE_PREFIX, InviteCode};
 use swarmllm_protocol::lan_beacon;
-use swarmllm_protocol::limits::ADDRESSES_MAX;
 use swarmllm_protocol::wire::{CacheType, Profile, ShardOffer};
 
 use super::cache_budget::{self, ShardCache};
+use super::interfaces;
 use super::{NodeError, NodeOptions};
 use crate::config::byte_size::ByteSize;
 use crate::loading;
@@ -117,7 +117,13 @@ impl Tree for NodeTree {
 /// A listening socket, ready for any runtime.
 pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, NodeError> {
     let listen = |error| NodeError::Listen { address, error };
-    let socket = TcpListener::bind(address).map_err(listen)?;
+    let is_any = address.is_ipv6() && address.ip().is_unspecified();
+    let socket = match TcpListener::bind(address) {
+        // A machine without IPv6 has one family less to listen on.
+        Err(_) if is_any => TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())),
+        bound => bound,
+    };
+    let socket = socket.map_err(listen)?;
     socket.set_nonblocking(true).map_err(listen)?;
     Ok(socket)
 }
@@ -146,30 +152,6 @@ pub(super) fn parse_joins(
         Ok(PeerSeen { peer: None, addresses, via: Via::Join })
     };
     options.join.iter().map(parse).collect()
-}
-
-/// Addresses at which others may reach a listener: its own, or every interface's when it listens
-/// on all of them (loopback last, since it helps on this machine only).
-pub(super) fn announced_addresses(listen: SocketAddr) -> Vec<SocketAddr> {
-    if !listen.ip().is_unspecified() {
-        return vec![listen];
-    }
-    let mut ips: Vec<IpAddr> = if_addrs::get_if_addrs()
-        .unwrap_or_default()
-        .into_iter()
-        .map(|interface| interface.ip())
-        .filter(|ip| ip.is_ipv4() || listen.is_ipv6())
-        .filter(|ip| !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local()))
-        .collect();
-    ips.sort_by_key(IpAddr::is_loopback);
-    ips.truncate(ADDRESSES_MAX);
-    ips.into_iter().map(|ip| SocketAddr::new(ip, listen.port())).collect()
-}
-
-/// Whether there is an interface beside loopback.
-pub(super) fn has_network() -> bool {
-    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-    interfaces.iter().any(|interface| !interface.is_loopback())
 }
 
 /// Loads the shards and starts every actor.
@@ -269,7 +251,7 @@ fn start_directory(
         network: plan.options.network.clone(),
         agent: AGENT.to_owned(),
         listen,
-        interfaces: Arc::new(move || announced_addresses(listen)),
+        interfaces: Arc::new(move || interfaces::announced_addresses(listen)),
         offers,
         is_offline: plan.options.offline,
         cache_path,
@@ -288,7 +270,8 @@ fn start_beacon(
     let fingerprint = lan_beacon::fingerprint(&plan.options.network, None);
     let links =
         BeaconLinks { seen: directory.clone().recipient(), failed: directory.clone().recipient() };
-    match LanBeacon::new(listen, fingerprint, plan.clock, links) {
+    let facts = BeaconFacts { listen, fingerprint, subnets: Arc::new(interfaces::subnets) };
+    match LanBeacon::new(facts, plan.clock, links) {
         Ok(beacon) => {
             LanBeacon::start_in_arbiter(net, move |_| beacon);
         }
