@@ -2,12 +2,14 @@
 //!
 //! `node/tree.rs` starts the actors, `node/answer.rs` turns sampled tokens into an answer's text,
 //! `node/cache_budget.rs` shares memory among the caches, `node/identity.rs` keeps the key,
+//! `node/interfaces.rs` knows the machine's addresses,
 //! `node/metrics.rs` counts,
 //! `node/types.rs` is the data that doors show.
 
 mod answer;
 mod cache_budget;
 mod identity;
+mod interfaces;
 mod metrics;
 mod tree;
 mod types;
@@ -182,7 +184,7 @@ impl NodeHandle {
             listen: self.shared.listen,
             uptime_s: Duration::from_millis(self.shared.clock.now_ms()).as_secs_f64(),
             n_peers,
-            connectivity: connectivity(n_peers, tree::has_network()).to_owned(),
+            connectivity: connectivity(n_peers, interfaces::has_network()).to_owned(),
             n_active: self.shared.n_active.load(Ordering::Relaxed),
             n_finished: self.shared.n_finished.load(Ordering::Relaxed),
             kv_pages: [scheduler.pages_used, scheduler.pages_total],
@@ -253,7 +255,7 @@ impl NodeHandle {
     /// While the tree is being restarted.
     pub async fn reachability(&self) -> Result<ReachabilityStatus, NodeError> {
         let known = ask(&self.tree()?.directory, GetReachability).await?;
-        Ok(ReachabilityStatus::new(known, tree::has_network()))
+        Ok(ReachabilityStatus::new(known, interfaces::has_network()))
     }
 
     /// Models held.
@@ -285,7 +287,7 @@ impl NodeHandle {
     pub async fn create_invite(&self, valid_for: Duration) -> Result<String, NodeError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let expires_at_unix_s = now.saturating_add(valid_for).as_secs();
-        let addresses = tree::announced_addresses(self.shared.listen);
+        let addresses = interfaces::announced_addresses(self.shared.listen);
         let network = self.shared.network.clone();
         InviteCode::new(network, self.peer_id(), addresses, expires_at_unix_s)
             .sign(&self.shared.identity)

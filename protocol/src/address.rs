@@ -22,10 +22,7 @@ impl AddressGroup {
     /// The group of an address.
     #[must_use]
     pub fn of(ip: IpAddr) -> Self {
-        match ip.to_canonical() {
-            IpAddr::V4(ip) => Self(masked_v4(ip, 24)),
-            IpAddr::V6(ip) => Self(masked_v6(ip, 56)),
-        }
+        Self(masked(ip, if ip.to_canonical().is_ipv4() { 24 } else { 56 }))
     }
 
     /// Its first address, which names it.
@@ -43,19 +40,53 @@ impl WideAddressGroup {
     /// The group of an address.
     #[must_use]
     pub fn of(ip: IpAddr) -> Self {
-        match ip.to_canonical() {
-            IpAddr::V4(ip) => Self(masked_v4(ip, 16)),
-            IpAddr::V6(ip) => Self(masked_v6(ip, 32)),
-        }
+        Self(masked(ip, if ip.to_canonical().is_ipv4() { 16 } else { 32 }))
     }
 }
 
-fn masked_v4(ip: Ipv4Addr, bits: u32) -> IpAddr {
-    IpAddr::V4(Ipv4Addr::from_bits(ip.to_bits() & (u32::MAX << (32 - bits))))
+/// Addresses that an interface reaches without a router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subnet {
+    first: IpAddr,
+    prefix_bits: u32,
 }
 
-fn masked_v6(ip: Ipv6Addr, bits: u32) -> IpAddr {
-    IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << (128 - bits))))
+impl Subnet {
+    /// The subnet of an interface with this address and so many bits of network.
+    #[must_use]
+    pub fn new(ip: IpAddr, prefix_bits: u8) -> Self {
+        let prefix_bits = prefix_bits.into();
+        Self { first: masked(ip, prefix_bits), prefix_bits }
+    }
+
+    /// Whether an address is in it.
+    #[must_use]
+    pub fn has(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        // A network of no bits is a default route, not a neighbourhood.
+        let is_a_kind = ip.is_ipv4() == self.first.is_ipv4() && self.prefix_bits > 0;
+        is_a_kind && masked(ip, self.prefix_bits) == self.first
+    }
+}
+
+fn masked(ip: IpAddr, bits: u32) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => IpAddr::V4(masked_v4(ip, bits)),
+        IpAddr::V6(ip) => IpAddr::V6(masked_v6(ip, bits)),
+    }
+}
+
+/// The first address of the network of so many bits.
+fn masked_v4(ip: Ipv4Addr, bits: u32) -> Ipv4Addr {
+    Ipv4Addr::from_bits(
+        ip.to_bits() & u32::MAX.checked_shl(32_u32.saturating_sub(bits)).unwrap_or(0),
+    )
+}
+
+fn masked_v6(ip: Ipv6Addr, bits: u32) -> Ipv6Addr {
+    Ipv6Addr::from_bits(
+        ip.to_bits() & u128::MAX.checked_shl(128_u32.saturating_sub(bits)).unwrap_or(0),
+    )
 }
 
 /// Whether an address can be dialled at all, wherever it leads.
@@ -182,6 +213,17 @@ mod tests {
         for useless in ["0.0.0.0:1", "224.0.0.1:1", "255.255.255.255:1", "10.0.0.1:0", "[::]:1"] {
             assert!(!is_dialable(&useless.parse().expect("an address")), "{useless}");
         }
+    }
+
+    #[test]
+    fn a_subnet_has_its_neighbours() {
+        let home = Subnet::new(ip("198.51.100.130"), 25);
+        assert!(home.has(ip("198.51.100.129")) && home.has(ip("::ffff:198.51.100.255")));
+        assert!(!home.has(ip("198.51.100.127")) && !home.has(ip("2001:db8::1")));
+        assert!(Subnet::new(ip("2001:db8::1"), 64).has(ip("2001:db8::2")));
+        assert!(Subnet::new(ip("198.51.100.1"), 32).has(ip("198.51.100.1")));
+        assert!(!Subnet::new(ip("198.51.100.1"), 0).has(ip("198.51.100.1")));
+        assert!(Subnet::new(ip("198.51.100.1"), 255).has(ip("198.51.100.1")));
     }
 
     #[test]

@@ -10,7 +10,10 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 use data_encoding::HEXLOWER;
 
-use crate::{address, ids::NetworkId};
+use crate::{
+    address::{self, Subnet},
+    ids::NetworkId,
+};
 
 /// The layout this program writes and reads.
 pub const BEACON_VERSION: u8 = 1;
@@ -108,12 +111,18 @@ fn number<N: std::str::FromStr + ToString>(text: Option<&str>) -> Option<N> {
     (number.to_string() == text?).then_some(number)
 }
 
-/// Where an announced node may be dialled: only what stays on the local network, a link-local IPv6
-/// address with the link it was heard on. In the order of the addresses, so that two answers of one
-/// node say the same.
+/// Where an announced node may be dialled: only what stays on the local network (a private range,
+/// or the subnet of an interface), a link-local IPv6 address with the link it was heard on. In the
+/// order of the addresses, so that two answers of one node say the same.
 #[must_use]
-pub fn dialable(ips: impl IntoIterator<Item = (IpAddr, u32)>, port: u16) -> Vec<SocketAddr> {
-    let is_near = |ip: &IpAddr| address::is_private(*ip) && !ip.is_loopback();
+pub fn dialable(
+    ips: impl IntoIterator<Item = (IpAddr, u32)>,
+    port: u16,
+    subnets: &[Subnet],
+) -> Vec<SocketAddr> {
+    let is_in_a_subnet = |ip: IpAddr| subnets.iter().any(|subnet| subnet.has(ip));
+    let is_near =
+        |ip: &IpAddr| !ip.is_loopback() && (address::is_private(*ip) || is_in_a_subnet(*ip));
     let to_address = |(ip, link): (IpAddr, u32)| match ip.to_canonical() {
         IpAddr::V6(ip) if ip.is_unicast_link_local() => SocketAddrV6::new(ip, port, 0, link).into(),
         ip => SocketAddr::new(ip, port),
@@ -168,10 +177,13 @@ mod tests {
     #[test]
     fn only_the_local_network_is_dialled() {
         let ips = ["198.51.100.1", "127.0.0.1", "192.168.0.2", "fe80::1", "2001:db8::1", "fd00::2"];
-        let ips = ips.map(|text| (text.parse().expect("an address"), 3));
+        let ips: [(IpAddr, u32); 6] = ips.map(|text| (text.parse().expect("an address"), 3));
         let texts = ["192.168.0.2:9", "[fd00::2]:9", "[fe80::1%3]:9"];
         let expected = texts.map(|text| text.parse::<SocketAddr>().expect("an address"));
-        assert_eq!(dialable(ips, 9), expected);
+        assert_eq!(dialable(ips, 9, &[]), expected);
+        // A local network may have addresses of the internet.
+        let subnets = [Subnet::new(ips[0].0, 24)];
+        assert_eq!(dialable(ips, 9, &subnets).len(), 4);
     }
 
     proptest! {

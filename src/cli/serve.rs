@@ -43,7 +43,7 @@ pub struct ServeArgs {
     /// Address of the HTTP server [default: 127.0.0.1:8800].
     #[arg(long, value_name = "ADDR:PORT")]
     http: Option<String>,
-    /// Address for peers [default: 0.0.0.0:8810].
+    /// Address for peers [default: [::]:8810, both IPv6 and IPv4].
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<String>,
     /// Model to serve: a GGUF file or a built-in one; repeatable [default: demo].

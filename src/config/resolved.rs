@@ -6,7 +6,7 @@
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     ops::RangeInclusive,
     path::PathBuf,
     str::FromStr,
@@ -217,7 +217,7 @@ pub fn resolve(
 ) -> Result<Settings, ConfigError> {
     let sources = Sources { files, environment };
     let any_http = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), HTTP_PORT);
-    let any_peers = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), PEERS_PORT);
+    let any_peers = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), PEERS_PORT);
     let no_mdns = flags.no_mdns.then_some(("--no-mdns", RawValue::Boolean(false)));
     let no_exchange =
         flags.no_peer_exchange.then_some(("--no-peer-exchange", RawValue::Boolean(false)));

@@ -17,7 +17,7 @@ use swarmllm_actors::dialer::{Dialer, SessionSettings};
 use swarmllm_actors::event_log::{Event, EventLog, Record};
 use swarmllm_actors::generation::GenerationLinks;
 use swarmllm_actors::kv_cache_store::{KvCacheStore, ShardPages};
-use swarmllm_actors::lan_beacon::{BeaconLinks, LanBeacon};
+use swarmllm_actors::lan_beacon::{BeaconFacts, BeaconLinks, LanBeacon};
 use swarmllm_actors::listener::Listener;
 use swarmllm_actors::mailbox::offer_to;
 use swarmllm_actors::model_store::{ModelStore, OpenModel};
@@ -38,10 +38,10 @@ use swarmllm_protocol::ids::{LayerRange, ModelId};
 use swarmllm_protocol::invite::{INVITE_PREFIX, InviteCode};
 use swarmllm_protocol::kademlia::DhtSettings;
 use swarmllm_protocol::lan_beacon;
-use swarmllm_protocol::limits::ADDRESSES_MAX;
 use swarmllm_protocol::wire::{CacheType, Profile, ShardOffer};
 
 use super::cache_budget::{self, ShardCache};
+use super::interfaces;
 use super::{NodeError, NodeOptions};
 use crate::config::byte_size::ByteSize;
 use crate::loading;
@@ -188,33 +188,6 @@ pub(super) fn parse_joins(
     options.join.iter().map(parse).collect()
 }
 
-/// Addresses at which others may reach a listener: its own, or every interface's when it listens
-/// on all of them (loopback last, since it helps on this machine only).
-pub(super) fn announced_addresses(listen: SocketAddr) -> Vec<SocketAddr> {
-    if !listen.ip().is_unspecified() {
-        return vec![listen];
-    }
-    let mut ips: Vec<IpAddr> = own_ips()
-        .into_iter()
-        .filter(|ip| ip.is_ipv4() || listen.is_ipv6())
-        .filter(|ip| !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local()))
-        .collect();
-    ips.sort_by_key(IpAddr::is_loopback);
-    ips.truncate(ADDRESSES_MAX);
-    ips.into_iter().map(|ip| SocketAddr::new(ip, listen.port())).collect()
-}
-
-/// Every address of this host.
-fn own_ips() -> Vec<IpAddr> {
-    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-    interfaces.into_iter().map(|interface| interface.ip()).collect()
-}
-
-/// Whether there is an interface beside loopback.
-pub(super) fn has_network() -> bool {
-    own_ips().iter().any(|ip| !ip.is_loopback())
-}
-
 /// Loads the shards and starts every actor.
 ///
 /// # Errors
@@ -319,7 +292,7 @@ fn start_directory(
         network: plan.options.network.clone(),
         agent: AGENT.to_owned(),
         listen,
-        interfaces: Arc::new(move || announced_addresses(listen)),
+        interfaces: Arc::new(move || interfaces::announced_addresses(listen)),
         offers,
         exchange: plan.options.exchange,
         is_offline: plan.options.offline,
@@ -366,7 +339,8 @@ fn start_beacon(
     let fingerprint = lan_beacon::fingerprint(&plan.options.network, None);
     let links =
         BeaconLinks { seen: directory.clone().recipient(), failed: directory.clone().recipient() };
-    match LanBeacon::new(listen, fingerprint, plan.clock, links) {
+    let facts = BeaconFacts { listen, fingerprint, subnets: Arc::new(interfaces::subnets) };
+    match LanBeacon::new(facts, plan.clock, links) {
         Ok(beacon) => {
             LanBeacon::start_in_arbiter(net, move |_| beacon);
         }

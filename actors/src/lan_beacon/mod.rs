@@ -6,10 +6,12 @@
 //! Source: RFC 6762, RFC 6763.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use actix::{Actor, AsyncContext, Context, Recipient, StreamHandler};
 use futures_util::stream;
-use mdns_sd::{ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent, ServiceInfo};
+use mdns_sd::{IfKind, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent, ServiceInfo};
+use swarmllm_protocol::address::Subnet;
 use swarmllm_protocol::lan_beacon::{self, Announcement};
 use swarmllm_protocol::rate_limit::RateLimit;
 
@@ -33,30 +35,47 @@ pub struct BeaconLinks {
     pub failed: Recipient<LayerFailed>,
 }
 
+/// What a node announces, and what it takes for near.
+#[derive(Clone)]
+pub struct BeaconFacts {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Names its network (`swarmllm_protocol::lan_beacon::fingerprint`).
+    pub fingerprint: String,
+    /// What the interfaces of this machine reach without a router.
+    pub subnets: Arc<dyn Fn() -> Vec<Subnet> + Send + Sync>,
+}
+
 /// The actor.
 pub struct LanBeacon {
     daemon: ServiceDaemon,
     found: Option<mdns_sd::Receiver<ServiceEvent>>,
     /// The name under which this node announces itself.
     label: String,
-    fingerprint: String,
+    facts: BeaconFacts,
     answers: RateLimit,
     clock: Clock,
     links: BeaconLinks,
 }
 
 impl LanBeacon {
-    /// Announces where this node listens and starts to browse; `fingerprint` names its network.
+    /// Announces where this node listens and starts to browse.
     ///
     /// # Errors
     /// When no multicast socket can be had; the node works without.
     pub fn new(
-        listen: SocketAddr,
-        fingerprint: String,
+        facts: BeaconFacts,
         clock: Clock,
         links: BeaconLinks,
     ) -> Result<LanBeacon, mdns_sd::Error> {
+        let BeaconFacts { listen, fingerprint, .. } = &facts;
         let daemon = ServiceDaemon::new()?;
+        if listen.is_ipv4() {
+            // Nobody gets through to the other addresses, so they are not announced.
+            daemon.disable_interface(IfKind::IPv6)?;
+        } else if !listen.ip().is_unspecified() {
+            daemon.disable_interface(IfKind::IPv4)?;
+        }
         let label: String =
             entropy::bytes::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
         let host = format!("{label}.local.");
@@ -69,7 +88,7 @@ impl LanBeacon {
         daemon.register(if on_all { info.enable_addr_auto() } else { info })?;
         let found = Some(daemon.browse(&service)?);
         let answers = RateLimit::new(ANSWERS_MOST, ANSWERS_EVERY_MS);
-        Ok(LanBeacon { daemon, found, label, fingerprint, answers, clock, links })
+        Ok(LanBeacon { daemon, found, label, facts, answers, clock, links })
     }
 
     /// Somebody answered: keep it if it is another node of our network.
@@ -80,7 +99,7 @@ impl LanBeacon {
         }
         let properties = info.get_properties().iter().map(|it| (it.key(), it.val()));
         let said = match Announcement::read(properties) {
-            Ok(said) if said.fingerprint == self.fingerprint => said,
+            Ok(said) if said.fingerprint == self.facts.fingerprint => said,
             Ok(_) => return,
             Err(error) => {
                 let reason = format!("an answer on the local network: {error}");
@@ -89,7 +108,7 @@ impl LanBeacon {
             }
         };
         let ips = info.get_addresses().iter().map(scoped);
-        let addresses = lan_beacon::dialable(ips, said.port);
+        let addresses = lan_beacon::dialable(ips, said.port, &(self.facts.subnets)());
         offer(&self.links.seen, PeerSeen { peer: None, addresses, via: Via::Mdns });
     }
 }
