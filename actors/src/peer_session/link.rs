@@ -6,6 +6,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 
 /// Bytes queued for a peer above which no more rows should be computed for it.
@@ -72,6 +73,36 @@ impl LinkQuality {
     }
 }
 
+/// Bytes that the kernel takes ahead of what the network does: whatever is in there, control waits
+/// behind.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES: libc::c_int = 128 * 1024;
+
+/// Keeps the kernel's queue of unsent bytes short; without that, control is slower beside bulk.
+#[cfg(target_os = "linux")]
+pub(super) fn keep_queue_short(socket: &TcpStream) {
+    use std::os::fd::AsRawFd;
+
+    let bytes = UNSENT_BYTES;
+    // SAFETY: the value is an integer of the length given, and the borrowed socket keeps the
+    // descriptor open.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_NOTSENT_LOWAT,
+            (&raw const bytes).cast(),
+            size_of_val(&bytes) as libc::socklen_t,
+        )
+    };
+    if result != 0 {
+        tracing::debug!(error = %std::io::Error::last_os_error(), "no TCP_NOTSENT_LOWAT");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn keep_queue_short(_: &TcpStream) {}
+
 /// What the kernel counted since the socket was opened.
 #[cfg(target_os = "linux")]
 fn loss_ppm(socket: &OwnedWriteHalf) -> Option<u32> {
@@ -107,7 +138,7 @@ fn loss_ppm(_: &OwnedWriteHalf) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::{TcpListener, TcpStream};
+    use tokio::net::TcpListener;
 
     use super::*;
 

@@ -51,6 +51,8 @@ use crate::peer_directory::PeerTarget;
 
 /// Sealed bytes handed to the socket at once; what control frames wait behind at most.
 const OUTGOING_BYTES_MAX: usize = 64 * 1024;
+/// Bytes taken from the socket at once.
+const INCOMING_BYTES: usize = 64 * 1024;
 /// Requests whose replies one session routes.
 const REQUESTS_MAX: usize = 4096;
 
@@ -119,6 +121,7 @@ impl PeerSession {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%remote, %error, "no TCP_NODELAY");
         }
+        link::keep_queue_short(&stream);
         let (reader, writer) = stream.into_split();
         PeerSession {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -389,10 +392,8 @@ impl Actor for PeerSession {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(mailbox::PEER_SESSION);
         if let Some(reader) = self.reader.take() {
-            ctx.add_stream(FramedRead::new(
-                reader,
-                RecordCodec::new(Arc::clone(&self.record_limit)),
-            ));
+            let codec = RecordCodec::new(Arc::clone(&self.record_limit));
+            ctx.add_stream(FramedRead::with_capacity(reader, codec, INCOMING_BYTES));
         }
         if let Some(deadline_ms) = self.connection.handshake_deadline_ms() {
             let left = deadline_ms.saturating_sub(self.clock.now_ms());

@@ -97,7 +97,7 @@ impl Established {
 
     /// Appends the next record; false when nothing is to be sent, or it waits for credit.
     pub(super) fn transmit(&mut self, out: &mut BytesMut) -> Result<bool, ConnectionError> {
-        let grant = self.receiver.next_grant();
+        let grant = self.receiver.next_grant(self.now_ms);
         if grant.is_none() && !self.keys.has_outgoing() && !self.sender.has_next() {
             return Ok(false);
         }

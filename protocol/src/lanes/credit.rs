@@ -5,8 +5,9 @@
 //! same whenever it arrives and a lost count is impossible.
 //! The receiver keeps room for one window beyond what its owner is done with. A message larger than
 //! the window gets the room it needs once nothing else is held, so memory stays below the larger of
-//! the two. Windows begin at [`WINDOW_START_BYTES`] and double each time the sender says that it
-//! waits and the owner has been done with a whole window since: who takes nothing gets no more.
+//! the two. Windows begin at [`WINDOW_START_BYTES`] and double when the sender says that it waits
+//! and the owner has been done with a whole window since, which took [`GROW_AFTER_MS`] or longer:
+//! who takes nothing gets no more, and on a short way a wider window would only be a longer queue.
 //! Errors: [`LaneError`]. Absent on purpose: shrinking; a window is room that may be used, not
 //! memory that is.
 
@@ -18,6 +19,10 @@ use crate::limits::{
 /// Most bytes that a grant may be ahead of what it acknowledges: whatever a peer of this version
 /// can mean.
 const PROMISE_MAX_BYTES: u64 = 2 * BULK_MESSAGE_MAX_BYTES as u64;
+
+/// Time to use a window up, in which a wider one would be of use, milliseconds: a round trip, or
+/// an owner that takes much at a time.
+const GROW_AFTER_MS: u64 = 4;
 
 /// Room in a lane's window that a received message takes until its owner is done with it.
 #[must_use = "a message that is never given back leaves its lane shut in the end"]
@@ -94,6 +99,7 @@ pub(super) struct Window {
     released: u64,
     /// What was released when the window last grew.
     grown_at: u64,
+    grown_at_ms: u64,
     limit: u64,
     is_starved: bool,
 }
@@ -110,6 +116,7 @@ impl Window {
             received: 0,
             released: 0,
             grown_at: 0,
+            grown_at_ms: 0,
             limit: size,
             is_starved: false,
         })
@@ -137,18 +144,33 @@ impl Window {
         self.limit - self.released
     }
 
-    /// A grant that is worth sending. `unfinished` is the message under way: bytes here, bytes in
-    /// all.
-    pub(super) fn grant(&mut self, unfinished: Option<(usize, usize)>) -> Option<Grant> {
-        let (here, total) = unfinished.unwrap_or_default();
-        let is_nothing_held = self.received == self.released + here as u64;
+    /// Doubles if that is of use; see the front page.
+    fn grow(&mut self, now_ms: u64) {
+        if self.released - self.grown_at < self.size {
+            return;
+        }
+        let took_ms = now_ms.saturating_sub(self.grown_at_ms);
         while self.is_starved
+            && took_ms >= GROW_AFTER_MS
             && self.size < self.size_max
             && self.released - self.grown_at >= self.size
         {
             self.grown_at += self.size;
             self.size = (self.size * 2).min(self.size_max);
         }
+        (self.grown_at, self.grown_at_ms) = (self.released, now_ms);
+    }
+
+    /// A grant that is worth sending. `unfinished` is the message under way: bytes here, bytes in
+    /// all.
+    pub(super) fn grant(
+        &mut self,
+        unfinished: Option<(usize, usize)>,
+        now_ms: u64,
+    ) -> Option<Grant> {
+        let (here, total) = unfinished.unwrap_or_default();
+        let is_nothing_held = self.received == self.released + here as u64;
+        self.grow(now_ms);
         let room = if is_nothing_held { self.size.max(total as u64) } else { self.size };
         let limit = self.released + room;
         let fragment = (FRAGMENT_DATA_MAX_BYTES + MESSAGE_CREDIT_BYTES) as u64;

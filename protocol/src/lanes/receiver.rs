@@ -4,7 +4,8 @@
 //! Units: bytes. At most one message per lane is unfinished; what is whole counts against the
 //! lane's window until its owner gives it back by [`Receiver::release`].
 //! Errors: [`LaneError`], before anything is kept of the fragment.
-//! Absent on purpose: a copy. A message of one fragment stays where it was received.
+//! Absent on purpose: a copy of what is large. A message of one fragment stays where it was
+//! received, unless it is so small that keeping it would keep a buffer many times its size.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -14,6 +15,9 @@ use super::{
     fragment_bytes,
 };
 use crate::limits::{FRAGMENT_DATA_MAX_BYTES, MESSAGE_CREDIT_BYTES};
+
+/// Messages below this do not stay in the buffer they were received in.
+const COPY_BELOW_BYTES: usize = 4 * 1024;
 
 /// A message of which more fragments are due.
 pub(super) struct Incoming {
@@ -60,7 +64,7 @@ impl Receiver {
         }
         self.count(lane, fragment.len(), total, flags)?;
         if fragment.len() == total {
-            return Ok(Some((lane, fragment.freeze())));
+            return Ok(Some((lane, own(fragment))));
         }
         self.unfinished[lane as usize] = Some(Incoming { total, bytes: fragment });
         Ok(None)
@@ -113,12 +117,20 @@ impl Receiver {
     }
 
     /// What the sender should be told, if anything.
-    pub fn next_grant(&mut self) -> Option<Grant> {
+    pub fn next_grant(&mut self, now_ms: u64) -> Option<Grant> {
         Lane::ALL.into_iter().find_map(|lane| {
             let unfinished = self.unfinished[lane as usize].as_ref();
             let cost = |bytes: usize| bytes + MESSAGE_CREDIT_BYTES;
             let progress = unfinished.map(|of| (cost(of.bytes.len()), cost(of.total)));
-            self.windows[lane as usize].as_mut()?.grant(progress)
+            self.windows[lane as usize].as_mut()?.grant(progress, now_ms)
         })
     }
+}
+
+/// A whole message by itself.
+fn own(message: BytesMut) -> Bytes {
+    if message.len() < COPY_BELOW_BYTES {
+        return Bytes::copy_from_slice(&message);
+    }
+    message.freeze()
 }

@@ -140,7 +140,7 @@ fn a_declared_length_alone_reserves_little() {
 fn pump(sender: &mut Sender, receiver: &mut Receiver) -> Vec<Credit> {
     let mut held = Vec::new();
     loop {
-        while let Some(grant) = receiver.next_grant() {
+        while let Some(grant) = receiver.next_grant(0) {
             sender.granted(grant).expect("an honest grant");
         }
         let Some(next) = fragment(sender) else { return held };
@@ -170,11 +170,11 @@ fn a_slow_consumer_holds_the_sender_back_and_control_passes() {
     assert!(window.promised() <= (WINDOW_START_BYTES + one.bytes) as u64);
 }
 
-#[test]
-fn a_consumer_that_keeps_up_gets_a_wider_window() {
+/// The window of a sender that always has more, after some round trips of this length.
+fn widened(round_trip_ms: u64) -> u64 {
     let (mut sender, mut receiver) = (Sender::default(), Receiver::default());
     let mut promised = 0;
-    for _ in 0..40 {
+    for round in 0..40 {
         while push(&mut sender, Lane::Bulk, 60_000, 0).is_ok() {}
         // A long way: everything that may be sent is under way before the receiver sees it.
         let mut on_the_way = Vec::new();
@@ -186,14 +186,21 @@ fn a_consumer_that_keeps_up_gets_a_wider_window() {
                 receiver.release(Credit::of(lane, bytes.len()));
             }
         }
-        while let Some(grant) = receiver.next_grant() {
+        while let Some(grant) = receiver.next_grant(round * round_trip_ms) {
             sender.granted(grant).expect("an honest grant");
         }
         promised = receiver.windows[Lane::Bulk as usize].as_ref().expect("counted").promised();
     }
+    promised
+}
+
+#[test]
+fn a_consumer_that_keeps_up_gets_a_wider_window_where_the_way_is_long() {
     let most = (BULK_WINDOW_MAX_BYTES + 60_256) as u64;
-    // Nothing more than that, however long it goes on.
+    let promised = widened(40);
     assert!((BULK_WINDOW_MAX_BYTES as u64..=most).contains(&promised), "{promised}");
+    let promised = widened(0);
+    assert!(promised <= (WINDOW_START_BYTES + 60_256) as u64, "{promised}");
 }
 
 #[test]
@@ -292,7 +299,7 @@ proptest! {
                 receiver.release(Credit::of(lane, bytes.len()));
                 arrived[lane as usize].push(bytes);
             }
-            while let Some(grant) = receiver.next_grant() {
+            while let Some(grant) = receiver.next_grant(0) {
                 sender.granted(grant)?;
             }
             Ok(true)
