@@ -21,15 +21,19 @@ pub(super) fn announced_addresses(listen: SocketAddr) -> Vec<SocketAddr> {
     if !listen.ip().is_unspecified() {
         return vec![listen];
     }
-    let mut ips: Vec<IpAddr> = all()
+    let mut ips: Vec<IpAddr> = ips()
         .into_iter()
-        .map(|interface| interface.ip())
         .filter(|ip| ip.is_ipv4() || listen.is_ipv6())
         .filter(|ip| !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local()))
         .collect();
     ips.sort_by_key(IpAddr::is_loopback);
     ips.truncate(ADDRESSES_MAX);
     ips.into_iter().map(|ip| SocketAddr::new(ip, listen.port())).collect()
+}
+
+/// Every address of this machine.
+pub(super) fn ips() -> Vec<IpAddr> {
+    all().into_iter().map(|interface| interface.ip()).collect()
 }
 
 /// Whether there is an interface beside loopback.

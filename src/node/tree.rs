@@ -4,7 +4,8 @@
 //! is spoken to is started before whoever speaks. Everything a token touches runs on one Arbiter
 //! (`net`); arithmetic runs on the shard workers' own threads.
 
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -143,17 +144,21 @@ pub(super) fn bind(address: SocketAddr) -> Result<Sockets, NodeError> {
     let mut tries_left = PORTS_TRIED;
     loop {
         tries_left -= 1;
+        let is_taken = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
         match try_bind(address) {
+            Err(error) if address.port() == 0 && tries_left > 0 && is_taken(&error) => {}
+            // A machine without IPv6 has one family less to listen on.
             Err(error)
-                if address.port() == 0
-                    && tries_left > 0
-                    && error.kind() == std::io::ErrorKind::AddrInUse => {}
+                if address.is_ipv6() && address.ip().is_unspecified() && !is_taken(&error) =>
+            {
+                return bind((Ipv4Addr::UNSPECIFIED, address.port()).into());
+            }
             bound => return bound.map_err(|error| NodeError::Listen { address, error }),
         }
     }
 }
 
-fn try_bind(address: SocketAddr) -> std::io::Result<Sockets> {
+fn try_bind(address: SocketAddr) -> io::Result<Sockets> {
     let tcp = TcpListener::bind(address)?;
     let listen = tcp.local_addr()?;
     let udp = UdpSocket::bind(listen)?;
@@ -316,8 +321,8 @@ fn start_dht(
     let facts = DhtFacts {
         identity: Arc::clone(&plan.identity),
         network,
-        addresses: announced_addresses(listen),
-        own_ips: own_ips(),
+        addresses: interfaces::announced_addresses(listen),
+        own_ips: interfaces::ips(),
         shards,
         offline,
         settings: DhtSettings::default(),
