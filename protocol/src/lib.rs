@@ -15,7 +15,8 @@
 //!    from its prompt to its last token, and names for what it begins with; [`schedule`]: who
 //!    computes next at a stage. Pure decisions, all of them.
 //! 6. [`node_record`], [`invite`], [`address`]: how nodes learn of each other.
-//! 7. [`ids`], [`limits`]: names and bounds.
+//! 7. [`membership`], [`redemption`], [`admission`]: who was invited, how often, and who is let in.
+//! 8. [`ids`], [`limits`]: names and bounds.
 //!
 //! Who may say what: the handshake first; then `Hello` from both sides; a requester says
 //! `OpenStage`, `Rows` of tokens and `CloseStage`; a stage says `StageQueued`, `StageOpened`,
@@ -33,6 +34,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod admission;
 pub mod codec;
 pub mod connection;
 pub mod frame;
@@ -41,10 +43,12 @@ pub mod ids;
 pub mod invite;
 pub mod lanes;
 pub mod limits;
+pub mod membership;
 pub mod node_record;
 pub mod noise;
 pub mod placement;
 pub mod prefix;
+pub mod redemption;
 pub mod route;
 pub mod schedule;
 pub mod session;
