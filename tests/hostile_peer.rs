@@ -29,11 +29,8 @@ impl Peer {
     /// Connects and shakes hands.
     fn connect(node: &Node, seed: u8) -> Peer {
         let socket = dial(node);
-        let config = ConnectionConfig {
-            identity: Arc::new(Identity::from_seed([seed; 32])),
-            network: NetworkId::default(),
-            expected_peer: None,
-        };
+        let identity = Arc::new(Identity::from_seed([seed; 32]));
+        let config = ConnectionConfig::new(identity, NetworkId::default());
         let connection = Connection::initiator(config, [seed; 64], 0);
         let mut peer = Peer { socket, connection, received: BytesMut::new() };
         peer.flush();

@@ -6,7 +6,7 @@
 //! Absent on purpose: settings. A bound that two nodes could disagree about is no bound.
 
 /// Version of everything on the wire. It is part of the handshake's prologue.
-pub const PROTOCOL_VERSION: u16 = 2;
+pub const PROTOCOL_VERSION: u16 = 3;
 
 /// Bytes of a record's length prefix, little endian.
 pub const RECORD_LENGTH_BYTES: usize = 2;

@@ -28,7 +28,7 @@ pub struct Pair {
 #[must_use]
 pub fn config(seed: u8) -> ConnectionConfig {
     let identity = Arc::new(Identity::from_seed([seed; 32]));
-    ConnectionConfig { identity, network: NetworkId::default(), expected_peer: None }
+    ConnectionConfig::new(identity, NetworkId::default())
 }
 
 impl Pair {

@@ -27,6 +27,7 @@ use swarmllm_models::kv::PAGE_TOKENS;
 use swarmllm_models::{
     DeviceChoice, KvType, LoadProgress, Model, RunProfile, Shard, ShardError, ShardOptions,
 };
+use swarmllm_protocol::connection::PreSharedKeys;
 use swarmllm_protocol::identity::Identity;
 use swarmllm_protocol::ids::{LayerRange, ModelId};
 use swarmllm_protocol::invite::{INVITE_PREFIX, InviteCode};
@@ -202,6 +203,7 @@ pub(super) fn build(plan: &TreePlan, socket: TcpListener) -> Result<NodeTree, No
     let settings = SessionSettings {
         identity: Arc::clone(&plan.identity),
         network: plan.options.network.clone(),
+        accepted_keys: PreSharedKeys::default(),
         clock: plan.clock,
         links: SessionLinks {
             opened: directory.clone().recipient(),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, WrapFuture,
 };
-use swarmllm_protocol::connection::{Connection, ConnectionConfig};
+use swarmllm_protocol::connection::{Connection, ConnectionConfig, PreSharedKeys};
 use swarmllm_protocol::identity::Identity;
 use swarmllm_protocol::ids::NetworkId;
 use tokio::net::TcpStream;
@@ -46,6 +46,8 @@ pub struct SessionSettings {
     pub identity: Arc<Identity>,
     /// Which swarm.
     pub network: NetworkId,
+    /// Secrets with which others may come: invites, pools.
+    pub accepted_keys: PreSharedKeys,
     /// The node's clock.
     pub clock: Clock,
     /// Whom sessions talk to.
@@ -86,13 +88,13 @@ impl Dialer {
     }
 
     fn start_session(&self, stream: TcpStream, remote: SocketAddr, target: &PeerTarget) {
+        let SessionSettings { identity, network, .. } = &self.settings;
         let config = ConnectionConfig {
-            identity: Arc::clone(&self.settings.identity),
-            network: self.settings.network.clone(),
             expected_peer: match target {
                 PeerTarget::Peer(peer) => Some(*peer),
                 PeerTarget::Address(_) => None,
             },
+            ..ConnectionConfig::new(Arc::clone(identity), network.clone())
         };
         let clock = self.settings.clock;
         let connection = Connection::initiator(config, entropy::bytes(), clock.now_ms());

@@ -62,10 +62,10 @@ impl Listener {
             offer(&links.events, Record(event));
             return;
         }
+        let SessionSettings { identity, network, accepted_keys, .. } = &self.settings;
         let config = ConnectionConfig {
-            identity: Arc::clone(&self.settings.identity),
-            network: self.settings.network.clone(),
-            expected_peer: None,
+            accepted_keys: accepted_keys.clone(),
+            ..ConnectionConfig::new(Arc::clone(identity), network.clone())
         };
         let connection = Connection::responder(config, entropy::bytes(), clock.now_ms());
         let session = PeerSession::new(stream, remote, (connection, false), clock, links).start();

@@ -325,7 +325,7 @@ impl Handler<SessionOpened> for PeerDirectory {
     type Result = ();
 
     fn handle(&mut self, opened: SessionOpened, _: &mut Self::Context) {
-        let SessionOpened { handle, remote, is_initiator } = opened;
+        let SessionOpened { handle, remote, is_initiator, .. } = opened;
         let local = self.facts.peer;
         let peer = handle.peer;
         let mut via = Via::Incoming;

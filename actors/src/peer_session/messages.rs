@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use actix::{Message, Recipient};
+use swarmllm_protocol::connection::PreSharedKeyId;
 use swarmllm_protocol::ids::PeerId;
 use swarmllm_protocol::wire;
 
@@ -70,6 +71,11 @@ pub struct SessionOpened {
     pub remote: SocketAddr,
     /// Whether this node dialled.
     pub is_initiator: bool,
+    /// The secret that the side which dialled showed.
+    pub pre_shared: Option<PreSharedKeyId>,
+    /// A name for this session that both sides share, the same for as long as it lasts: sign it to
+    /// bind something to the session.
+    pub binding: [u8; 32],
 }
 
 /// Event. Sender: peer_session. Handlers: peer_directory and batch_scheduler.

@@ -18,7 +18,7 @@ use actix::{
     WrapFuture,
 };
 use bytes::{Buf, BytesMut};
-use swarmllm_protocol::connection::{Connection, ConnectionEvent};
+use swarmllm_protocol::connection::{Connection, ConnectionEvent, PreSharedKeyId};
 use swarmllm_protocol::ids::{PeerId, RequestId};
 use swarmllm_protocol::wire::{Body, Message, RefusalReason, detail};
 use tokio::net::TcpStream;
@@ -189,7 +189,13 @@ impl PeerSession {
         ));
     }
 
-    fn established(&mut self, peer: PeerId, ctx: &mut Context<Self>) {
+    fn established(
+        &mut self,
+        peer: PeerId,
+        binding: [u8; 32],
+        pre_shared: Option<PreSharedKeyId>,
+        ctx: &mut Context<Self>,
+    ) {
         self.peer = Some(peer);
         let handle = SessionHandle {
             peer,
@@ -199,7 +205,8 @@ impl PeerSession {
             retire: ctx.address().recipient(),
             rtt_us: Arc::clone(&self.rtt_us),
         };
-        let opened = SessionOpened { handle, remote: self.remote, is_initiator: self.is_initiator };
+        let (remote, is_initiator) = (self.remote, self.is_initiator);
+        let opened = SessionOpened { handle, remote, is_initiator, pre_shared, binding };
         if !offer(&self.links.opened, opened) {
             return self.end("this node has too much to do", ctx);
         }
@@ -360,7 +367,9 @@ impl StreamHandler<Result<BytesMut, RecordError>> for PeerSession {
             Ok(event) => {
                 self.record_limit.store(self.connection.record_limit(), Ordering::Relaxed);
                 match event {
-                    Some(ConnectionEvent::Established { peer, .. }) => self.established(peer, ctx),
+                    Some(ConnectionEvent::Established { peer, binding, pre_shared }) => {
+                        self.established(peer, binding, pre_shared, ctx);
+                    }
                     Some(ConnectionEvent::Message(message)) => {
                         self.receive(message, received_at, ctx);
                     }

@@ -1,51 +1,52 @@
-//! The handshake of a connection: Noise XX, with each side's long-term identity inside.
+//! The handshake of a connection: Noise XX, with each side's long-term identity inside, and XXpsk3
+//! where both share a secret beforehand.
 //!
 //! Called by `connection/mod.rs`. Three messages of exactly [`HANDSHAKE_MESSAGE_BYTES`], zero
 //! padded behind their payload:
-//! 1. in the clear: magic (8 bytes), version (`u16` LE);
-//! 2. sealed: the responder's peer id (32) and signature (64);
-//! 3. sealed: the initiator's, likewise.
+//! 1. `opening.rs`: magic, version and the name of the secret in the clear;
+//! 2. sealed: the responder's proof (`proof.rs`);
+//! 3. sealed: the initiator's, likewise, and with the secret's key where one was named.
 //!
-//! The signature is over a domain string and the sender's session key, so it proves that the
-//! identity's owner made this session. The prologue binds version and network: other values fail.
+//! The prologue binds version, network and the secret's name: other values fail. A name that the
+//! responder does not know fails at message 3 exactly as a wrong key would, so a stranger cannot
+//! try names out; only this side's error tells the two apart.
 //! Errors: [`ConnectionError`]; the caller closes at the first one.
 //! Absent on purpose: extensions. A message with unknown content is refused, and the version says
 //! what content is known.
 
-use std::sync::Arc;
-
 use bytes::BytesMut;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{ConnectionConfig, ConnectionError};
+use super::{
+    ConnectionConfig, ConnectionError, opening,
+    pre_shared::{PRE_SHARED_KEY_ID_BYTES, PreSharedKeyId},
+    proof::{self, PROOF_BYTES},
+};
 use crate::{
-    identity::{self, Identity, SIGNATURE_BYTES},
     ids::{NetworkId, PeerId},
     limits::{HANDSHAKE_MESSAGE_BYTES, PROTOCOL_VERSION, TAG_BYTES},
-    noise::{Handshake, HandshakeKeys, KEY_BYTES, Role, Transport, XX},
+    noise::{Handshake, HandshakeKeys, KEY_BYTES, NoiseError, Role, XX, XXPSK3},
 };
-
-/// First bytes of message 1: tells a stray client from a node.
-const MAGIC: &[u8; 8] = b"SWARMLLM";
-
-/// What the identity signs.
-pub(super) const STATIC_KEY_DOMAIN: &str = "swarmllm/1 noise static key";
 
 /// Begins the prologue, which both sides must share.
 const PROLOGUE_DOMAIN: &[u8] = b"swarmllm/1 connection";
 
+/// What stands in for the key of an unknown name.
+const NO_KEY_DOMAIN: &str = "swarmllm/1 no pre-shared key of that name";
+
+/// Stands for "no pre-shared key".
+const NO_SECRET: PreSharedKeyId = [0; PRE_SHARED_KEY_ID_BYTES];
+
 /// Bytes of a sealed static key.
 const SEALED_KEY_BYTES: usize = KEY_BYTES + TAG_BYTES;
 
-/// Payload bytes of messages 1, 2 and 3.
-const OPENING_BYTES: usize = HANDSHAKE_MESSAGE_BYTES - KEY_BYTES;
+/// Payload bytes of messages 2 and 3.
 const RESPONSE_BYTES: usize = HANDSHAKE_MESSAGE_BYTES - KEY_BYTES - SEALED_KEY_BYTES - TAG_BYTES;
 const CLOSING_BYTES: usize = HANDSHAKE_MESSAGE_BYTES - SEALED_KEY_BYTES - TAG_BYTES;
 
-/// Bytes of a proof: peer id and signature.
-const PROOF_BYTES: usize = KEY_BYTES + SIGNATURE_BYTES;
-
 const _: () = assert!(PROOF_BYTES <= RESPONSE_BYTES && PROOF_BYTES <= CLOSING_BYTES);
+
+type Secret = Zeroizing<[u8; KEY_BYTES]>;
 
 /// What one message of the other side leads to.
 pub(super) struct Step {
@@ -55,44 +56,54 @@ pub(super) struct Step {
     pub(super) proved: Option<PeerId>,
 }
 
+impl Step {
+    fn answer(message: BytesMut) -> Self {
+        Self { reply: Some(message), proved: None }
+    }
+}
+
+/// How far it is.
+enum Stage {
+    /// The initiator waits for message 2, and may be asked to send message 1 with a cookie.
+    Opened { noise: Handshake, opening: BytesMut, has_cookie: bool },
+    /// The responder waits for message 1.
+    Waiting { keys: HandshakeKeys, unknown_key: Secret },
+    /// The responder waits for message 3.
+    Answered { noise: Handshake },
+    /// Every message is through, or one was refused.
+    Over(Option<Handshake>),
+}
+
 /// A handshake under way.
 pub(super) struct IdentityHandshake {
-    noise: Handshake,
-    role: Role,
-    has_received: bool,
-    identity: Arc<Identity>,
-    expected_peer: Option<PeerId>,
+    config: ConnectionConfig,
+    stage: Stage,
+    secret: PreSharedKeyId,
+    is_secret_known: bool,
 }
 
 impl IdentityHandshake {
-    pub(super) fn new(config: ConnectionConfig, role: Role, mut entropy: [u8; 64]) -> Self {
-        let ConnectionConfig { identity, network, expected_peer } = config;
-        let half = |offset: usize| {
-            let mut key = Zeroizing::new([0; KEY_BYTES]);
-            key.copy_from_slice(&entropy[offset..offset + KEY_BYTES]);
-            Some(key)
-        };
-        let keys = HandshakeKeys {
-            static_private: half(0),
-            ephemeral_private: half(KEY_BYTES),
-            ..HandshakeKeys::default()
-        };
-        entropy.zeroize();
-        let noise = Handshake::new(XX, role, &prologue(&network), keys)
-            .expect("pattern XX needs no key known beforehand");
-        Self { noise, role, has_received: false, identity, expected_peer }
+    /// The side that dials, and its message 1.
+    pub(super) fn initiator(config: ConnectionConfig, entropy: [u8; 64]) -> (Self, BytesMut) {
+        let secret = config.pre_shared.as_ref().map_or(NO_SECRET, |secret| secret.id);
+        let key = config.pre_shared.as_ref().map(|secret| secret.key.clone());
+        let mut noise = noise(Role::Initiator, &config.network, &secret, fresh_keys(entropy), key);
+        let tag = if secret == NO_SECRET { 0 } else { TAG_BYTES };
+        let payload = [0; opening::NOISE_BYTES - KEY_BYTES];
+        let mut message = BytesMut::with_capacity(opening::NOISE_BYTES);
+        noise
+            .write_message(&payload[tag..], &mut message)
+            .expect("message 1 of an initiator needs only its ephemeral key, which is given");
+        let opening = opening::write(&secret, &message, config.expected_peer);
+        let stage = Stage::Opened { noise, opening: opening.clone(), has_cookie: false };
+        (Self { config, stage, secret, is_secret_known: true }, opening)
     }
 
-    /// Message 1, which the initiator sends unasked.
-    pub(super) fn opening_message(&mut self) -> BytesMut {
-        let mut payload = [0; OPENING_BYTES];
-        payload[..MAGIC.len()].copy_from_slice(MAGIC);
-        payload[MAGIC.len()..][..2].copy_from_slice(&PROTOCOL_VERSION.to_le_bytes());
-        let mut message = BytesMut::with_capacity(HANDSHAKE_MESSAGE_BYTES);
-        self.noise
-            .write_message(&payload, &mut message)
-            .expect("message 1 of an initiator needs only its ephemeral key, which is given");
-        message
+    /// The side that was dialled.
+    pub(super) fn responder(config: ConnectionConfig, entropy: [u8; 64]) -> Self {
+        let unknown_key = Zeroizing::new(blake3::derive_key(NO_KEY_DOMAIN, &entropy));
+        let stage = Stage::Waiting { keys: fresh_keys(entropy), unknown_key };
+        Self { config, stage, secret: NO_SECRET, is_secret_known: true }
     }
 
     /// Takes the other side's next message.
@@ -101,86 +112,133 @@ impl IdentityHandshake {
         if length != HANDSHAKE_MESSAGE_BYTES {
             return Err(ConnectionError::HandshakeLength { length });
         }
-        let is_opening = self.role == Role::Responder && !self.has_received;
-        self.has_received = true;
-        if is_opening {
-            // In the clear, so it can be told apart before any arithmetic is spent on it.
-            check_opening(&message[KEY_BYTES..])?;
-            self.noise.read_message(message).map_err(ConnectionError::Handshake)?;
-            let reply = Some(self.proof_message(RESPONSE_BYTES)?);
-            return Ok(Step { reply, proved: None });
+        match std::mem::replace(&mut self.stage, Stage::Over(None)) {
+            Stage::Waiting { keys, unknown_key } => self.answer(message, keys, unknown_key),
+            Stage::Opened { noise, opening, has_cookie } => {
+                match opening::read_cookie(message) {
+                    // Asked twice, it would be asked forever.
+                    Some(_) if has_cookie => Err(ConnectionError::Busy),
+                    Some(cookie) => {
+                        let opening =
+                            opening::with_cookie(opening, &cookie, self.config.expected_peer);
+                        let again = opening.clone();
+                        self.stage = Stage::Opened { noise, opening, has_cookie: true };
+                        Ok(Step::answer(again))
+                    }
+                    None => self.close(message, noise),
+                }
+            }
+            Stage::Answered { mut noise } => {
+                let payload = noise.read_message(message).map_err(|error| self.refusal(error))?;
+                let proved = Some(self.check(&payload, &noise)?);
+                self.stage = Stage::Over(Some(noise));
+                Ok(Step { reply: None, proved })
+            }
+            Stage::Over(_) => Err(ConnectionError::Closed),
         }
-        let payload = self.noise.read_message(message).map_err(ConnectionError::Handshake)?;
-        let proved = Some(self.check_proof(&payload)?);
-        let reply = match self.role {
-            Role::Initiator => Some(self.proof_message(CLOSING_BYTES)?),
-            Role::Responder => None,
-        };
+    }
+
+    /// The responder's message 2.
+    fn answer(
+        &mut self,
+        message: &[u8],
+        keys: HandshakeKeys,
+        unknown_key: Secret,
+    ) -> Result<Step, ConnectionError> {
+        let opening = opening::read(message, &self.config.identity.peer_id())?;
+        self.secret = opening.secret;
+        let found = self.config.accepted_keys.get(&opening.secret);
+        self.is_secret_known = opening.secret == NO_SECRET || found.is_some();
+        let key = (opening.secret != NO_SECRET).then(|| found.unwrap_or(unknown_key));
+        let mut noise = noise(Role::Responder, &self.config.network, &opening.secret, keys, key);
+        let payload = noise.read_message(opening.noise).map_err(ConnectionError::Handshake)?;
+        if payload.iter().any(|byte| *byte != 0) {
+            return Err(ConnectionError::Padding);
+        }
+        let reply = self.proof_message(&mut noise, RESPONSE_BYTES)?;
+        self.stage = Stage::Answered { noise };
+        Ok(Step::answer(reply))
+    }
+
+    /// The initiator's message 3.
+    fn close(&mut self, message: &[u8], mut noise: Handshake) -> Result<Step, ConnectionError> {
+        let payload = noise.read_message(message).map_err(ConnectionError::Handshake)?;
+        let proved = Some(self.check(&payload, &noise)?);
+        let reply = Some(self.proof_message(&mut noise, CLOSING_BYTES)?);
+        self.stage = Stage::Over(Some(noise));
         Ok(Step { reply, proved })
     }
 
-    /// The record keys and the hash that names this connection.
-    pub(super) fn finish(self) -> Result<(Transport, [u8; KEY_BYTES]), ConnectionError> {
-        let binding = self.noise.hash();
-        let transport = self.noise.into_transport().map_err(ConnectionError::Handshake)?;
-        Ok((transport, binding))
+    /// Why message 3 does not open, as far as this side can tell.
+    fn refusal(&self, error: NoiseError) -> ConnectionError {
+        match error {
+            NoiseError::Decrypt if !self.is_secret_known => ConnectionError::UnknownPreSharedKey,
+            error => ConnectionError::Handshake(error),
+        }
+    }
+
+    fn check(&self, payload: &[u8], noise: &Handshake) -> Result<PeerId, ConnectionError> {
+        proof::check(payload, noise, &self.config.identity, self.config.expected_peer)
     }
 
     /// Our next message, with the proof of who we are.
-    fn proof_message(&mut self, payload_bytes: usize) -> Result<BytesMut, ConnectionError> {
-        let session_key = self.noise.local_static().expect("given when the handshake began");
+    fn proof_message(
+        &self,
+        noise: &mut Handshake,
+        payload_bytes: usize,
+    ) -> Result<BytesMut, ConnectionError> {
         let mut payload = vec![0; payload_bytes];
-        let (peer, signature) = payload[..PROOF_BYTES].split_at_mut(KEY_BYTES);
-        peer.copy_from_slice(self.identity.peer_id().as_bytes());
-        signature.copy_from_slice(&self.identity.sign(STATIC_KEY_DOMAIN, &[&session_key]));
+        payload[..PROOF_BYTES].copy_from_slice(&proof::write(&self.config.identity, noise));
         let mut message = BytesMut::with_capacity(HANDSHAKE_MESSAGE_BYTES);
-        self.noise.write_message(&payload, &mut message).map_err(ConnectionError::Handshake)?;
+        noise.write_message(&payload, &mut message).map_err(ConnectionError::Handshake)?;
         Ok(message)
     }
 
-    /// Who the other side is, if it can prove it and is whom we want.
-    fn check_proof(&self, payload: &[u8]) -> Result<PeerId, ConnectionError> {
-        let (proof, padding) = payload.split_at(PROOF_BYTES);
-        let (peer, signature) = proof.split_at(KEY_BYTES);
-        let got = PeerId(peer.try_into().expect("split at the length of a key"));
-        let signature = signature.try_into().expect("split at the length of a signature");
-        if padding.iter().any(|byte| *byte != 0) {
-            return Err(ConnectionError::Padding);
-        }
-        let session_key = self.noise.remote_static().expect("read with the message of the proof");
-        identity::verify(&got, STATIC_KEY_DOMAIN, &[&session_key], signature)?;
-        if got == self.identity.peer_id() {
-            return Err(ConnectionError::SelfConnection);
-        }
-        match self.expected_peer {
-            Some(expected) if expected != got => Err(ConnectionError::WrongPeer { expected, got }),
-            _ => Ok(got),
-        }
+    /// The finished handshake, whose hash names this connection, and the secret it was made with.
+    pub(super) fn finish(self) -> Result<(Handshake, Option<PreSharedKeyId>), ConnectionError> {
+        let Stage::Over(Some(noise)) = self.stage else { return Err(ConnectionError::Closed) };
+        Ok((noise, (self.secret != NO_SECRET).then_some(self.secret)))
     }
 }
 
+/// The Noise handshake of these parties; with a key, it is XXpsk3.
+fn noise(
+    role: Role,
+    network: &NetworkId,
+    secret: &PreSharedKeyId,
+    keys: HandshakeKeys,
+    key: Option<Secret>,
+) -> Handshake {
+    let pattern = if key.is_some() { XXPSK3 } else { XX };
+    let keys = HandshakeKeys { pre_shared: key.into_iter().collect(), ..keys };
+    Handshake::new(pattern, role, &prologue(network, secret), keys)
+        .expect("neither pattern needs a key of the other side beforehand")
+}
+
+/// Static and ephemeral key out of fresh entropy.
+pub(super) fn fresh_keys(mut entropy: [u8; 64]) -> HandshakeKeys {
+    let half = |offset: usize| {
+        let mut key = Zeroizing::new([0; KEY_BYTES]);
+        key.copy_from_slice(&entropy[offset..offset + KEY_BYTES]);
+        Some(key)
+    };
+    let keys = HandshakeKeys {
+        static_private: half(0),
+        ephemeral_private: half(KEY_BYTES),
+        ..HandshakeKeys::default()
+    };
+    entropy.zeroize();
+    keys
+}
+
 /// What both sides must agree on beforehand.
-pub(super) fn prologue(network: &NetworkId) -> Vec<u8> {
+pub(super) fn prologue(network: &NetworkId, secret: &PreSharedKeyId) -> Vec<u8> {
     let name = network.as_str().as_bytes();
     let mut prologue = PROLOGUE_DOMAIN.to_vec();
     prologue.extend_from_slice(&PROTOCOL_VERSION.to_le_bytes());
     // At most 32 bytes long by its own rules.
     prologue.push(name.len() as u8);
     prologue.extend_from_slice(name);
+    prologue.extend_from_slice(secret);
     prologue
-}
-
-fn check_opening(payload: &[u8]) -> Result<(), ConnectionError> {
-    let Some(rest) = payload.strip_prefix(MAGIC) else {
-        return Err(ConnectionError::NotSwarmLlm);
-    };
-    let (version, padding) = rest.split_at(2);
-    let theirs = u16::from_le_bytes([version[0], version[1]]);
-    if theirs != PROTOCOL_VERSION {
-        return Err(ConnectionError::Version { theirs });
-    }
-    if padding.iter().any(|byte| *byte != 0) {
-        return Err(ConnectionError::Padding);
-    }
-    Ok(())
 }

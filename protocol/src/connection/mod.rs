@@ -11,12 +11,18 @@
 //! Absent on purpose: reconnecting, and a polite goodbye: the socket's end is the goodbye.
 
 mod handshake;
+mod opening;
+mod pre_shared;
+mod proof;
 
 use std::{fmt, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 
 use self::handshake::{IdentityHandshake, Step};
+pub use self::pre_shared::{
+    PRE_SHARED_KEY_ID_BYTES, PreSharedKey, PreSharedKeyId, PreSharedKeys,
+};
 use crate::{
     frame,
     identity::{Identity, IdentityError},
@@ -26,7 +32,7 @@ use crate::{
         FRAGMENT_HEADER_MAX_BYTES, HANDSHAKE_MESSAGE_BYTES, HANDSHAKE_TIMEOUT_MS, PROTOCOL_VERSION,
         RECORD_LENGTH_BYTES, SEALED_RECORD_MAX_BYTES, TAG_BYTES,
     },
-    noise::{KEY_BYTES, NoiseError, Role, Transport},
+    noise::{KEY_BYTES, NoiseError, Transport},
     wire::{Body, Message, WireError},
 };
 
@@ -42,6 +48,24 @@ pub struct ConnectionConfig {
     pub network: NetworkId,
     /// The only peer we want to talk to, where it is known.
     pub expected_peer: Option<PeerId>,
+    /// With which secret to dial, if any. The side that was dialled ignores it.
+    pub pre_shared: Option<PreSharedKey>,
+    /// With which secrets others may dial us. The side that dials ignores them.
+    pub accepted_keys: PreSharedKeys,
+}
+
+impl ConnectionConfig {
+    /// Anyone in our network, without a secret.
+    #[must_use]
+    pub fn new(identity: Arc<Identity>, network: NetworkId) -> Self {
+        Self {
+            identity,
+            network,
+            expected_peer: None,
+            pre_shared: None,
+            accepted_keys: PreSharedKeys::default(),
+        }
+    }
 }
 
 /// What a received record can bring.
@@ -54,6 +78,10 @@ pub enum ConnectionEvent {
         /// A name for this one connection that both sides share (the handshake hash): sign it to
         /// bind something to the connection.
         binding: [u8; KEY_BYTES],
+        /// The secret that the side which dialled showed. The side that was dialled knows by now
+        /// that the other one has its key; the side that dialled learns so with the first message,
+        /// for a responder that lacks the key ends the connection instead.
+        pre_shared: Option<PreSharedKeyId>,
     },
     /// A whole, validated message.
     Message(Message),
@@ -79,8 +107,17 @@ pub enum ConnectionError {
         /// Its version.
         theirs: u16,
     },
+    /// The first message is for another peer, or was altered.
+    #[error("a first message for somebody else, or altered on the way")]
+    NotForUs,
+    /// The other side named a secret that is not known here.
+    #[error("the other node came with an invite or pool secret that this node does not know")]
+    UnknownPreSharedKey,
+    /// The other side asked for a cookie and then for another.
+    #[error("the other node has too many handshakes to do; try again later")]
+    Busy,
     /// The handshake itself failed.
-    #[error("handshake failed ({0}): another network, or bytes were altered on the way")]
+    #[error("handshake failed ({0}): another network or secret, or bytes were altered on the way")]
     Handshake(NoiseError),
     /// A handshake message with something else than zeros behind its content.
     #[error("a handshake message with unknown content")]
@@ -171,15 +208,14 @@ impl Connection {
     /// The side that dials. `entropy` must be fresh randomness, for this connection only.
     #[must_use]
     pub fn initiator(config: ConnectionConfig, entropy: [u8; 64], now_ms: u64) -> Self {
-        let mut handshake = IdentityHandshake::new(config, Role::Initiator, entropy);
-        let opening = handshake.opening_message();
+        let (handshake, opening) = IdentityHandshake::initiator(config, entropy);
         Self::new(handshake, Some(opening), now_ms)
     }
 
     /// The side that was dialled. `entropy` must be fresh randomness, for this connection only.
     #[must_use]
     pub fn responder(config: ConnectionConfig, entropy: [u8; 64], now_ms: u64) -> Self {
-        Self::new(IdentityHandshake::new(config, Role::Responder, entropy), None, now_ms)
+        Self::new(IdentityHandshake::responder(config, entropy), None, now_ms)
     }
 
     fn new(handshake: IdentityHandshake, handshake_out: Option<BytesMut>, now_ms: u64) -> Self {
@@ -261,11 +297,13 @@ impl Connection {
         else {
             return Err(ConnectionError::Closed);
         };
-        let (transport, binding) = handshake.finish()?;
+        let (noise, pre_shared) = handshake.finish()?;
+        let binding = noise.hash();
+        let transport = noise.into_transport().map_err(ConnectionError::Handshake)?;
         let (sender, receiver) = (Sender::default(), Receiver::default());
         self.state =
             State::Established(Box::new(Established { peer, transport, sender, receiver }));
-        Ok(Some(ConnectionEvent::Established { peer, binding }))
+        Ok(Some(ConnectionEvent::Established { peer, binding, pre_shared }))
     }
 
     /// Ends the connection: keys are cleared, nothing more is sent or accepted.

@@ -4,13 +4,12 @@ use bytes::BufMut;
 use proptest::prelude::*;
 
 use super::{
-    handshake::{STATIC_KEY_DOMAIN, prologue},
-    *,
+    handshake::prologue, opening, proof::STATIC_KEY_DOMAIN, *,
 };
 use crate::{
     ids::RequestId,
     limits::{FRAGMENT_DATA_MAX_BYTES, RECORD_MAX_BYTES, RECORDS_PER_KEY_MAX},
-    noise::{Blake2s, Handshake, HandshakeKeys, XX},
+    noise::{Blake2s, Handshake, HandshakeKeys, Role, XX},
     testing::{Pair, carry, config},
     wire::{RowEncoding, Rows, WIRE_VERSION},
 };
@@ -49,8 +48,8 @@ fn two_nodes_prove_who_they_are_and_share_a_binding() {
     assert_eq!(pair.initiator.handshake_deadline_ms(), Some(HANDSHAKE_TIMEOUT_MS));
     let [initiator, responder] = pair.run().expect("two honest nodes");
     let (
-        ConnectionEvent::Established { peer: server, binding },
-        ConnectionEvent::Established { peer: client, binding: same },
+        ConnectionEvent::Established { peer: server, binding, pre_shared: None },
+        ConnectionEvent::Established { peer: client, binding: same, pre_shared: None },
     ) = (&initiator[0], &responder[0])
     else {
         panic!("{initiator:?} {responder:?}");
@@ -145,8 +144,7 @@ fn the_wrong_peer_is_not_accepted() {
     let expected = config(3).identity.peer_id();
     let expecting = |seed| ConnectionConfig { expected_peer: Some(expected), ..config(seed) };
     let got = config(2).identity.peer_id();
-    let error = Pair::new(expecting(1), config(2)).run().expect_err("not whom we called");
-    assert_eq!(error, ConnectionError::WrongPeer { expected, got });
+    assert_eq!(answer_as(expecting(1), 2), Some(ConnectionError::WrongPeer { expected, got }));
     let got = config(1).identity.peer_id();
     let error = Pair::new(config(1), expecting(2)).run().expect_err("not whom we wait for");
     assert_eq!(error, ConnectionError::WrongPeer { expected, got });
@@ -154,17 +152,23 @@ fn the_wrong_peer_is_not_accepted() {
 }
 
 /// What an initiator says to a responder that puts any payload into message 2.
-fn answer_to(payload: impl FnOnce([u8; 32]) -> Vec<u8>) -> Option<ConnectionError> {
-    let mut initiator = Connection::initiator(config(1), [1; 64], 0);
+fn answer_to(
+    initiator: ConnectionConfig,
+    payload: impl FnOnce([u8; 32]) -> Vec<u8>,
+) -> Option<ConnectionError> {
+    let prologue = prologue(&initiator.network, &[0; 16]);
+    let expected = initiator.expected_peer;
+    let mut initiator = Connection::initiator(initiator, [1; 64], 0);
     let keys = HandshakeKeys {
         static_private: Some([7; 32].into()),
         ephemeral_private: Some([8; 32].into()),
         ..HandshakeKeys::default()
     };
-    let prologue = prologue(&config(1).network);
     let mut responder =
         Handshake::<Blake2s>::new(XX, Role::Responder, &prologue, keys).expect("XX");
-    responder.read_message(&record(&mut initiator)).expect("honest");
+    let opening = record(&mut initiator);
+    let opening = opening::read(&opening, &expected.unwrap_or(PeerId([2; 32]))).expect("for us");
+    responder.read_message(opening.noise).expect("honest");
     let mut payload = payload(responder.local_static().expect("given"));
     payload.resize(160, 0);
     let mut message = BytesMut::new();
@@ -172,37 +176,116 @@ fn answer_to(payload: impl FnOnce([u8; 32]) -> Vec<u8>) -> Option<ConnectionErro
     initiator.receive_record(message, 0).err()
 }
 
+/// The same with the honest proof of another node than the one that was called.
+fn answer_as(initiator: ConnectionConfig, seed: u8) -> Option<ConnectionError> {
+    let owner = config(seed).identity;
+    answer_to(initiator, |key| {
+        let signature = owner.sign(STATIC_KEY_DOMAIN, &[&key]);
+        [owner.peer_id().0.as_slice(), &signature].concat()
+    })
+}
+
 #[test]
 fn a_proof_is_for_one_identity_and_one_session() {
     let owner = config(2).identity;
+    let answer_to =
+        |payload: &dyn Fn([u8; 32]) -> Vec<u8>| answer_to(config(1), payload);
     let proof = |peer: PeerId, signature: [u8; 64]| [peer.0.as_slice(), &signature].concat();
     let signed = |key: [u8; 32]| owner.sign(STATIC_KEY_DOMAIN, &[&key]);
-    assert_eq!(answer_to(|key| proof(owner.peer_id(), signed(key))), None);
+    assert_eq!(answer_to(&|key| proof(owner.peer_id(), signed(key))), None);
     let bad = |peer| Some(ConnectionError::Identity(IdentityError::BadSignature(peer)));
-    assert_eq!(answer_to(|_| proof(owner.peer_id(), [0; 64])), bad(owner.peer_id()));
+    assert_eq!(answer_to(&|_| proof(owner.peer_id(), [0; 64])), bad(owner.peer_id()));
     // A proof that its owner once gave for another session.
-    assert_eq!(answer_to(|_| proof(owner.peer_id(), signed([9; 32]))), bad(owner.peer_id()));
+    assert_eq!(answer_to(&|_| proof(owner.peer_id(), signed([9; 32]))), bad(owner.peer_id()));
     // Somebody's own signature under another's name.
     let victim = config(3).identity.peer_id();
-    assert_eq!(answer_to(|key| proof(victim, signed(key))), bad(victim));
+    assert_eq!(answer_to(&|key| proof(victim, signed(key))), bad(victim));
     // Signed, but as something else.
     let invite = |key: [u8; 32]| owner.sign("swarmllm/1 invite code", &[&key]);
-    assert_eq!(answer_to(|key| proof(owner.peer_id(), invite(key))), bad(owner.peer_id()));
+    assert_eq!(answer_to(&|key| proof(owner.peer_id(), invite(key))), bad(owner.peer_id()));
     // A key for which one signature fits everything.
     let mut weak = PeerId([0; 32]);
     weak.0[0] = 1;
     let mut anything = [0; 64];
     anything[0] = 1;
     let refused = ConnectionError::Identity(IdentityError::NotAKey(weak));
-    assert_eq!(answer_to(|_| proof(weak, anything)), Some(refused));
-    let padded = |key| [proof(owner.peer_id(), signed(key)), vec![1]].concat();
-    assert_eq!(answer_to(padded), Some(ConnectionError::Padding));
+    assert_eq!(answer_to(&|_| proof(weak, anything)), Some(refused));
+    let padded = |key: [u8; 32]| [proof(owner.peer_id(), signed(key)), vec![1]].concat();
+    assert_eq!(answer_to(&padded), Some(ConnectionError::Padding));
 }
 
 #[test]
 fn a_node_does_not_talk_to_itself() {
     let error = Pair::new(config(1), config(1)).run().expect_err("one node");
     assert_eq!(error, ConnectionError::SelfConnection);
+}
+
+/// What both sides hear when one dials with a secret and the other keeps these.
+fn meet(shown: u8, kept: &[(u8, u8)]) -> [Result<Vec<ConnectionEvent>, ConnectionError>; 2] {
+    let dialling = ConnectionConfig {
+        pre_shared: Some(PreSharedKey::new([shown; 16], [shown; 32])),
+        ..config(1)
+    };
+    let dialled = config(2);
+    for (id, key) in kept {
+        dialled.accepted_keys.insert(PreSharedKey::new([*id; 16], [*key; 32]));
+    }
+    let mut pair = Pair::new(dialling, dialled);
+    let mut events = [Vec::new(), Vec::new()];
+    carry(&mut pair.initiator, &mut pair.responder, &mut events[1]).expect("message 1");
+    carry(&mut pair.responder, &mut pair.initiator, &mut events[0]).expect("message 2");
+    let mut last = Vec::new();
+    let third = carry(&mut pair.initiator, &mut pair.responder, &mut last);
+    [Ok(std::mem::take(&mut events[0])), third.map(|_| last)]
+}
+
+#[test]
+fn a_shared_secret_is_named_and_proved() {
+    let [dialling, dialled] = meet(7, &[(6, 6), (7, 7)]);
+    for events in [dialling, dialled] {
+        let events = events.expect("both have the key");
+        let [ConnectionEvent::Established { pre_shared, .. }] = &events[..] else {
+            panic!("{events:?}");
+        };
+        assert_eq!(*pre_shared, Some([7; 16]));
+    }
+}
+
+#[test]
+fn a_secret_that_is_not_shared_ends_the_handshake_at_its_end() {
+    let wrong = ConnectionError::Handshake(NoiseError::Decrypt);
+    let [same, refused] = meet(7, &[(7, 8)]);
+    assert_eq!(refused, Err(wrong));
+    // To the side that dials, an unknown name looks like a wrong key.
+    let [unknown, refused] = meet(7, &[(8, 7)]);
+    assert_eq!(refused, Err(ConnectionError::UnknownPreSharedKey));
+    let heard = |events: Result<Vec<_>, _>| events.expect("message 2 tells nothing").len();
+    assert_eq!((heard(same), heard(unknown)), (1, 1));
+    // A secret that was taken back opens no more.
+    let keys = PreSharedKeys::default();
+    keys.insert(PreSharedKey::new([7; 16], [7; 32]));
+    assert!(keys.remove(&[7; 16]) && !keys.remove(&[7; 16]));
+    assert_eq!(keys.get(&[7; 16]), None);
+    assert!(!format!("{:?}", PreSharedKey::new([1; 16], [0x5a; 32])).contains("90, 90"));
+}
+
+#[test]
+fn the_name_of_a_secret_is_bound_to_the_handshake() {
+    let dialling = |id| ConnectionConfig {
+        pre_shared: Some(PreSharedKey::new([id; 16], [9; 32])),
+        ..config(1)
+    };
+    let dialled = config(2);
+    for id in [7, 8] {
+        dialled.accepted_keys.insert(PreSharedKey::new([id; 16], [9; 32]));
+    }
+    // Somebody on the way writes another name into message 1, and the same key is behind both.
+    let mut pair = Pair::new(dialling(7), dialled);
+    let first = record(&mut pair.initiator);
+    let noise = opening::read(&first, &PeerId([0; 32])).expect("for anyone").noise;
+    let renamed = opening::write(&[8; 16], noise, None);
+    let error = pair.responder.receive_record(renamed, 0).expect_err("bound");
+    assert_eq!(error, ConnectionError::Handshake(NoiseError::Decrypt));
 }
 
 #[test]
@@ -231,19 +314,36 @@ fn strangers_are_told_apart() {
     };
     let length = ConnectionError::HandshakeLength { length: 255 };
     assert_eq!(answer(|first| first.truncate(255)), length);
-    assert_eq!(answer(|first| first[32] = b'H'), ConnectionError::NotSwarmLlm);
-    assert_eq!(answer(|first| first[40] = 9), ConnectionError::Version { theirs: 9 });
-    assert_eq!(answer(|first| first[255] = 1), ConnectionError::Padding);
+    assert_eq!(answer(|first| first[0] = b'H'), ConnectionError::NotSwarmLlm);
+    assert_eq!(answer(|first| first[8] = 9), ConnectionError::Version { theirs: 9 });
+    // The name of a secret, a cookie, the ephemeral key, the padding, the tag.
+    for altered in [10, 30, 42, 200, 255] {
+        let mut pair = Pair::new(config(1), config(2));
+        let mut first = record(&mut pair.initiator);
+        first[altered] ^= 1;
+        assert_eq!(pair.responder.receive_record(first, 0), Err(ConnectionError::NotForUs));
+    }
+    let elsewhere = config(3).identity.peer_id();
+    let calling = ConnectionConfig { expected_peer: Some(elsewhere), ..config(1) };
+    let error = Pair::new(calling, config(2)).run().expect_err("not for this node");
+    assert_eq!(error, ConnectionError::NotForUs);
+}
+
+/// Message 1 with a Noise message of the test's own, properly tagged.
+fn forged_opening(noise: &[u8]) -> Result<Option<ConnectionEvent>, ConnectionError> {
+    let message = opening::write(&[0; 16], noise, None);
+    Pair::new(config(1), config(2)).responder.receive_record(message, 0)
+}
+
+#[test]
+fn a_tag_proves_nothing() {
+    let mut noise = vec![9; 32];
+    noise.resize(opening::NOISE_BYTES, 0);
+    assert_eq!(forged_opening(&noise), Ok(None));
+    noise[100] = 1;
+    assert_eq!(forged_opening(&noise), Err(ConnectionError::Padding));
     let low_order = ConnectionError::Handshake(NoiseError::LowOrderKey);
-    assert_eq!(answer(|first| first[..32].fill(0)), low_order);
-    // The sign bit of an X25519 key means nothing, but the hash notices it.
-    let mut pair = Pair::new(config(1), config(2));
-    let mut first = record(&mut pair.initiator);
-    first[31] ^= 0x80;
-    assert_eq!(pair.responder.receive_record(first, 0), Ok(None));
-    let second = record(&mut pair.responder);
-    let error = pair.initiator.receive_record(second, 0).expect_err("altered");
-    assert_eq!(error, ConnectionError::Handshake(NoiseError::Decrypt));
+    assert_eq!(forged_opening(&[0; opening::NOISE_BYTES]), Err(low_order));
 }
 
 #[test]
@@ -411,9 +511,7 @@ proptest! {
         let record = &mut records[which].1;
         let bit = bit % (record.len() * 8);
         record[bit / 8] ^= 1 << (bit % 8);
-        let accepted = replay(&records);
-        // Another ephemeral key in message 1 is as good as any, until message 3 is opened with it.
-        prop_assert!(accepted == which || (which == 0 && accepted == 2), "{} {}", which, accepted);
+        prop_assert_eq!(replay(&records), which);
     }
 
     #[test]
