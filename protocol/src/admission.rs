@@ -188,6 +188,12 @@ impl Admission {
             .is_some_and(|certificate| certificate.facts().expires_at_unix_s > now_unix_s)
     }
 
+    /// Whether `issuer` should be shown its certificate of this node, to renew it.
+    #[must_use]
+    pub fn is_due(&self, issuer: &PeerId, now_unix_s: u64) -> bool {
+        self.certificates.get(issuer).is_some_and(|certificate| certificate.is_due(now_unix_s))
+    }
+
     /// What this node shows: its certificates that are good now.
     #[must_use]
     pub fn shown(&self, now_unix_s: u64) -> Vec<Vec<u8>> {
@@ -313,6 +319,8 @@ mod tests {
         assert_eq!(members_only(INVITER).judge(&peer(3), &shown(&third), NOW), Ok(third));
         assert_eq!(second.shown(NOW), shown(&certificate(INVITER, 2, NOW)));
         assert!(second.is_member_of(&peer(INVITER), NOW));
+        assert!(!second.is_due(&peer(INVITER), NOW));
+        assert!(second.is_due(&peer(INVITER), NOW + WEEK_S - 1000));
         assert!(second.shown(NOW + WEEK_S).is_empty());
     }
 

@@ -161,6 +161,7 @@ fn node_options(settings: &Settings, folder: &DataFolder) -> Result<NodeOptions,
         join: settings.join.value.clone(),
         mdns: settings.mdns.value,
         offline: settings.offline.value,
+        admission: settings.admission.value,
         shard,
         cache_memory: settings.cache_memory.value,
     })

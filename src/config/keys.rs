@@ -20,6 +20,8 @@ pub const PEERS_JOIN: &str = "peers.join";
 pub const PEERS_MDNS: &str = "peers.mdns";
 /// Whether to stay inside private address ranges.
 pub const PEERS_OFFLINE: &str = "peers.offline";
+/// Whom to let in.
+pub const PEERS_ADMISSION: &str = "peers.admission";
 /// Compute threads.
 pub const COMPUTE_THREADS: &str = "compute.threads";
 /// Compute device.
@@ -46,7 +48,7 @@ pub const MODELS_SERVE: &str = "models.serve";
 pub const MODELS_LAYERS: &str = "models.layers";
 
 /// All of them, in the order of the example file.
-pub const ALL: [&str; 20] = [
+pub const ALL: [&str; 21] = [
     DATA_DIR,
     NETWORK,
     HTTP_LISTEN,
@@ -55,6 +57,7 @@ pub const ALL: [&str; 20] = [
     PEERS_JOIN,
     PEERS_MDNS,
     PEERS_OFFLINE,
+    PEERS_ADMISSION,
     COMPUTE_THREADS,
     COMPUTE_DEVICE,
     COMPUTE_REPACK,

@@ -65,7 +65,10 @@ impl LanBeacon {
             .filter(|address| is_dialable(address.ip()))
             .collect();
         if let Some(peer) = peer.filter(|_| !addresses.is_empty()) {
-            offer(&self.seen, PeerSeen { peer: Some(peer), addresses, via: Via::Mdns });
+            offer(
+                &self.seen,
+                PeerSeen { peer: Some(peer), addresses, via: Via::Mdns, invite: None },
+            );
         }
     }
 }

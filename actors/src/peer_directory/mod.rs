@@ -13,6 +13,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, Handler, MessageResult, Recipient, ResponseFuture};
+use swarmllm_protocol::admission::NotAdmitted;
+use swarmllm_protocol::connection::PreSharedKey;
 use swarmllm_protocol::ids::PeerId;
 use swarmllm_protocol::limits;
 use swarmllm_protocol::route::Candidate;
@@ -89,6 +91,8 @@ struct Known {
     session: Option<(SessionHandle, bool)>,
     offers: Vec<ShardOffer>,
     attempts: Attempts,
+    /// An invite of this peer, until it is redeemed.
+    invite: Option<PreSharedKey>,
     waiting: Vec<oneshot::Sender<SessionHandle>>,
 }
 
@@ -100,6 +104,7 @@ impl Known {
             session: None,
             offers: Vec::new(),
             attempts: Attempts::new(),
+            invite: None,
             waiting: Vec::new(),
         }
     }
@@ -165,7 +170,13 @@ impl PeerDirectory {
         let reason = if allowed.is_empty() {
             Some(format!("no address that may be dialled (of {})", refused.len()))
         } else {
-            let dial = Dial { target: target.clone(), addresses: allowed };
+            let invite = match &target {
+                PeerTarget::Peer(peer) => {
+                    self.peers.get(peer).and_then(|known| known.invite.clone())
+                }
+                PeerTarget::Address(_) => None,
+            };
+            let dial = Dial { target: target.clone(), addresses: allowed, invite };
             let is_sent = self.dialer.as_ref().is_some_and(|dialer| offer(dialer, dial));
             (!is_sent).then(|| "the dialer is busy".to_owned())
         };
@@ -193,14 +204,24 @@ impl PeerDirectory {
         }
     }
 
+    /// A code that does not admit is not tried again, nor is whoever was known by it alone.
+    fn not_let_in(&mut self, peer: PeerId, reason: NotAdmitted) {
+        let Some(known) = self.peers.get_mut(&peer).filter(|_| reason.is_final()) else { return };
+        known.invite = None;
+        if known.via == Via::Invite && known.session.is_none() && known.waiting.is_empty() {
+            self.peers.remove(&peer);
+        }
+    }
+
     /// Dials whoever is known, unconnected and due.
     fn maintain(&mut self, _: &mut Context<Self>) {
         let now_ms = self.clock.now_ms();
         let mut due = Vec::new();
         for (peer, known) in &mut self.peers {
             known.waiting.retain(|waiting| !waiting.is_closed());
-            let is_open = known.session.is_some();
-            if !is_open && !known.addresses.is_empty() && known.attempts.is_due(now_ms) {
+            // Who came by another way still redeems its invite.
+            let is_wanted = known.session.is_none() || known.invite.is_some();
+            if is_wanted && !known.addresses.is_empty() && known.attempts.is_due(now_ms) {
                 known.attempts.is_under_way = true;
                 due.push((PeerTarget::Peer(*peer), known.addresses.clone()));
             }
@@ -296,6 +317,7 @@ impl Handler<PeerSeen> for PeerDirectory {
             Some(peer) => {
                 if let Some(known) = self.known(peer, seen.via) {
                     known.add_addresses(&seen.addresses);
+                    known.invite = seen.invite.or(known.invite.take());
                 }
             }
             None => {
@@ -325,7 +347,7 @@ impl Handler<SessionOpened> for PeerDirectory {
     type Result = ();
 
     fn handle(&mut self, opened: SessionOpened, _: &mut Self::Context) {
-        let SessionOpened { handle, remote, is_initiator, .. } = opened;
+        let SessionOpened { handle, remote, is_initiator, pre_shared, .. } = opened;
         let local = self.facts.peer;
         let peer = handle.peer;
         let mut via = Via::Incoming;
@@ -342,6 +364,9 @@ impl Handler<SessionOpened> for PeerDirectory {
         };
         if is_initiator {
             known.add_addresses(&[remote]);
+        }
+        if is_initiator && pre_shared.is_some() {
+            known.invite = None;
         }
         known.attempts = Attempts::new();
         let is_first = known.session.is_none();
@@ -372,6 +397,9 @@ impl Handler<SessionClosed> for PeerDirectory {
 
     fn handle(&mut self, closed: SessionClosed, _: &mut Self::Context) {
         let now_ms = self.clock.now_ms();
+        if let Some((peer, reason)) = closed.refused {
+            self.not_let_in(peer, reason);
+        }
         let Some(peer) = closed.peer else {
             // The handshake never ended: whoever was dialled there is tried again later.
             let target = PeerTarget::Address(closed.remote);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use actix::{Message, Recipient};
+use swarmllm_protocol::admission::NotAdmitted;
 use swarmllm_protocol::connection::PreSharedKeyId;
 use swarmllm_protocol::ids::PeerId;
 use swarmllm_protocol::wire;
@@ -82,7 +83,7 @@ pub struct SessionOpened {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct SessionClosed {
-    /// The peer, when the handshake got that far.
+    /// The peer, when it was let in.
     pub peer: Option<PeerId>,
     /// Number of the session.
     pub id: u64,
@@ -90,6 +91,8 @@ pub struct SessionClosed {
     pub remote: SocketAddr,
     /// Why it ended.
     pub reason: String,
+    /// Who did not let this node in, and why.
+    pub refused: Option<(PeerId, NotAdmitted)>,
 }
 
 /// Event. Sender: peer_session. Handler: peer_directory. What a peer says about itself and others;

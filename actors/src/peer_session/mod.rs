@@ -5,6 +5,7 @@
 //! `peer_directory`, `batch_scheduler` and every generation that waits on the peer are told.
 
 mod codec;
+mod door;
 mod messages;
 
 use std::collections::HashMap;
@@ -18,7 +19,7 @@ use actix::{
     WrapFuture,
 };
 use bytes::{Buf, BytesMut};
-use swarmllm_protocol::connection::{Connection, ConnectionEvent, PreSharedKeyId};
+use swarmllm_protocol::connection::{Connection, ConnectionEvent};
 use swarmllm_protocol::ids::{PeerId, RequestId};
 use swarmllm_protocol::wire::{Body, Message, RefusalReason, detail};
 use tokio::net::TcpStream;
@@ -27,6 +28,8 @@ use tokio::time::Instant;
 use tokio_util::codec::FramedRead;
 
 pub use codec::{RecordCodec, RecordError};
+use door::Door;
+pub use door::InviteLinks;
 pub use messages::{
     CloseSession, PeerReported, RetireSession, SendFrame, SessionClosed, SessionHandle,
     SessionOpened,
@@ -70,6 +73,8 @@ pub struct SessionLinks {
     pub cancel: Recipient<CancelSequence>,
     /// event_log.
     pub events: Recipient<Record>,
+    /// invite_keeper.
+    pub invites: InviteLinks,
 }
 
 /// The actor.
@@ -84,6 +89,7 @@ pub struct PeerSession {
     outgoing: BytesMut,
     is_blocked: bool,
     peer: Option<PeerId>,
+    door: Door,
     replies: HashMap<RequestId, Recipient<StageReply>>,
     rtt_us: Arc<AtomicU32>,
     ping: Option<(u64, Instant)>,
@@ -119,6 +125,7 @@ impl PeerSession {
             outgoing: BytesMut::new(),
             is_blocked: false,
             peer: None,
+            door: Door::default(),
             replies: HashMap::new(),
             rtt_us: Arc::new(AtomicU32::new(0)),
             ping: None,
@@ -189,35 +196,11 @@ impl PeerSession {
         ));
     }
 
-    fn established(
-        &mut self,
-        peer: PeerId,
-        binding: [u8; 32],
-        pre_shared: Option<PreSharedKeyId>,
-        ctx: &mut Context<Self>,
-    ) {
-        self.peer = Some(peer);
-        let handle = SessionHandle {
-            peer,
-            id: self.id,
-            send: ctx.address().recipient(),
-            close: ctx.address().recipient(),
-            retire: ctx.address().recipient(),
-            rtt_us: Arc::clone(&self.rtt_us),
-        };
-        let (remote, is_initiator) = (self.remote, self.is_initiator);
-        let opened = SessionOpened { handle, remote, is_initiator, pre_shared, binding };
-        if !offer(&self.links.opened, opened) {
-            return self.end("this node has too much to do", ctx);
-        }
-        self.measure(ctx);
-        ctx.run_interval(PING_EVERY, Self::measure);
-    }
-
     fn measure(&mut self, ctx: &mut Context<Self>) {
         if self.is_retired && self.used_at.elapsed() >= RETIRED_IDLE {
             return self.end("another session with this peer is used", ctx);
         }
+        self.keep_membership(ctx);
         if self.ping.is_some() {
             self.pings_missed += 1;
             if self.pings_missed >= PINGS_MISSED_MAX {
@@ -247,6 +230,7 @@ impl PeerSession {
         let Some(peer) = self.peer else {
             return self.end("a message before the handshake", ctx);
         };
+        let Some(message) = self.pass_door(peer, message, ctx) else { return };
         self.note_use(&message.body);
         match message.body {
             Body::Ping { nonce } => self.say(Body::Pong { nonce }, ctx),
@@ -303,6 +287,11 @@ impl PeerSession {
                 let request = sampled.request;
                 self.reply(request, StageReplyBody::Sampled(sampled));
             }
+            // The door has taken them.
+            Body::Present { .. }
+            | Body::Admitted { .. }
+            | Body::NotAdmitted { .. }
+            | Body::Revocations { .. } => {}
         }
     }
 
@@ -339,8 +328,11 @@ impl Actor for PeerSession {
     fn stopped(&mut self, _: &mut Self::Context) {
         let reason =
             if self.reason.is_empty() { "closed".into() } else { std::mem::take(&mut self.reason) };
-        let closed = SessionClosed { peer: self.peer, id: self.id, remote: self.remote, reason };
-        if self.peer.is_none() {
+        // Nobody has heard of a peer that was not let in.
+        let peer = self.peer.filter(|_| self.door.has_opened());
+        let refused = self.refused();
+        let closed = SessionClosed { peer, id: self.id, remote: self.remote, reason, refused };
+        if closed.peer.is_none() {
             let (remote, reason) = (closed.remote.to_string(), closed.reason.clone());
             offer(&self.links.events, Record(Event::SessionRefused { remote, reason }));
         }
@@ -382,7 +374,7 @@ impl StreamHandler<Result<BytesMut, RecordError>> for PeerSession {
     }
 
     fn finished(&mut self, ctx: &mut Self::Context) {
-        self.end("the peer closed the connection", ctx);
+        self.end(self.door.silence(), ctx);
     }
 }
 
