@@ -20,8 +20,8 @@
 //! ```
 //!
 //! Arbiters by duty: `net` runs sessions, scheduler, store and generations (a token never crosses
-//! a thread but for the compute itself); `invite_keeper`, which waits for the disk, has its own; the
-//! system's own thread runs the rest. Sends are bounded:
+//! a thread but for the compute itself); `invite_keeper`, which waits for the disk, has its own;
+//! the system's own thread runs the rest. Sends are bounded:
 //! `try_send` or `send` with the capacities of [`mailbox`]; `do_send` is banned by clippy.
 
 pub mod batch_scheduler;

@@ -1,13 +1,13 @@
-//! What makes a node a member: a certificate signed by whoever invited it, and the inviter's list of
-//! those taken back.
+//! What makes a node a member: a certificate signed by whoever invited it, and the inviter's list
+//! of those taken back.
 //!
 //! Issued and renewed by the inviter's `invite_keeper`, shown in [`crate::wire::Body::Present`],
 //! judged by [`crate::admission`].
 //! Layout of a certificate: version `u8` | issuer 32 | member 32 | role `u8` | pool: 0, or 1 and 16
 //! bytes | invite 16 | serial `u64` | issued `u64` | expires `u64` | Ed25519 signature (64).
-//! Layout of a revocation list: version `u8` | issuer 32 | sequence `u64` | count `u16` | per entry,
-//! ascending: invite 16, since `u64` | signature (64). Numbers are little endian. Signatures are
-//! over a domain string, the network's name and everything before the signature.
+//! Layout of a revocation list: version `u8` | issuer 32 | sequence `u64` | count `u16` | per
+//! entry, ascending: invite 16, since `u64` | signature (64). Little endian. Signatures are over
+//! a domain string, the network's name and everything before the signature.
 //! Units: Unix seconds. Errors: [`CertificateError`].
 //! Absent on purpose: chains. A certificate is worth something to those who trust its issuer.
 

@@ -4,8 +4,8 @@
 //! before anything follows from it: a certificate before all. So after a crash at any moment, no
 //! more nodes than an invite allows have one, and each of those is remembered; one that got none,
 //! because the crash came between record and answer, comes again and takes no further use.
-//! Layout: magic (8), then records: length `u16` of the body | body | 8 bytes of a BLAKE3 chain over
-//! all bodies so far. Bodies: 1 made (invite 16, made `u64`, expires `u64`, uses `u32`, grant,
+//! Layout: magic (8), then records: length `u16` of the body | body | 8 bytes of a BLAKE3 chain
+//! over all bodies so far. Bodies: 1 made (invite 16, made `u64`, expires `u64`, uses `u32`, grant,
 //! key 32); 2 redeemed (invite 16, peer 32, at `u64`); 3 revoked (invite 16, at `u64`, members
 //! `u8`). Little endian; times are Unix seconds.
 //! A last record that was torn by a crash is dropped; damage before it is told from that by its

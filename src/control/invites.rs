@@ -1,6 +1,6 @@
 //! Invites over the control socket: `invite.create` and `invite.revoke`.
 //!
-//! Called by `methods.rs`. A code is a key: it is in the answer to `invite.create` and nowhere else.
+//! Called by `methods.rs`. A code is a key: it is in the answer to `invite.create`, nowhere else.
 //! Units: seconds. Errors: [`RpcError`].
 
 use serde::Deserialize;

@@ -1,8 +1,8 @@
 //! The redemption log on the disk: `invites.log`, readable by its owner alone (0600).
 //!
 //! Used by `invite_keeper`, on a thread of its own, for every record waits for the disk. Written
-//! anew without what is past when a node starts; a damaged log is moved aside, and its invites admit
-//! nobody any more.
+//! anew without what is past when a node starts; a damaged log is moved aside, and its invites
+//! admit nobody any more.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};

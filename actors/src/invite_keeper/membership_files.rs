@@ -1,8 +1,9 @@
 //! What this node is a member of, on the disk: one file per inviter in `membership/` of the data
 //! folder, and beside it that inviter's revocation list.
 //!
-//! Used by `invite_keeper`, and by a node that starts: with a certificate, the code by which it came
-//! is not needed any more. A file that is none of ours, of another network, or past, is left alone.
+//! Used by `invite_keeper`, and by a node that starts: with a certificate, the code by which it
+//! came is not needed any more. A file that is none of ours, of another network, or past, is left
+//! alone.
 
 use std::fs::{self, DirBuilder};
 use std::io;

@@ -74,7 +74,7 @@ fn whoever_came_by_a_revoked_invite_can_be_sent_away() {
         let judge = |keeper: &InviteKeeper| {
             let rules = keeper.admission();
             let peer = identity(2).peer_id();
-            rules.borrow().judge(&peer, &[shown.clone()], now_unix_s()).map(|_| ())
+            rules.borrow().judge(&peer, std::slice::from_ref(&shown), now_unix_s()).map(|_| ())
         };
         keeper.revoke(&RevokeInvite { id: code.terms().id, members: false }).expect("known");
         assert_eq!(come(&mut keeper, &code, 3), Err(NotAdmitted::InviteRevoked));

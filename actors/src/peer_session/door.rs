@@ -1,9 +1,9 @@
-//! The door of a session: between the handshake, which says who is there, and `SessionOpened`, which
-//! lets it in.
+//! The door of a session: between the handshake, which says who is there, and `SessionOpened`,
+//! which lets it in.
 //!
 //! Who came with the key of an invite of ours has it redeemed first, and gets a certificate; who
-//! dialled with one waits for that. Everybody else shows certificates, if any, as its first message;
-//! an open network asks for none. Whoever is not let in is told why, in a typed message, and closes.
+//! dialled with one waits for that. Everybody else shows certificates, if any, as its first
+//! message; an open network asks for none. Whoever is not let in is told why, in a typed message.
 //! While a session is open, a certificate of its peer is renewed when it is due, revocation lists
 //! are passed on, and a member that was expelled has to leave.
 

@@ -20,7 +20,9 @@ use std::{fmt, sync::Arc};
 use bytes::{Bytes, BytesMut};
 
 use self::handshake::{IdentityHandshake, Step};
-pub use self::pre_shared::{PRE_SHARED_KEY_ID_BYTES, PreSharedKey, PreSharedKeyId, PreSharedKeys};
+pub use self::pre_shared::{
+    PRE_SHARED_KEY_ID_BYTES, PreSharedKey, PreSharedKeyId, PreSharedKeys,
+};
 use crate::{
     frame,
     identity::{Identity, IdentityError},

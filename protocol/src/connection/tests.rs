@@ -3,7 +3,9 @@
 use bytes::BufMut;
 use proptest::prelude::*;
 
-use super::{handshake::prologue, opening, proof::STATIC_KEY_DOMAIN, *};
+use super::{
+    handshake::prologue, opening, proof::STATIC_KEY_DOMAIN, *,
+};
 use crate::{
     ids::RequestId,
     limits::{FRAGMENT_DATA_MAX_BYTES, RECORD_MAX_BYTES, RECORDS_PER_KEY_MAX},
@@ -186,7 +188,8 @@ fn answer_as(initiator: ConnectionConfig, seed: u8) -> Option<ConnectionError> {
 #[test]
 fn a_proof_is_for_one_identity_and_one_session() {
     let owner = config(2).identity;
-    let answer_to = |payload: &dyn Fn([u8; 32]) -> Vec<u8>| answer_to(config(1), payload);
+    let answer_to =
+        |payload: &dyn Fn([u8; 32]) -> Vec<u8>| answer_to(config(1), payload);
     let proof = |peer: PeerId, signature: [u8; 64]| [peer.0.as_slice(), &signature].concat();
     let signed = |key: [u8; 32]| owner.sign(STATIC_KEY_DOMAIN, &[&key]);
     assert_eq!(answer_to(&|key| proof(owner.peer_id(), signed(key))), None);
