@@ -153,17 +153,21 @@ impl Admission {
     }
 
     /// Keeps a certificate of this node, instead of an older one of the same issuer; false when it
-    /// is somebody else's, or not newer, or there is no room.
+    /// is somebody else's, or not newer. When there is no room, the one that ends first goes.
     pub fn keep(&mut self, certificate: MemberCertificate) -> bool {
         let facts = certificate.facts();
         let is_newer = self
             .certificates
             .get(&facts.issuer)
             .is_none_or(|old| old.facts().expires_at_unix_s < facts.expires_at_unix_s);
-        let has_room = self.certificates.len() < CERTIFICATES_MAX
-            || self.certificates.contains_key(&facts.issuer);
-        if facts.member != self.local || facts.issuer == self.local || !is_newer || !has_room {
+        if facts.member != self.local || facts.issuer == self.local || !is_newer {
             return false;
+        }
+        let is_full = self.certificates.len() >= CERTIFICATES_MAX;
+        if is_full && !self.certificates.contains_key(&facts.issuer) {
+            let ends_first =
+                self.certificates.iter().min_by_key(|(_, kept)| kept.facts().expires_at_unix_s);
+            ends_first.map(|(issuer, _)| *issuer).map(|issuer| self.certificates.remove(&issuer));
         }
         self.certificates.insert(facts.issuer, certificate);
         true
@@ -188,6 +192,12 @@ impl Admission {
             .is_some_and(|certificate| certificate.facts().expires_at_unix_s > now_unix_s)
     }
 
+    /// Whether `peer` has made this node a member, now or before.
+    #[must_use]
+    pub fn has_invited(&self, peer: &PeerId) -> bool {
+        self.certificates.contains_key(peer)
+    }
+
     /// Whether `issuer` should be shown its certificate of this node, to renew it.
     #[must_use]
     pub fn is_due(&self, issuer: &PeerId, now_unix_s: u64) -> bool {
@@ -210,13 +220,13 @@ impl Admission {
     }
 
     fn trusts(&self, issuer: &PeerId) -> bool {
-        *issuer == self.local || self.certificates.contains_key(issuer)
+        *issuer == self.local || self.has_invited(issuer)
     }
 
     /// Whether a peer may come in without showing anything.
     #[must_use]
     pub fn is_welcome(&self, peer: &PeerId) -> bool {
-        self.policy == AdmissionPolicy::Open || self.certificates.contains_key(peer)
+        self.policy == AdmissionPolicy::Open || self.has_invited(peer)
     }
 
     /// The first of these certificates that makes `peer` a member here.
@@ -374,9 +384,10 @@ mod tests {
         assert!(!second.keep(certificate(INVITER, 2, NOW - 1)));
         assert!(second.keep(certificate(INVITER, 2, NOW + 1)));
         for issuer in 10..20 {
-            second.keep(certificate(issuer, 2, NOW));
+            assert!(second.keep(certificate(issuer, 2, NOW + u64::from(issuer))));
         }
         assert_eq!(second.shown(NOW).len(), CERTIFICATES_MAX);
+        assert!(second.is_welcome(&peer(19)) && !second.is_welcome(&peer(INVITER)));
     }
 
     #[test]

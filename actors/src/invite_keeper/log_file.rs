@@ -31,9 +31,10 @@ impl LogFile {
     pub(super) fn open(folder: &Path, now_unix_s: u64) -> Result<LogFile, InviteKeeperError> {
         let path = folder.join(FILE);
         let failed = |error| InviteKeeperError::File { path: path.clone(), error };
-        let before = match read_bounded(&path, BYTES_MAX).map_err(failed)? {
+        let found = read_bounded(&path, BYTES_MAX).map_err(failed)?;
+        let before = match &found {
             None => RedemptionLog::default(),
-            Some(bytes) => match RedemptionLog::read(&bytes) {
+            Some(bytes) => match RedemptionLog::read(bytes) {
                 Ok((log, good)) => {
                     let torn = bytes.len() - good;
                     if torn > 0 {
@@ -52,7 +53,9 @@ impl LogFile {
             },
         };
         let (log, bytes) = before.rewritten(now_unix_s);
-        replace(&path, &bytes).map_err(failed)?;
+        if found.as_ref() != Some(&bytes) {
+            replace(&path, &bytes).map_err(failed)?;
+        }
         let file = OpenOptions::new().append(true).open(&path).map_err(failed)?;
         Ok(LogFile { path, file: Some(file), length: bytes.len() as u64, log })
     }

@@ -19,7 +19,7 @@ use swarmllm_protocol::wire::{Body, Message};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{PING_EVERY, PeerSession, SessionHandle, SessionOpened};
+use super::PeerSession;
 use crate::event_log::{Event, Record};
 use crate::invite_keeper::{
     KeepCertificate, KeepRevocations, RedeemInvite, RenewCertificate, now_unix_s,
@@ -28,6 +28,8 @@ use crate::mailbox::offer;
 
 /// How long one that is not let in may take to read why.
 const LINGER: Duration = Duration::from_secs(2);
+/// How often memberships are looked at.
+const KEEP_EVERY: Duration = Duration::from_secs(5);
 /// How often a certificate may be shown over one session.
 const PRESENT_EVERY: Duration = Duration::from_secs(600);
 /// Revocation lists that one session may bring: new ones are rare.
@@ -111,7 +113,7 @@ impl PeerSession {
     }
 
     /// The handshake is through: who is there is known, whether it comes in is not.
-    pub(super) fn established(
+    pub(super) fn arrived(
         &mut self,
         peer: PeerId,
         binding: [u8; 32],
@@ -170,22 +172,9 @@ impl PeerSession {
         let Some(peer) = self.peer else { return };
         self.door.place = Place::Inside;
         self.door.has_opened = true;
-        let handle = SessionHandle {
-            peer,
-            id: self.id,
-            send: ctx.address().recipient(),
-            close: ctx.address().recipient(),
-            retire: ctx.address().recipient(),
-            rtt_us: std::sync::Arc::clone(&self.rtt_us),
-        };
-        let (remote, is_initiator) = (self.remote, self.is_initiator);
-        let (pre_shared, binding) = (self.door.pre_shared, self.door.binding);
-        let opened = SessionOpened { handle, remote, is_initiator, pre_shared, binding };
-        if !offer(&self.links.opened, opened) {
-            return self.end("this node has too much to do", ctx);
-        }
-        self.measure(ctx);
-        ctx.run_interval(PING_EVERY, Self::measure);
+        self.established(peer, self.door.binding, self.door.pre_shared, ctx);
+        self.keep_membership(ctx);
+        ctx.run_interval(KEEP_EVERY, Self::keep_membership);
     }
 
     /// Tells the peer that it is not let in, and gives it time to read that.
@@ -208,7 +197,12 @@ impl PeerSession {
             (Place::Refused, _) => return None,
             (_, Body::NotAdmitted { reason }) => self.was_refused(peer, *reason, ctx),
             (place, Body::Admitted { certificate }) => {
-                self.was_admitted(peer, certificate.clone(), place == Place::Asking, ctx);
+                let is_first = place == Place::Asking;
+                // Whoever certifies is trusted from then on: not everybody may.
+                let is_inviter = self.links.invites.admission.borrow().has_invited(&peer);
+                if is_first || is_inviter {
+                    self.was_admitted(peer, certificate.clone(), is_first, ctx);
+                }
             }
             (Place::Showing | Place::Inside, Body::Present { certificates }) => {
                 self.was_shown(peer, certificates.clone(), ctx);
@@ -303,7 +297,7 @@ impl PeerSession {
 
     /// From time to time: shows this node's certificate when it is due, passes lists on, and sends
     /// away whoever is no member any more.
-    pub(super) fn keep_membership(&mut self, ctx: &mut Context<Self>) {
+    fn keep_membership(&mut self, ctx: &mut Context<Self>) {
         let Some(peer) = self.peer else { return };
         let now = now_unix_s();
         let (expelled, is_news, lists) = {

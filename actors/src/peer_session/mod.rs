@@ -19,7 +19,7 @@ use actix::{
     WrapFuture,
 };
 use bytes::{Buf, BytesMut};
-use swarmllm_protocol::connection::{Connection, ConnectionEvent};
+use swarmllm_protocol::connection::{Connection, ConnectionEvent, PreSharedKeyId};
 use swarmllm_protocol::ids::{PeerId, RequestId};
 use swarmllm_protocol::wire::{Body, Message, RefusalReason, detail};
 use tokio::net::TcpStream;
@@ -196,11 +196,35 @@ impl PeerSession {
         ));
     }
 
+    fn established(
+        &mut self,
+        peer: PeerId,
+        binding: [u8; 32],
+        pre_shared: Option<PreSharedKeyId>,
+        ctx: &mut Context<Self>,
+    ) {
+        self.peer = Some(peer);
+        let handle = SessionHandle {
+            peer,
+            id: self.id,
+            send: ctx.address().recipient(),
+            close: ctx.address().recipient(),
+            retire: ctx.address().recipient(),
+            rtt_us: Arc::clone(&self.rtt_us),
+        };
+        let (remote, is_initiator) = (self.remote, self.is_initiator);
+        let opened = SessionOpened { handle, remote, is_initiator, pre_shared, binding };
+        if !offer(&self.links.opened, opened) {
+            return self.end("this node has too much to do", ctx);
+        }
+        self.measure(ctx);
+        ctx.run_interval(PING_EVERY, Self::measure);
+    }
+
     fn measure(&mut self, ctx: &mut Context<Self>) {
         if self.is_retired && self.used_at.elapsed() >= RETIRED_IDLE {
             return self.end("another session with this peer is used", ctx);
         }
-        self.keep_membership(ctx);
         if self.ping.is_some() {
             self.pings_missed += 1;
             if self.pings_missed >= PINGS_MISSED_MAX {
@@ -360,7 +384,7 @@ impl StreamHandler<Result<BytesMut, RecordError>> for PeerSession {
                 self.record_limit.store(self.connection.record_limit(), Ordering::Relaxed);
                 match event {
                     Some(ConnectionEvent::Established { peer, binding, pre_shared }) => {
-                        self.established(peer, binding, pre_shared, ctx);
+                        self.arrived(peer, binding, pre_shared, ctx);
                     }
                     Some(ConnectionEvent::Message(message)) => {
                         self.receive(message, received_at, ctx);
