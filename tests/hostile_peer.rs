@@ -36,7 +36,10 @@ impl Peer {
         let connection = Connection::initiator(config, [seed; 64], 0);
         let mut peer = Peer { socket, connection, received: BytesMut::new() };
         peer.flush();
-        while !matches!(peer.event(), Some(ConnectionEvent::Established { .. })) {}
+        while !matches!(peer.event(), Some(ConnectionEvent::Established { .. })) {
+            // The node may have asked for a cookie.
+            peer.flush();
+        }
         peer.flush();
         peer
     }
@@ -69,10 +72,11 @@ impl Peer {
     /// Reads messages until one fits.
     fn wait_for(&mut self, fits: impl Fn(&Body) -> bool) -> Body {
         loop {
-            if let Some(ConnectionEvent::Message(message)) = self.event()
-                && fits(&message.body)
-            {
-                return message.body;
+            if let Some(ConnectionEvent::Message(message, credit)) = self.event() {
+                self.connection.release(credit);
+                if fits(&message.body) {
+                    return message.body;
+                }
             }
         }
     }
@@ -162,7 +166,7 @@ fn garbage_before_during_and_after_the_handshake_ends_only_its_own_connection() 
 }
 
 #[test]
-fn a_stranger_makes_itself_nobodys_inviter_and_gets_nothing_past_the_door() {
+fn a_stranger_makes_itself_nobodys_inviter_and_is_not_let_in() {
     let node = Node::serve(&[]);
     let mut peer = Peer::connect(&node, 4);
     let identity = Identity::from_seed([4; 32]);
@@ -261,4 +265,54 @@ fn a_peer_that_breaks_the_rules_of_a_stage_is_told_and_harms_no_other() {
     // A peer that leaves with an open sequence leaves no pages behind.
     drop(peer);
     node.control().wait_until("status", |status| status["kv_pages"][0] == 0);
+}
+
+/// Resident memory of a process, KiB.
+#[cfg(target_os = "linux")]
+fn resident_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("alive");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a figure");
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
+}
+
+/// Three thousand strangers connect and say nothing, garbage, or a first message whose answer they
+/// never read, while honest nodes come in.
+#[test]
+#[cfg(target_os = "linux")]
+fn honest_nodes_come_in_through_a_flood() {
+    let node = Node::serve(&[]);
+    let before_kib = resident_kib(node.pid());
+    let identity = Arc::new(Identity::from_seed([9; 32]));
+    let config = ConnectionConfig::new(identity, NetworkId::default());
+    let mut opening = BytesMut::new();
+    Connection::initiator(config, [9; 64], 0).poll_transmit(&mut opening);
+    let words: [&[u8]; 3] = [&[], &[0x55; 258], &opening];
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let honest = std::thread::scope(|scope| {
+        let flood = scope.spawn(|| {
+            let mut open = std::collections::VecDeque::new();
+            for number in 0..3_000 {
+                // A full backlog refuses; that is the kernel's own defence.
+                if let Ok(mut socket) = TcpStream::connect(node.listen()) {
+                    let _ = socket.write_all(words[number % words.len()]);
+                    open.push_back(socket);
+                }
+                if open.len() > 400 {
+                    open.pop_front();
+                }
+            }
+            is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        let mut honest = 0;
+        while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+            Peer::connect(&node, 10 + (honest % 200) as u8);
+            honest += 1;
+        }
+        flood.join().expect("it only connects");
+        honest
+    });
+    assert!(honest >= 10, "{honest}: the flood was too short to show anything");
+    let grown_kib = resident_kib(node.pid()).saturating_sub(before_kib);
+    assert!(grown_kib < 32 * 1024, "{grown_kib} KiB more");
+    answers(&node);
 }

@@ -35,10 +35,18 @@ fn pass(from: &mut Connection, to: &mut Connection, stream: &mut BytesMut, messa
     while from.poll_transmit(stream) {
         let limit = to.record_limit();
         let record = frame::take_record(stream, limit).expect("valid").expect("whole");
-        if let Some(ConnectionEvent::Message(message)) =
+        if let Some(ConnectionEvent::Message(message, credit)) =
             to.receive_record(record, 0).expect("honest")
         {
             std::hint::black_box(message);
+            to.release(credit);
+        }
+        // Grants go back at once, as they would while a link is busy.
+        let mut back = BytesMut::new();
+        while to.poll_transmit(&mut back) {
+            let limit = from.record_limit();
+            let record = frame::take_record(&mut back, limit).expect("valid").expect("whole");
+            from.receive_record(record, 0).expect("honest");
         }
     }
 }

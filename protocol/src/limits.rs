@@ -25,9 +25,28 @@ pub const HANDSHAKE_MESSAGE_BYTES: usize = 256;
 /// some of them, and a stalling stranger holds a socket no longer than this.
 pub const HANDSHAKE_TIMEOUT_MS: u64 = 5_000;
 
-/// Records sealed under one key before the connection must be made anew. Noise allows 2^64 - 1;
-/// this is far from wrapping, and more than any connection sends in a year.
-pub const RECORDS_PER_KEY_MAX: u64 = 1 << 48;
+/// Age of a key at which the side that dialled makes new ones by another handshake, milliseconds:
+/// whoever steals a key reads two minutes of a connection.
+pub const REKEY_AFTER_MS: u64 = 120_000;
+
+/// How long the other side waits for that before it does so itself, milliseconds.
+pub const REKEY_GRACE_MS: u64 = 15_000;
+
+/// Age before which a peer has no reason to ask for new keys, milliseconds: each costs arithmetic.
+pub const REKEY_EARLIEST_MS: u64 = 60_000;
+
+/// Age at which a key opens and seals no more, milliseconds: new keys were due a minute ago.
+pub const KEY_LIFETIME_MAX_MS: u64 = 180_000;
+
+/// Records of one key after which new ones are made.
+pub const REKEY_AFTER_RECORDS: u64 = 1 << 32;
+
+/// Bytes of one key after which new ones are made.
+pub const REKEY_AFTER_BYTES: u64 = 64 << 30;
+
+/// Records that one key ever seals. Noise allows 2^64 - 1; this is far from wrapping, and twice as
+/// many as a peer that keeps to the rules sends.
+pub const RECORDS_PER_KEY_MAX: u64 = 2 * REKEY_AFTER_RECORDS;
 
 /// Bytes of a fragment's header: lane and flags, and on a first fragment the total length.
 pub const FRAGMENT_HEADER_MAX_BYTES: usize = 5;
@@ -63,6 +82,19 @@ pub const TENSOR_QUEUE_MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// Bytes waiting in the bulk lane before `send` answers full: two largest messages.
 pub const BULK_QUEUE_MAX_BYTES: usize = 2 * BULK_MESSAGE_MAX_BYTES;
+
+/// Bytes that each side may send on the tensor and the bulk lane before it is granted more.
+pub const WINDOW_START_BYTES: usize = 256 * 1024;
+
+/// What a message takes of a window beside its bytes: about what it costs to hold one.
+pub const MESSAGE_CREDIT_BYTES: usize = 256;
+
+/// Most bytes of the tensor lane that a receiver keeps room for: 128 activations of 16 KiB.
+pub const TENSOR_WINDOW_MAX_BYTES: usize = 2 * 1024 * 1024;
+
+/// Most bytes of the bulk lane that a receiver keeps room for: two steps of 512 rows of 16 KiB, so
+/// that one is on the way while the other is computed, and 1 Gbit/s over a round trip of 130 ms.
+pub const BULK_WINDOW_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Most layers of a model. The deepest known models have a little over a hundred.
 pub const LAYERS_MAX: u32 = 1_024;
@@ -174,6 +206,14 @@ const _: () = {
     assert!(CONTROL_QUEUE_MAX_BYTES >= CONTROL_MESSAGE_MAX_BYTES);
     assert!(TENSOR_QUEUE_MAX_BYTES >= TENSOR_MESSAGE_MAX_BYTES);
     assert!(BULK_QUEUE_MAX_BYTES >= BULK_MESSAGE_MAX_BYTES);
+    // A whole fragment, and on the tensor lane a whole message, fits the first window.
+    assert!(FRAGMENT_DATA_MAX_BYTES <= TENSOR_MESSAGE_MAX_BYTES);
+    assert!(TENSOR_MESSAGE_MAX_BYTES + MESSAGE_CREDIT_BYTES <= WINDOW_START_BYTES);
+    assert!(WINDOW_START_BYTES <= TENSOR_WINDOW_MAX_BYTES);
+    assert!(TENSOR_WINDOW_MAX_BYTES <= BULK_WINDOW_MAX_BYTES);
+    assert!(REKEY_EARLIEST_MS < REKEY_AFTER_MS);
+    assert!(REKEY_AFTER_MS + REKEY_GRACE_MS < KEY_LIFETIME_MAX_MS);
+    assert!(REKEY_AFTER_RECORDS < RECORDS_PER_KEY_MAX);
     // The largest lists fit a control message: per peer 32 + 1 + 8 addresses of 20 bytes.
     assert!(PEERS_MAX * (33 + ADDRESSES_MAX * 20) <= CONTROL_MESSAGE_MAX_BYTES);
     assert!(OFFERS_MAX * (32 + MODEL_NAME_MAX_BYTES + 12) <= CONTROL_MESSAGE_MAX_BYTES);

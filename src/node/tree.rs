@@ -246,6 +246,7 @@ pub(super) fn build(plan: &TreePlan, socket: TcpListener) -> Result<NodeTree, No
             open: scheduler.clone().recipient(),
             rows: scheduler.clone().recipient(),
             cancel: scheduler.clone().recipient(),
+            drained: scheduler.clone().recipient(),
             events: event_log.clone().recipient(),
             invites: InviteLinks {
                 redeem: invites.keeper.clone().recipient(),

@@ -7,6 +7,7 @@ use swarmllm_protocol::wire::{OpenStage, Rows};
 use tokio::time::Instant;
 
 use crate::generation::StageReply;
+use crate::peer_session::HeldCredit;
 
 /// Who opened a stage sequence and hears of it.
 #[derive(Debug, Clone)]
@@ -45,6 +46,8 @@ pub struct SubmitRows {
     pub payload: Bytes,
     /// When it arrived here.
     pub received_at: Instant,
+    /// Room the rows take in the window of the session they came by.
+    pub credit: Option<HeldCredit>,
 }
 
 /// Command. Senders: peer_session, generation. Frees everything of the sequence.

@@ -45,11 +45,14 @@ use crate::kv_cache_store::{
 };
 use crate::mailbox::{self, offer};
 use crate::peer_directory::FindSession;
-use crate::peer_session::{SendFrame, SessionClosed};
+use crate::peer_session::{SendFrame, SessionClosed, SessionDrained, SessionHandle};
 use crate::shard_worker::{BatchRun, RunBatch, RunBatchError};
 
 /// How often what depends on time alone is looked at: deadlines, leaders that stopped.
 const TICK: Duration = Duration::from_millis(250);
+/// A shard with rows that computes nothing for so long gives back the room they take: two nodes
+/// whose stages follow each other in turn might wait for one another.
+const STALLED: Duration = Duration::from_secs(5);
 
 /// Whom the scheduler talks to.
 #[derive(Debug, Clone)]
@@ -73,6 +76,8 @@ struct LoadedShard {
     worker: Recipient<RunBatch>,
     schedule: Schedule,
     is_woken: bool,
+    /// Since when nothing is computed; `None` while something is.
+    idle_since: Option<Instant>,
 }
 
 /// The actor.
@@ -100,7 +105,9 @@ impl BatchScheduler {
         let facts = shards.iter().map(|(facts, _)| facts.clone()).collect();
         let shards = shards.into_iter().map(|(facts, worker)| {
             let room = PageRoom { total: facts.n_pages, available: facts.n_pages };
-            LoadedShard { schedule: Schedule::new(limits, room), facts, worker, is_woken: false }
+            let schedule = Schedule::new(limits, room);
+            let idle_since = Some(Instant::now());
+            LoadedShard { schedule, facts, worker, is_woken: false, idle_since }
         });
         BatchScheduler {
             facts,
@@ -136,6 +143,7 @@ impl BatchScheduler {
     fn pump(&mut self, shard: usize, ctx: &mut Context<Self>) {
         let started = Instant::now();
         let now_us = self.now_us();
+        self.hold_back(shard);
         let step = plan_step(&self.shards[shard].schedule, now_us);
         self.shards[shard].schedule.begin(&step);
         for id in &step.turn_away {
@@ -152,6 +160,26 @@ impl BatchScheduler {
             self.prepare(shard, step, ctx);
         }
         self.usage.planning_us += u64::from(micros(started.elapsed()));
+    }
+
+    /// Rows whose result could not be sent on soon are not computed yet.
+    fn hold_back(&mut self, shard: usize) {
+        let schedule = &mut self.shards[shard].schedule;
+        for (id, sequence) in self.sequences.iter().filter(|(_, s)| s.shard == shard) {
+            let next = sequence.next.as_ref();
+            schedule.hold_back(*id, next.is_some_and(SessionHandle::is_congested));
+        }
+    }
+
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        for shard in 0..self.shards.len() {
+            let idle_since = self.shards[shard].idle_since;
+            if idle_since.is_some_and(|since| since.elapsed() >= STALLED) {
+                let here = self.sequences.values_mut().filter(|sequence| sequence.shard == shard);
+                here.for_each(|sequence| sequence.pending.release_credit());
+            }
+            self.wake(shard, ctx);
+        }
     }
 
     /// Asks for the pages of a step.
@@ -200,6 +228,7 @@ impl BatchScheduler {
         }
         let (run, entries) = batch.into_run(facts, pages.copies);
         let outcome = worker.send(run);
+        self.shards[shard].idle_since = None;
         ctx.spawn(outcome.into_actor(self).map(move |outcome, scheduler, ctx| {
             let started = Instant::now();
             scheduler.step_done(shard, entries, outcome, ctx);
@@ -215,6 +244,7 @@ impl BatchScheduler {
         ctx: &mut Context<Self>,
     ) {
         let now_us = self.now_us();
+        self.shards[shard].idle_since = Some(Instant::now());
         let rows: Vec<Share> = entries.iter().map(|entry| entry.share).collect();
         let n_rows = rows.iter().map(|share| share.rows).sum();
         let step = Step { rows, ..Step::default() };
@@ -313,9 +343,7 @@ impl Actor for BatchScheduler {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(mailbox::BATCH_SCHEDULER);
-        ctx.run_interval(TICK, |scheduler, ctx| {
-            (0..scheduler.shards.len()).for_each(|shard| scheduler.wake(shard, ctx));
-        });
+        ctx.run_interval(TICK, Self::tick);
     }
 }
 
@@ -364,6 +392,14 @@ impl Handler<CancelSequence> for BatchScheduler {
         if cancel.owner.is_none() || cancel.owner == owner {
             self.close(id, &cancel.keys, ctx);
         }
+    }
+}
+
+impl Handler<SessionDrained> for BatchScheduler {
+    type Result = ();
+
+    fn handle(&mut self, _: SessionDrained, ctx: &mut Self::Context) {
+        (0..self.shards.len()).for_each(|shard| self.wake(shard, ctx));
     }
 }
 

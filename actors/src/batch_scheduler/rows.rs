@@ -10,6 +10,7 @@ use swarmllm_protocol::wire::StageTrace;
 use tokio::time::Instant;
 
 use super::messages::SubmitRows;
+use crate::peer_session::HeldCredit;
 
 #[derive(Debug)]
 struct Piece {
@@ -18,6 +19,8 @@ struct Piece {
     sample: bool,
     trace: Vec<StageTrace>,
     received_at: Instant,
+    /// Given back with the last of its rows.
+    credit: Option<HeldCredit>,
 }
 
 /// Rows taken for a step.
@@ -41,10 +44,15 @@ pub(super) struct PendingRows {
 impl PendingRows {
     /// Adds what arrived.
     pub(super) fn push(&mut self, submit: SubmitRows) {
-        let SubmitRows { rows, payload, received_at } = submit;
+        let SubmitRows { rows, payload, received_at, credit } = submit;
         let row_bytes = rows.row_bytes();
         let (sample, trace) = (rows.sample, rows.trace);
-        self.pieces.push_back(Piece { payload, row_bytes, sample, trace, received_at });
+        self.pieces.push_back(Piece { payload, row_bytes, sample, trace, received_at, credit });
+    }
+
+    /// Gives back the room that the rows take, though they are still here.
+    pub(super) fn release_credit(&mut self) {
+        self.pieces.iter_mut().for_each(|piece| piece.credit = None);
     }
 
     /// Takes so many rows, at most up to one that asks for a token; the count that was taken.
@@ -92,7 +100,12 @@ mod tests {
             sample,
             trace,
         };
-        SubmitRows { rows, payload: Rows::token_payload(tokens), received_at: Instant::now() }
+        SubmitRows {
+            rows,
+            payload: Rows::token_payload(tokens),
+            received_at: Instant::now(),
+            credit: None,
+        }
     }
 
     #[test]

@@ -88,7 +88,7 @@ impl Stage {
         match &self.link {
             Link::Local => {
                 let received_at = Instant::now();
-                offer(&links.rows, SubmitRows { rows, payload, received_at })
+                offer(&links.rows, SubmitRows { rows, payload, received_at, credit: None })
             }
             Link::Remote(session) => {
                 let message = Message::rows(rows, payload);

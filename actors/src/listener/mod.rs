@@ -1,89 +1,86 @@
 //! The listener: accepts connections and makes each a `peer_session`.
 //!
-//! Floods are bounded before any cryptography: so many sessions in all, so many per address range
-//! (/24 or /64; loopback is exempt, since a whole swarm may live on one machine).
+//! Floods are bounded before any cryptography: so many sessions in all, so many per group of
+//! neighbours (loopback and local networks are exempt, since a whole swarm may live there), and
+//! handshakes under way as `swarmllm_protocol::connection::HandshakeGate` says.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, StreamHandler, WrapFuture,
 };
 use futures_util::stream;
-use swarmllm_protocol::connection::{Connection, ConnectionConfig};
+use swarmllm_protocol::address::{self, AddressGroup};
+use swarmllm_protocol::connection::{Connection, ConnectionConfig, HandshakeGate, Ticket};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::dialer::SessionSettings;
 use crate::entropy;
 use crate::event_log::{Event, Record};
-use crate::mailbox::{self, offer};
-use crate::peer_session::PeerSession;
+use crate::mailbox::{self, offer, offer_to};
+use crate::peer_session::{CloseSession, Guest, PeerSession, SharedGate, at_gate};
 
-/// Accepted sessions at once.
+/// Accepted sessions at once, beside those that still shake hands.
 const SESSIONS_MAX: usize = 512;
-/// Accepted sessions at once from one address range.
-const SESSIONS_PER_RANGE_MAX: usize = 32;
+/// Accepted sessions at once from one group of neighbours.
+const SESSIONS_PER_GROUP_MAX: usize = 32;
 
 /// The actor.
 pub struct Listener {
     socket: Option<std::net::TcpListener>,
     settings: SessionSettings,
-    open: Vec<(Addr<PeerSession>, IpAddr)>,
+    gate: SharedGate,
+    open: BTreeMap<Ticket, (Addr<PeerSession>, IpAddr)>,
 }
 
 impl Listener {
     /// A listener on a bound, non-blocking socket; it joins the runtime of the actor's Arbiter.
     pub fn new(socket: std::net::TcpListener, settings: SessionSettings) -> Listener {
-        Listener { socket: Some(socket), settings, open: Vec::new() }
+        let gate = Arc::new(Mutex::new(HandshakeGate::new(entropy::bytes())));
+        Listener { socket: Some(socket), settings, gate, open: BTreeMap::new() }
     }
 
-    /// Why one more session from there would be too many.
-    fn refusal(&mut self, remote: IpAddr) -> Option<&'static str> {
-        self.open.retain(|(session, _)| session.connected());
-        if self.open.len() >= SESSIONS_MAX {
-            return Some("too many sessions are open");
+    /// A place for one more session from there, or why there is none.
+    fn admit(&mut self, remote: IpAddr) -> Result<Ticket, String> {
+        self.open.retain(|_, (session, _)| session.connected());
+        let mut gate = at_gate(&self.gate);
+        if self.open.len().saturating_sub(gate.half_open()) >= SESSIONS_MAX {
+            return Err("too many sessions are open".into());
         }
-        let mut ranges: HashMap<IpAddr, usize> = HashMap::new();
-        for (_, ip) in &self.open {
-            *ranges.entry(range_of(*ip)).or_default() += 1;
+        let group = AddressGroup::of(remote);
+        let neighbours = || self.open.values().filter(|(_, ip)| AddressGroup::of(*ip) == group);
+        if address::is_counted(remote) && neighbours().count() >= SESSIONS_PER_GROUP_MAX {
+            return Err("too many sessions are open from that address range".into());
         }
-        let n_there = ranges.get(&range_of(remote)).copied().unwrap_or(0);
-        let is_crowded = !remote.is_loopback() && n_there >= SESSIONS_PER_RANGE_MAX;
-        is_crowded.then_some("too many sessions are open from that address range")
+        let admitted = gate.admit(remote).map_err(|error| error.to_string())?;
+        drop(gate);
+        if let Some((session, _)) = admitted.evicted.and_then(|ticket| self.open.remove(&ticket)) {
+            let reason = "it shook hands for too long while others waited";
+            offer_to(&session, CloseSession { reason });
+        }
+        Ok(admitted.ticket)
     }
 
     fn accepted(&mut self, stream: TcpStream, remote: SocketAddr) {
-        let clock = self.settings.clock;
-        let links = self.settings.links.clone();
-        if let Some(reason) = self.refusal(remote.ip()) {
-            let event =
-                Event::SessionRefused { remote: remote.to_string(), reason: reason.to_owned() };
-            offer(&links.events, Record(event));
-            return;
-        }
-        let SessionSettings { identity, network, accepted_keys, .. } = &self.settings;
+        let ticket = match self.admit(remote.ip()) {
+            Ok(ticket) => ticket,
+            Err(reason) => {
+                let event = Event::SessionRefused { remote: remote.to_string(), reason };
+                offer(&self.settings.links.events, Record(event));
+                return;
+            }
+        };
+        let SessionSettings { identity, network, accepted_keys, clock, links } = &self.settings;
+        let guest = Guest::new(Arc::clone(&self.gate), ticket, identity.peer_id());
         let config = ConnectionConfig {
             accepted_keys: accepted_keys.clone(),
             ..ConnectionConfig::new(Arc::clone(identity), network.clone())
         };
         let connection = Connection::responder(config, entropy::bytes(), clock.now_ms());
-        let session = PeerSession::new(stream, remote, (connection, false), clock, links).start();
-        self.open.push((session, remote.ip()));
-    }
-}
-
-/// The /24 or /64 that an address belongs to.
-fn range_of(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(ip) => {
-            let [a, b, c, _] = ip.octets();
-            IpAddr::from([a, b, c, 0])
-        }
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, ..] = ip.segments();
-            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
-        }
+        let session = PeerSession::new(stream, remote, (connection, false), *clock, links.clone());
+        self.open.insert(ticket, (session.at_door(guest).start(), remote.ip()));
     }
 }
 

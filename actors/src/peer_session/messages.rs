@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use actix::{Message, Recipient};
 use swarmllm_protocol::admission::NotAdmitted;
@@ -10,6 +9,7 @@ use swarmllm_protocol::connection::PreSharedKeyId;
 use swarmllm_protocol::ids::PeerId;
 use swarmllm_protocol::wire;
 
+use super::LinkQuality;
 use crate::generation::StageReply;
 
 /// An established session as its users hold it; cheap to clone.
@@ -25,14 +25,19 @@ pub struct SessionHandle {
     pub close: Recipient<CloseSession>,
     /// Ends it once nothing goes over it any more.
     pub retire: Recipient<RetireSession>,
-    /// Smoothed round-trip time in microseconds; 0 while unmeasured.
-    pub rtt_us: Arc<AtomicU32>,
+    /// What is known of the way there.
+    pub link: Arc<LinkQuality>,
 }
 
 impl SessionHandle {
     /// Smoothed round-trip time in microseconds; 0 while unmeasured.
     pub fn rtt_us(&self) -> u32 {
-        self.rtt_us.load(Ordering::Relaxed)
+        self.link.rtt_us()
+    }
+
+    /// Whether so much waits for the peer that no more rows should be computed for it.
+    pub fn is_congested(&self) -> bool {
+        self.link.is_congested()
     }
 }
 
@@ -48,7 +53,13 @@ pub struct SendFrame {
     pub replies: Option<Recipient<StageReply>>,
 }
 
-/// Command. Sender: peer_directory, node_supervisor. Ends the session.
+/// Event. Sender: peer_session. Handler: batch_scheduler. A session that was congested takes rows
+/// again.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SessionDrained;
+
+/// Command. Sender: peer_directory, listener, node_supervisor. Ends the session.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct CloseSession {

@@ -1,17 +1,20 @@
-//! One encrypted connection to one peer: socket, handshake, lanes, round-trip time.
+//! One encrypted connection to one peer: socket, handshake, lanes, credits, signs of life.
 //!
 //! Started by `listener` and `dialer`; the rules are `swarmllm_protocol::connection`. This is the
 //! only place where wire messages and actor messages meet. When it ends, for whatever reason,
 //! `peer_directory`, `batch_scheduler` and every generation that waits on the peer are told.
 
+mod admission;
 mod codec;
-mod door;
+mod credit;
+mod guest;
+mod link;
 mod messages;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::{
@@ -19,39 +22,44 @@ use actix::{
     WrapFuture,
 };
 use bytes::{Buf, BytesMut};
-use swarmllm_protocol::connection::{Connection, ConnectionEvent, PreSharedKeyId};
+use swarmllm_protocol::connection::liveness::{Beat, Liveness, TICK_MS};
+use swarmllm_protocol::connection::{Connection, ConnectionEvent, PreSharedKeyId, Verdict};
 use swarmllm_protocol::ids::{PeerId, RequestId};
+use swarmllm_protocol::lanes::{Credit, Lane};
 use swarmllm_protocol::wire::{Body, Message, RefusalReason, detail};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::Instant;
 use tokio_util::codec::FramedRead;
 
+use admission::Admittance;
+pub use admission::InviteLinks;
 pub use codec::{RecordCodec, RecordError};
-use door::Door;
-pub use door::InviteLinks;
+use credit::Returned;
+pub use credit::{CreditReturned, HeldCredit};
+pub use guest::{Guest, SharedGate, at_gate};
+pub use link::LinkQuality;
 pub use messages::{
-    CloseSession, PeerReported, RetireSession, SendFrame, SessionClosed, SessionHandle,
-    SessionOpened,
+    CloseSession, PeerReported, RetireSession, SendFrame, SessionClosed, SessionDrained,
+    SessionHandle, SessionOpened,
 };
 
 use crate::batch_scheduler::{CancelSequence, OpenSequence, StageOwner, SubmitRows};
 use crate::clock::Clock;
+use crate::entropy;
 use crate::event_log::{Event, Record};
 use crate::generation::{StageReply, StageReplyBody};
 use crate::mailbox::{self, offer};
 
-/// How often the round-trip time is measured and the peer's life checked.
-const PING_EVERY: Duration = Duration::from_secs(5);
-/// Unanswered pings after which the peer counts as gone.
-const PINGS_MISSED_MAX: u32 = 3;
 /// Sealed bytes handed to the socket at once; what control frames wait behind at most.
 const OUTGOING_BYTES_MAX: usize = 64 * 1024;
+/// Bytes taken from the socket at once.
+const INCOMING_BYTES: usize = 64 * 1024;
 /// Requests whose replies one session routes.
 const REQUESTS_MAX: usize = 4096;
 
 /// A retired session ends after so long without a frame.
-const RETIRED_IDLE: Duration = Duration::from_secs(60);
+const RETIRED_IDLE_MS: u64 = 60_000;
 
 /// Numbers the sessions of this process.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -71,6 +79,8 @@ pub struct SessionLinks {
     pub rows: Recipient<SubmitRows>,
     /// batch_scheduler.
     pub cancel: Recipient<CancelSequence>,
+    /// batch_scheduler.
+    pub drained: Recipient<SessionDrained>,
     /// event_log.
     pub events: Recipient<Record>,
     /// invite_keeper.
@@ -89,13 +99,15 @@ pub struct PeerSession {
     outgoing: BytesMut,
     is_blocked: bool,
     peer: Option<PeerId>,
-    door: Door,
+    admittance: Admittance,
     replies: HashMap<RequestId, Recipient<StageReply>>,
-    rtt_us: Arc<AtomicU32>,
-    ping: Option<(u64, Instant)>,
-    pings_missed: u32,
+    /// Its place at the door, while a dialled session shakes hands.
+    guest: Option<Guest>,
+    has_begun: bool,
+    returned: Option<Arc<Returned>>,
+    link: Arc<LinkQuality>,
+    life: Liveness,
     is_retired: bool,
-    used_at: Instant,
     reason: String,
     clock: Clock,
     links: SessionLinks,
@@ -113,6 +125,7 @@ impl PeerSession {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%remote, %error, "no TCP_NODELAY");
         }
+        link::keep_queue_short(&stream);
         let (reader, writer) = stream.into_split();
         PeerSession {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -125,17 +138,24 @@ impl PeerSession {
             outgoing: BytesMut::new(),
             is_blocked: false,
             peer: None,
-            door: Door::default(),
+            admittance: Admittance::default(),
             replies: HashMap::new(),
-            rtt_us: Arc::new(AtomicU32::new(0)),
-            ping: None,
-            pings_missed: 0,
+            guest: None,
+            has_begun: false,
+            returned: None,
+            link: Arc::new(LinkQuality::default()),
+            life: Liveness::new(clock.now_us()),
             is_retired: false,
-            used_at: Instant::now(),
             reason: String::new(),
             clock,
             links,
         }
+    }
+
+    /// Gives it a place at the door, which judges its first record.
+    pub fn at_door(mut self, guest: Guest) -> PeerSession {
+        self.guest = Some(guest);
+        self
     }
 
     fn end(&mut self, reason: impl Into<String>, ctx: &mut Context<Self>) {
@@ -148,7 +168,7 @@ impl PeerSession {
     /// Anything but a sign of life is use, in either direction: a retired session outlives it.
     fn note_use(&mut self, body: &Body) {
         if !matches!(body, Body::Ping { .. } | Body::Pong { .. }) {
-            self.used_at = Instant::now();
+            self.life.used(self.clock.now_us());
         }
     }
 
@@ -164,11 +184,24 @@ impl PeerSession {
         self.send(Message::new(body), ctx);
     }
 
-    /// Seals by priority and writes until the socket would block, then waits for it.
+    /// Does what is due, then seals by priority and writes until the socket would block.
     fn flush(&mut self, ctx: &mut Context<Self>) {
-        if self.is_blocked {
-            return;
+        if let Some(returned) = &self.returned {
+            returned.take().for_each(|credit| self.connection.release(credit));
         }
+        if let Err(error) = self.connection.poll(self.clock.now_ms(), entropy::bytes) {
+            return self.end(error.to_string(), ctx);
+        }
+        if !self.is_blocked {
+            self.write(ctx);
+        }
+        let waiting = [Lane::Tensor, Lane::Bulk].map(|lane| self.connection.queued_bytes(lane));
+        if self.link.queued(waiting.iter().sum()) {
+            offer(&self.links.drained, SessionDrained);
+        }
+    }
+
+    fn write(&mut self, ctx: &mut Context<Self>) {
         loop {
             while self.outgoing.len() < OUTGOING_BYTES_MAX
                 && self.connection.poll_transmit(&mut self.outgoing)
@@ -204,57 +237,86 @@ impl PeerSession {
         ctx: &mut Context<Self>,
     ) {
         self.peer = Some(peer);
+        self.guest = None;
+        self.returned = Some(Returned::new(ctx.address().recipient()));
         let handle = SessionHandle {
             peer,
             id: self.id,
             send: ctx.address().recipient(),
             close: ctx.address().recipient(),
             retire: ctx.address().recipient(),
-            rtt_us: Arc::clone(&self.rtt_us),
+            link: Arc::clone(&self.link),
         };
         let (remote, is_initiator) = (self.remote, self.is_initiator);
         let opened = SessionOpened { handle, remote, is_initiator, pre_shared, binding };
         if !offer(&self.links.opened, opened) {
             return self.end("this node has too much to do", ctx);
         }
-        self.measure(ctx);
-        ctx.run_interval(PING_EVERY, Self::measure);
+        self.life = Liveness::new(self.clock.now_us());
+        self.tick(ctx);
+        ctx.run_interval(Duration::from_millis(TICK_MS), Self::tick);
     }
 
-    fn measure(&mut self, ctx: &mut Context<Self>) {
-        if self.is_retired && self.used_at.elapsed() >= RETIRED_IDLE {
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        let now_us = self.clock.now_us();
+        if self.is_retired && self.life.quiet_ms(now_us) >= RETIRED_IDLE_MS {
             return self.end("another session with this peer is used", ctx);
         }
-        if self.ping.is_some() {
-            self.pings_missed += 1;
-            if self.pings_missed >= PINGS_MISSED_MAX {
-                return self.end("the peer stopped answering", ctx);
+        self.link.look_at_socket(&self.writer);
+        self.link.measured(self.life.rtt_us(), self.connection.bytes_per_s());
+        match self.life.tick(now_us, !self.replies.is_empty()) {
+            Beat::Quiet => self.flush(ctx),
+            Beat::Gone => self.end("the peer stopped answering", ctx),
+            Beat::Ping => {
+                let nonce = self.clock.now_ms() ^ self.id.rotate_left(32);
+                self.life.pinged(nonce, now_us);
+                self.say(Body::Ping { nonce }, ctx);
             }
         }
-        let nonce = self.clock.now_ms() ^ self.id.rotate_left(32);
-        self.ping = Some((nonce, Instant::now()));
-        self.say(Body::Ping { nonce }, ctx);
     }
 
     fn ponged(&mut self, nonce: u64) {
-        let Some((expected, sent_at)) = self.ping else { return };
-        if expected != nonce {
-            return;
+        if self.life.ponged(nonce, self.clock.now_us()) {
+            self.link.measured(self.life.rtt_us(), self.connection.bytes_per_s());
         }
-        self.ping = None;
-        self.pings_missed = 0;
-        let sample = crate::clock::micros(sent_at.elapsed()).max(1);
-        let old = self.rtt_us.load(Ordering::Relaxed);
-        // The first sample stands; later ones move the estimate by an eighth (RFC 6298).
-        let new = if old == 0 { sample } else { old - old / 8 + sample / 8 };
-        self.rtt_us.store(new, Ordering::Relaxed);
     }
 
-    fn receive(&mut self, message: Message, received_at: Instant, ctx: &mut Context<Self>) {
+    /// Whether a record is for the connection: the first of a dialled session is judged before.
+    fn may_begin(&mut self, record: &[u8], ctx: &mut Context<Self>) -> bool {
+        let Some(guest) = self.guest.as_mut().filter(|_| !self.has_begun) else { return true };
+        match guest.judge(self.remote, record, self.clock.now_ms()) {
+            Ok(Verdict::Proceed) => self.has_begun = true,
+            Ok(Verdict::Challenge(reply)) => {
+                self.connection.challenge(reply);
+                self.flush(ctx);
+            }
+            Err(error) => self.end(error.to_string(), ctx),
+        }
+        self.has_begun
+    }
+
+    /// Rows take their room with them; whatever else came is dealt with at once.
+    fn hold(&mut self, message: &Message, credit: Credit) -> Option<HeldCredit> {
+        match (&message.body, &self.returned) {
+            (Body::Rows(_), Some(returned)) => Some(HeldCredit::new(credit, returned)),
+            _ => {
+                self.connection.release(credit);
+                None
+            }
+        }
+    }
+
+    fn receive(
+        &mut self,
+        message: Message,
+        credit: Option<HeldCredit>,
+        received_at: Instant,
+        ctx: &mut Context<Self>,
+    ) {
         let Some(peer) = self.peer else {
             return self.end("a message before the handshake", ctx);
         };
-        let Some(message) = self.pass_door(peer, message, ctx) else { return };
+        let Some(message) = self.pass_admission(peer, message, ctx) else { return };
         self.note_use(&message.body);
         match message.body {
             Body::Ping { nonce } => self.say(Body::Pong { nonce }, ctx),
@@ -283,7 +345,7 @@ impl PeerSession {
                 offer(&self.links.cancel, CancelSequence { request, owner, keys });
             }
             Body::Rows(rows) => {
-                let submit = SubmitRows { rows, payload: message.payload, received_at };
+                let submit = SubmitRows { rows, payload: message.payload, received_at, credit };
                 if self.links.rows.try_send(submit).is_err() {
                     self.end("the scheduler's queue is full", ctx);
                 }
@@ -311,7 +373,7 @@ impl PeerSession {
                 let request = sampled.request;
                 self.reply(request, StageReplyBody::Sampled(sampled));
             }
-            // The door has taken them.
+            // Admission has taken them.
             Body::Present { .. }
             | Body::Admitted { .. }
             | Body::NotAdmitted { .. }
@@ -333,10 +395,8 @@ impl Actor for PeerSession {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(mailbox::PEER_SESSION);
         if let Some(reader) = self.reader.take() {
-            ctx.add_stream(FramedRead::new(
-                reader,
-                RecordCodec::new(Arc::clone(&self.record_limit)),
-            ));
+            let codec = RecordCodec::new(Arc::clone(&self.record_limit));
+            ctx.add_stream(FramedRead::with_capacity(reader, codec, INCOMING_BYTES));
         }
         if let Some(deadline_ms) = self.connection.handshake_deadline_ms() {
             let left = deadline_ms.saturating_sub(self.clock.now_ms());
@@ -353,7 +413,7 @@ impl Actor for PeerSession {
         let reason =
             if self.reason.is_empty() { "closed".into() } else { std::mem::take(&mut self.reason) };
         // Nobody has heard of a peer that was not let in.
-        let peer = self.peer.filter(|_| self.door.has_opened());
+        let peer = self.peer.filter(|_| self.admittance.has_opened());
         let refused = self.refused();
         let closed = SessionClosed { peer, id: self.id, remote: self.remote, reason, refused };
         if closed.peer.is_none() {
@@ -379,6 +439,9 @@ impl StreamHandler<Result<BytesMut, RecordError>> for PeerSession {
             Ok(record) => record,
             Err(error) => return self.end(error.to_string(), ctx),
         };
+        if !self.may_begin(&record, ctx) {
+            return;
+        }
         match self.connection.receive_record(record, self.clock.now_ms()) {
             Ok(event) => {
                 self.record_limit.store(self.connection.record_limit(), Ordering::Relaxed);
@@ -386,8 +449,9 @@ impl StreamHandler<Result<BytesMut, RecordError>> for PeerSession {
                     Some(ConnectionEvent::Established { peer, binding, pre_shared }) => {
                         self.arrived(peer, binding, pre_shared, ctx);
                     }
-                    Some(ConnectionEvent::Message(message)) => {
-                        self.receive(message, received_at, ctx);
+                    Some(ConnectionEvent::Message(message, credit)) => {
+                        let credit = self.hold(&message, credit);
+                        self.receive(message, credit, received_at, ctx);
                     }
                     None => {}
                 }
@@ -398,7 +462,7 @@ impl StreamHandler<Result<BytesMut, RecordError>> for PeerSession {
     }
 
     fn finished(&mut self, ctx: &mut Self::Context) {
-        self.end(self.door.silence(), ctx);
+        self.end(self.admittance.silence(), ctx);
     }
 }
 
@@ -432,6 +496,14 @@ impl Handler<CloseSession> for PeerSession {
     }
 }
 
+impl Handler<CreditReturned> for PeerSession {
+    type Result = ();
+
+    fn handle(&mut self, _: CreditReturned, ctx: &mut Self::Context) {
+        self.flush(ctx);
+    }
+}
+
 impl Handler<RetireSession> for PeerSession {
     type Result = ();
 
@@ -461,3 +533,6 @@ impl Handler<StageReply> for PeerSession {
         self.say(body, ctx);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,8 @@
 //! Absent on purpose: extensions. A message with unknown content is refused, and the version says
 //! what content is known.
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -23,6 +25,7 @@ use super::{
     proof::{self, PROOF_BYTES},
 };
 use crate::{
+    identity::Identity,
     ids::{NetworkId, PeerId},
     limits::{HANDSHAKE_MESSAGE_BYTES, PROTOCOL_VERSION, TAG_BYTES},
     noise::{Handshake, HandshakeKeys, KEY_BYTES, NoiseError, Role, XX, XXPSK3},
@@ -62,6 +65,18 @@ impl Step {
     }
 }
 
+/// A handshake that is through.
+pub(super) struct Finished {
+    /// Its keys, and its hash, which names the connection.
+    pub(super) noise: Handshake,
+    /// Who we are.
+    pub(super) identity: Arc<Identity>,
+    /// Which side we are.
+    pub(super) role: Role,
+    /// The secret it was made with.
+    pub(super) secret: Option<PreSharedKeyId>,
+}
+
 /// How far it is.
 enum Stage {
     /// The initiator waits for message 2, and may be asked to send message 1 with a cookie.
@@ -77,6 +92,7 @@ enum Stage {
 /// A handshake under way.
 pub(super) struct IdentityHandshake {
     config: ConnectionConfig,
+    role: Role,
     stage: Stage,
     secret: PreSharedKeyId,
     is_secret_known: bool,
@@ -96,14 +112,14 @@ impl IdentityHandshake {
             .expect("message 1 of an initiator needs only its ephemeral key, which is given");
         let opening = opening::write(&secret, &message, config.expected_peer);
         let stage = Stage::Opened { noise, opening: opening.clone(), has_cookie: false };
-        (Self { config, stage, secret, is_secret_known: true }, opening)
+        (Self { config, role: Role::Initiator, stage, secret, is_secret_known: true }, opening)
     }
 
     /// The side that was dialled.
     pub(super) fn responder(config: ConnectionConfig, entropy: [u8; 64]) -> Self {
         let unknown_key = Zeroizing::new(blake3::derive_key(NO_KEY_DOMAIN, &entropy));
         let stage = Stage::Waiting { keys: fresh_keys(entropy), unknown_key };
-        Self { config, stage, secret: NO_SECRET, is_secret_known: true }
+        Self { config, role: Role::Responder, stage, secret: NO_SECRET, is_secret_known: true }
     }
 
     /// Takes the other side's next message.
@@ -194,10 +210,11 @@ impl IdentityHandshake {
         Ok(message)
     }
 
-    /// The finished handshake, whose hash names this connection, and the secret it was made with.
-    pub(super) fn finish(self) -> Result<(Handshake, Option<PreSharedKeyId>), ConnectionError> {
+    /// What is left of a handshake that is through.
+    pub(super) fn finish(self) -> Result<Finished, ConnectionError> {
         let Stage::Over(Some(noise)) = self.stage else { return Err(ConnectionError::Closed) };
-        Ok((noise, (self.secret != NO_SECRET).then_some(self.secret)))
+        let secret = (self.secret != NO_SECRET).then_some(self.secret);
+        Ok(Finished { noise, identity: self.config.identity, role: self.role, secret })
     }
 }
 

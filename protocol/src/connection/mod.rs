@@ -4,40 +4,53 @@
 //! time, and writes out what [`Connection::poll_transmit`] appends.
 //! Life: handshake (three records of fixed size, Noise XX with both identities inside), then sealed
 //! records, until an error or until it is dropped. Nothing is sent or accepted before the other
-//! side has proved who it is.
-//! Reading order: `handshake.rs` (who is there), then this file.
+//! side has proved who it is. Every two minutes another handshake within the connection replaces
+//! its keys, unseen by its owner but for the calls of [`Connection::poll`].
+//! Reading order: `handshake.rs` (who is there; `opening.rs`, `pre_shared.rs`, `proof.rs`), this
+//! file, `established.rs`, `rekey.rs`, `signal.rs`; `gate.rs` stands before all of it.
 //! Units: milliseconds of any one clock. Errors: [`ConnectionError`]; after the first one the
 //! connection is closed and says so to every further call.
 //! Absent on purpose: reconnecting, and a polite goodbye: the socket's end is the goodbye.
 
+mod established;
+mod gate;
 mod handshake;
+pub mod liveness;
 mod opening;
 mod pre_shared;
 mod proof;
+mod rekey;
+mod signal;
 
 use std::{fmt, sync::Arc};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
-use self::handshake::{IdentityHandshake, Step};
-pub use self::pre_shared::{
-    PRE_SHARED_KEY_ID_BYTES, PreSharedKey, PreSharedKeyId, PreSharedKeys,
+use self::{
+    established::Established,
+    handshake::{Finished, IdentityHandshake, Step},
+    rekey::{Parties, Rekey},
+};
+pub use self::{
+    gate::{
+        Admission, CALM_OPENINGS_PER_S, COOKIE_PERIOD_MS, GateError, HALF_OPEN_MAX,
+        HALF_OPEN_PER_GROUP_MAX, HandshakeGate, Ticket, Verdict,
+    },
+    pre_shared::{PRE_SHARED_KEY_ID_BYTES, PreSharedKey, PreSharedKeyId, PreSharedKeys},
+    signal::SignalError,
 };
 use crate::{
     frame,
     identity::{Identity, IdentityError},
     ids::{NetworkId, PeerId},
-    lanes::{Lane, LaneError, Receiver, Sender},
+    lanes::{Credit, Lane, LaneError},
     limits::{
-        FRAGMENT_HEADER_MAX_BYTES, HANDSHAKE_MESSAGE_BYTES, HANDSHAKE_TIMEOUT_MS, PROTOCOL_VERSION,
-        RECORD_LENGTH_BYTES, SEALED_RECORD_MAX_BYTES, TAG_BYTES,
+        HANDSHAKE_MESSAGE_BYTES, HANDSHAKE_TIMEOUT_MS, KEY_LIFETIME_MAX_MS, PROTOCOL_VERSION,
+        SEALED_RECORD_MAX_BYTES,
     },
-    noise::{KEY_BYTES, NoiseError, Transport},
-    wire::{Body, Message, WireError},
+    noise::{KEY_BYTES, NoiseError},
+    wire::{Message, WireError},
 };
-
-/// What a record has beyond its message bytes: fragment header and tag.
-const RECORD_SLACK: usize = FRAGMENT_HEADER_MAX_BYTES + TAG_BYTES;
 
 /// Who we are and whom we expect.
 #[derive(Debug, Clone)]
@@ -75,16 +88,17 @@ pub enum ConnectionEvent {
     Established {
         /// Who it is.
         peer: PeerId,
-        /// A name for this one connection that both sides share (the handshake hash): sign it to
-        /// bind something to the connection.
+        /// A name for this one connection that both sides share (the hash of the first handshake;
+        /// later ones do not change it): sign it to bind something to the connection.
         binding: [u8; KEY_BYTES],
         /// The secret that the side which dialled showed. The side that was dialled knows by now
         /// that the other one has its key; the side that dialled learns so with the first message,
         /// for a responder that lacks the key ends the connection instead.
         pre_shared: Option<PreSharedKeyId>,
     },
-    /// A whole, validated message.
-    Message(Message),
+    /// A whole, validated message, and the room it takes until it is given back by
+    /// [`Connection::release`].
+    Message(Message, Credit),
 }
 
 /// Why a connection ended.
@@ -142,6 +156,15 @@ pub enum ConnectionError {
     /// A sealed record that does not open.
     #[error("a record could not be opened: {0}")]
     Record(NoiseError),
+    /// A signal that is none.
+    #[error(transparent)]
+    Signal(#[from] SignalError),
+    /// A message of a handshake for new keys that was not due.
+    #[error("the other node wanted new keys out of turn")]
+    RekeyOutOfTurn,
+    /// The keys are older than any may be: the other side did not make new ones.
+    #[error("no new keys within {KEY_LIFETIME_MAX_MS} ms")]
+    KeyExpired,
     /// A fragment that breaks the rules of the lanes.
     #[error(transparent)]
     Lane(#[from] LaneError),
@@ -190,13 +213,6 @@ enum State {
     Closed,
 }
 
-struct Established {
-    peer: PeerId,
-    transport: Transport,
-    sender: Sender,
-    receiver: Receiver,
-}
-
 /// One connection; see the front page of this file.
 pub struct Connection {
     state: State,
@@ -237,7 +253,7 @@ impl Connection {
     #[must_use]
     pub fn peer(&self) -> Option<PeerId> {
         match &self.state {
-            State::Established(established) => Some(established.peer),
+            State::Established(established) => Some(established.keys.peer()),
             _ => None,
         }
     }
@@ -269,12 +285,12 @@ impl Connection {
     ) -> Result<Option<ConnectionEvent>, ConnectionError> {
         let result = match &mut self.state {
             State::Closed => return Err(ConnectionError::Closed),
-            State::Established(established) => established.receive(record),
+            State::Established(established) => established.receive(record, now_ms),
             State::Handshaking { deadline_ms, .. } if now_ms > *deadline_ms => {
                 Err(ConnectionError::HandshakeTimeout)
             }
             State::Handshaking { handshake, .. } => match handshake.receive(&record) {
-                Ok(step) => self.advance(step),
+                Ok(step) => self.advance(step, now_ms),
                 Err(error) => Err(error),
             },
         };
@@ -285,7 +301,11 @@ impl Connection {
     }
 
     /// Keeps what the handshake wants to say, and moves on when it is through.
-    fn advance(&mut self, step: Step) -> Result<Option<ConnectionEvent>, ConnectionError> {
+    fn advance(
+        &mut self,
+        step: Step,
+        now_ms: u64,
+    ) -> Result<Option<ConnectionEvent>, ConnectionError> {
         let Step { reply, proved } = step;
         self.handshake_out = reply;
         let Some(peer) = proved else {
@@ -297,13 +317,22 @@ impl Connection {
         else {
             return Err(ConnectionError::Closed);
         };
-        let (noise, pre_shared) = handshake.finish()?;
-        let binding = noise.hash();
+        let Finished { noise, identity, role, secret } = handshake.finish()?;
+        let (binding, chain) = (noise.hash(), noise.chain_secret());
+        let chain = chain.map_err(ConnectionError::Handshake)?;
         let transport = noise.into_transport().map_err(ConnectionError::Handshake)?;
-        let (sender, receiver) = (Sender::default(), Receiver::default());
-        self.state =
-            State::Established(Box::new(Established { peer, transport, sender, receiver }));
-        Ok(Some(ConnectionEvent::Established { peer, binding, pre_shared }))
+        let parties = Parties { identity, peer, role, binding, chain };
+        let keys = Rekey::new(parties, transport, now_ms);
+        self.state = State::Established(Box::new(Established::new(keys, now_ms)));
+        Ok(Some(ConnectionEvent::Established { peer, binding, pre_shared: secret }))
+    }
+
+    /// Answers a first message that was not given to this side with a cookie reply
+    /// ([`HandshakeGate`]).
+    pub fn challenge(&mut self, reply: BytesMut) {
+        if let State::Handshaking { .. } = self.state {
+            self.handshake_out = Some(reply);
+        }
     }
 
     /// Ends the connection: keys are cleared, nothing more is sent or accepted.
@@ -314,23 +343,59 @@ impl Connection {
 
     /// Queues a message by its lane.
     pub fn send(&mut self, message: Message) -> Result<(), SendError> {
-        let established = match &mut self.state {
-            State::Handshaking { .. } => return Err(SendError::NotEstablished),
-            State::Closed => return Err(SendError::Closed),
-            State::Established(established) => established,
+        match &mut self.state {
+            State::Handshaking { .. } => Err(SendError::NotEstablished),
+            State::Closed => Err(SendError::Closed),
+            State::Established(established) => established.send(message),
+        }
+    }
+
+    /// Does what is due at this time: new keys, and an end to old ones and to slow handshakes.
+    /// Call it at least every few seconds and before [`Self::poll_transmit`]; `entropy` is asked
+    /// for fresh randomness only when there is use for it.
+    pub fn poll(
+        &mut self,
+        now_ms: u64,
+        entropy: impl FnOnce() -> [u8; 64],
+    ) -> Result<(), ConnectionError> {
+        let result = match &mut self.state {
+            State::Closed => return Err(ConnectionError::Closed),
+            State::Established(established) => established.poll(now_ms, entropy),
+            State::Handshaking { deadline_ms, .. } if now_ms > *deadline_ms => {
+                Err(ConnectionError::HandshakeTimeout)
+            }
+            State::Handshaking { .. } => Ok(()),
         };
-        message.validate()?;
-        let header = Bytes::from(message.encode_header()?);
-        let request = match &message.body {
-            Body::Rows(rows) => Some(rows.request),
+        if result.is_err() {
+            self.close();
+        }
+        result
+    }
+
+    /// Gives back the room of a message that its receiver is done with: until then the other side
+    /// sends no more than fits beside it.
+    pub fn release(&mut self, credit: Credit) {
+        if let State::Established(established) = &mut self.state {
+            established.receiver.release(credit);
+        }
+    }
+
+    /// How fast this side's data arrives at the other, bytes per second, once it was measured.
+    #[must_use]
+    pub fn bytes_per_s(&self) -> Option<u64> {
+        match &self.state {
+            State::Established(established) => established.bandwidth.bytes_per_s(),
             _ => None,
-        };
-        let lane = message.lane();
-        established.sender.push(lane, request, header, message.payload).map_err(|error| match error
-        {
-            LaneError::Full { lane, queued_bytes } => SendError::Full { lane, queued_bytes },
-            other => SendError::TooLong(other),
-        })
+        }
+    }
+
+    /// Handshakes this connection has been through: 0 before it is established.
+    #[must_use]
+    pub fn handshakes(&self) -> u64 {
+        match &self.state {
+            State::Established(established) => established.keys.rounds(),
+            _ => 0,
+        }
     }
 
     /// Appends at most one record with its length prefix to `out`; false when nothing is to be
@@ -347,7 +412,7 @@ impl Connection {
         match established.transmit(out) {
             Ok(sent) => sent,
             Err(_) => {
-                // Only a used-up key can fail here, and there is no way on with it.
+                // Only a used-up or outdated key can fail here, and there is no way on with it.
                 self.close();
                 false
             }
@@ -368,40 +433,7 @@ impl fmt::Debug for Connection {
     }
 }
 
-impl Established {
-    fn receive(
-        &mut self,
-        mut record: BytesMut,
-    ) -> Result<Option<ConnectionEvent>, ConnectionError> {
-        self.transport.receiving.open(&[], &mut record).map_err(ConnectionError::Record)?;
-        let Some((lane, bytes)) = self.receiver.take(record)? else {
-            return Ok(None);
-        };
-        let message = Message::decode(bytes)?;
-        // Small rows may travel in the bulk lane, to keep their order.
-        if (lane == Lane::Control) != (message.lane() == Lane::Control) {
-            return Err(ConnectionError::WrongLane { lane });
-        }
-        Ok(Some(ConnectionEvent::Message(message)))
-    }
-
-    fn transmit(&mut self, out: &mut BytesMut) -> Result<bool, NoiseError> {
-        if Lane::ALL.into_iter().all(|lane| self.sender.is_empty(lane)) {
-            return Ok(false);
-        }
-        let start = out.len();
-        let waiting: usize = Lane::ALL.map(|lane| self.sender.queued_bytes(lane)).iter().sum();
-        out.reserve(RECORD_LENGTH_BYTES + SEALED_RECORD_MAX_BYTES.min(waiting + RECORD_SLACK));
-        // The length is known once the record is sealed: its place is kept.
-        out.extend_from_slice(&[0; RECORD_LENGTH_BYTES]);
-        let text = out.len();
-        self.sender.next_fragment(out);
-        self.transport.sending.seal_tail(&[], out, text).inspect_err(|_| out.truncate(start))?;
-        let length = out.len() - text;
-        frame::write_length(&mut out[start..text], length);
-        Ok(true)
-    }
-}
-
+#[cfg(test)]
+mod rekey_tests;
 #[cfg(test)]
 mod tests;

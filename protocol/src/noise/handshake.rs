@@ -232,6 +232,15 @@ impl<H: NoiseHash> Handshake<H> {
         Ok(())
     }
 
+    /// A secret that only these two sides have, once every message is through: mixed into their
+    /// next handshake, it makes that one theirs too.
+    pub fn chain_secret(&self) -> Result<Zeroizing<[u8; KEY_BYTES]>, NoiseError> {
+        if !self.is_finished() {
+            return Err(NoiseError::OutOfTurn("derived from"));
+        }
+        Ok(self.symmetric.chain_secret())
+    }
+
     /// The record keys, once every message is through.
     pub fn into_transport(self) -> Result<Transport, NoiseError> {
         if !self.is_finished() {

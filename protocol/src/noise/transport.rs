@@ -20,6 +20,7 @@ use crate::limits::{RECORD_MAX_BYTES, RECORDS_PER_KEY_MAX, TAG_BYTES};
 pub struct CipherState {
     cipher: ChaCha20Poly1305,
     counter: u64,
+    bytes: u64,
 }
 
 impl CipherState {
@@ -28,7 +29,19 @@ impl CipherState {
     pub fn new(mut key: [u8; KEY_BYTES]) -> Self {
         let cipher = ChaCha20Poly1305::new((&key).into());
         key.zeroize();
-        Self { cipher, counter: 0 }
+        Self { cipher, counter: 0, bytes: 0 }
+    }
+
+    /// Records sealed or opened so far.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.counter
+    }
+
+    /// Sealed bytes so far.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     fn nonce(&self) -> Result<Nonce, NoiseError> {
@@ -58,6 +71,7 @@ impl CipherState {
             .map_err(|_| NoiseError::TooLong { length })?;
         out.put_slice(&tag);
         self.counter += 1;
+        self.bytes += length as u64;
         Ok(())
     }
 
@@ -73,6 +87,7 @@ impl CipherState {
             .map_err(|_| NoiseError::Decrypt)?;
         record.truncate(text);
         self.counter += 1;
+        self.bytes += length as u64;
         Ok(())
     }
 

@@ -186,8 +186,11 @@ impl Pages<'_> {
 
 fn rows(schedule: &Schedule, now_us: u64, step: &mut Step) {
     let running = schedule.sequences.iter().filter(|(_, s)| s.phase == Phase::Running);
-    let mut ready: Vec<(SequenceId, &Sequence)> =
-        running.clone().filter(|(_, s)| s.pending > 0).map(|(id, s)| (*id, s)).collect();
+    let mut ready: Vec<(SequenceId, &Sequence)> = running
+        .clone()
+        .filter(|(_, s)| s.pending > 0 && !s.is_held_back)
+        .map(|(id, s)| (*id, s))
+        .collect();
     ready.sort_by_key(|(_, sequence)| sequence.age);
     let available = schedule.room.available;
     let mut pages = Pages { schedule, available, now_us, preempt: Vec::new() };

@@ -95,6 +95,8 @@ pub(super) struct Sequence {
     pub(super) is_blocked: bool,
     pub(super) overtaken: u32,
     pub(super) leader: Option<Leader>,
+    /// Whether the next stage could not take its rows now.
+    pub(super) is_held_back: bool,
 }
 
 impl Sequence {
@@ -177,6 +179,7 @@ impl Schedule {
                 is_blocked: false,
                 overtaken: 0,
                 leader: None,
+                is_held_back: false,
             },
         );
         Ok(())
@@ -219,6 +222,13 @@ impl Schedule {
     pub fn arrived(&mut self, id: SequenceId, rows: u32) {
         if let Some(sequence) = self.sequences.get_mut(&id) {
             sequence.pending += rows;
+        }
+    }
+
+    /// Whether the rows of a sequence are to wait: what comes of them could not be sent on.
+    pub fn hold_back(&mut self, id: SequenceId, is_held_back: bool) {
+        if let Some(sequence) = self.sequences.get_mut(&id) {
+            sequence.is_held_back = is_held_back;
         }
     }
 

@@ -68,6 +68,34 @@ fn requesters_share_by_weight_and_not_by_how_much_they_ask() {
 }
 
 #[test]
+fn rows_wait_while_the_next_stage_takes_none() {
+    let room = PageRoom { total: 100, available: 100 };
+    let mut schedule = Schedule::new(Limits::default(), room);
+    for sequence in [1, 2] {
+        let newcomer = Newcomer {
+            sequence,
+            flow: sequence,
+            weight: 1,
+            prompt: 10,
+            stages: 2,
+            age: None,
+            may_wait: true,
+        };
+        schedule.enqueue(newcomer, 0).expect("room in the queue");
+        schedule.attached(sequence, 0, Held::default(), 0);
+        schedule.arrived(sequence, 10);
+    }
+    let rows = |schedule: &Schedule| -> Vec<u64> {
+        plan_step(schedule, 0).rows.iter().map(|share| share.sequence).collect()
+    };
+    assert_eq!(rows(&schedule), [1, 2]);
+    schedule.hold_back(1, true);
+    assert_eq!(rows(&schedule), [2]);
+    schedule.hold_back(1, false);
+    assert_eq!(rows(&schedule), [1, 2]);
+}
+
+#[test]
 fn the_youngest_gives_way_and_the_oldest_ends_first() {
     let requests: Vec<Request> = (0..6).map(|i| request(i * 1000, 100, 300)).collect();
     let shard = run(Limits::default(), 30, requests);

@@ -15,6 +15,7 @@ mod memory;
 mod prefix;
 mod processor;
 mod random_model;
+mod session;
 mod soak;
 mod swarm;
 mod workload;
@@ -42,6 +43,8 @@ enum Command {
     LongPrompt(long_prompt::LongPromptArgs),
     /// Requests that begin alike.
     Prefix(prefix::PrefixArgs),
+    /// Speed of one session beside the cipher's own, and what control feels of bulk.
+    Session(session::SessionArgs),
     /// Thousands of requests, many of them broken off.
     Soak(soak::SoakArgs),
 }
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
             Command::Load(args) => load::run(args).await,
             Command::LongPrompt(args) => long_prompt::run(args).await,
             Command::Prefix(args) => prefix::run(args).await,
+            Command::Session(args) => session::run(&args),
             Command::Soak(args) => soak::run(args).await,
         }
     });

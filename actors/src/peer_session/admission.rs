@@ -1,4 +1,4 @@
-//! The door of a session: between the handshake, which says who is there, and `SessionOpened`,
+//! Admission to a session: between the handshake, which says who is there, and `SessionOpened`,
 //! which lets it in.
 //!
 //! Who came with the key of an invite of ours has it redeemed first, and gets a certificate; who
@@ -68,9 +68,9 @@ enum Place {
     Refused,
 }
 
-/// The door of one session.
+/// How far the peer of one session has come, and what it has shown.
 #[derive(Debug, Default)]
-pub(super) struct Door {
+pub(super) struct Admittance {
     place: Place,
     /// Whether others have heard of the peer.
     has_opened: bool,
@@ -89,7 +89,7 @@ pub(super) struct Door {
     refused: Option<NotAdmitted>,
 }
 
-impl Door {
+impl Admittance {
     pub(super) fn has_opened(&self) -> bool {
         self.has_opened
     }
@@ -109,7 +109,7 @@ impl Door {
 impl PeerSession {
     /// Why the other side did not let this node in.
     pub(super) fn refused(&self) -> Option<(PeerId, NotAdmitted)> {
-        Some((self.peer?, self.door.refused?))
+        Some((self.peer?, self.admittance.refused?))
     }
 
     /// The handshake is through: who is there is known, whether it comes in is not.
@@ -121,14 +121,14 @@ impl PeerSession {
         ctx: &mut Context<Self>,
     ) {
         self.peer = Some(peer);
-        (self.door.binding, self.door.pre_shared) = (binding, pre_shared);
+        (self.admittance.binding, self.admittance.pre_shared) = (binding, pre_shared);
         ctx.run_later(Duration::from_millis(HANDSHAKE_TIMEOUT_MS), |session, ctx| {
-            if !session.door.has_opened {
+            if !session.admittance.has_opened {
                 session.end("the peer did not say by which right it comes", ctx);
             }
         });
         match pre_shared {
-            Some(_) if self.is_initiator => self.door.place = Place::Asking,
+            Some(_) if self.is_initiator => self.admittance.place = Place::Asking,
             Some(id) => self.redeem(peer, InviteId(id), ctx),
             None => {
                 self.present(ctx);
@@ -136,7 +136,7 @@ impl PeerSession {
                 if is_welcome {
                     self.open(ctx);
                 } else {
-                    self.door.place = Place::Showing;
+                    self.admittance.place = Place::Showing;
                 }
             }
         }
@@ -144,12 +144,12 @@ impl PeerSession {
 
     /// Asks the keeper, and lets in whom it certifies.
     fn redeem(&mut self, peer: PeerId, invite: InviteId, ctx: &mut Context<Self>) {
-        self.door.place = Place::Redeeming;
+        self.admittance.place = Place::Redeeming;
         let asked = self.links.invites.redeem.send(RedeemInvite { invite, peer });
         ctx.spawn(asked.into_actor(self).map(|answer, session, ctx| {
             match answer.unwrap_or(Err(NotAdmitted::CannotRedeem)) {
                 Ok(certificate) => {
-                    session.door.shown = vec![certificate.clone()];
+                    session.admittance.shown = vec![certificate.clone()];
                     session.say(Body::Admitted { certificate }, ctx);
                     session.open(ctx);
                 }
@@ -161,8 +161,8 @@ impl PeerSession {
     /// Shows what this node is a member of, if anything.
     fn present(&mut self, ctx: &mut Context<Self>) {
         let certificates = self.links.invites.admission.borrow().shown(now_unix_s());
-        self.door.presented.clone_from(&certificates);
-        self.door.presented_at = Some(Instant::now());
+        self.admittance.presented.clone_from(&certificates);
+        self.admittance.presented_at = Some(Instant::now());
         if !certificates.is_empty() {
             self.say(Body::Present { certificates }, ctx);
         }
@@ -170,9 +170,9 @@ impl PeerSession {
 
     fn open(&mut self, ctx: &mut Context<Self>) {
         let Some(peer) = self.peer else { return };
-        self.door.place = Place::Inside;
-        self.door.has_opened = true;
-        self.established(peer, self.door.binding, self.door.pre_shared, ctx);
+        self.admittance.place = Place::Inside;
+        self.admittance.has_opened = true;
+        self.established(peer, self.admittance.binding, self.admittance.pre_shared, ctx);
         self.keep_membership(ctx);
         ctx.run_interval(KEEP_EVERY, Self::keep_membership);
     }
@@ -180,19 +180,19 @@ impl PeerSession {
     /// Tells the peer that it is not let in, and gives it time to read that.
     fn refuse(&mut self, reason: NotAdmitted, ctx: &mut Context<Self>) {
         self.say(Body::NotAdmitted { reason }, ctx);
-        self.door.place = Place::Refused;
+        self.admittance.place = Place::Refused;
         self.reason = format!("not let in: {reason:?}");
         ctx.run_later(LINGER, |session, ctx| session.end("not let in", ctx));
     }
 
-    /// What the door does with a message; gives back what is for the rooms inside.
-    pub(super) fn pass_door(
+    /// What admission does with a message; gives back what is for the rooms inside.
+    pub(super) fn pass_admission(
         &mut self,
         peer: PeerId,
         message: Message,
         ctx: &mut Context<Self>,
     ) -> Option<Message> {
-        match (self.door.place, &message.body) {
+        match (self.admittance.place, &message.body) {
             // It has not read yet that it is not let in.
             (Place::Refused, _) => return None,
             (_, Body::NotAdmitted { reason }) => self.was_refused(peer, *reason, ctx),
@@ -208,8 +208,8 @@ impl PeerSession {
                 self.was_shown(peer, certificates.clone(), ctx);
             }
             (Place::Inside, Body::Revocations { list }) => {
-                self.door.lists += 1;
-                if self.door.lists <= LISTS_MAX {
+                self.admittance.lists += 1;
+                if self.admittance.lists <= LISTS_MAX {
                     let list = KeepRevocations(list.clone());
                     offer(&self.links.invites.keep_revocations, list);
                 }
@@ -225,7 +225,7 @@ impl PeerSession {
     }
 
     fn was_refused(&mut self, peer: PeerId, reason: NotAdmitted, ctx: &mut Context<Self>) {
-        self.door.refused = Some(reason);
+        self.admittance.refused = Some(reason);
         tracing::warn!(peer = peer.short(), "not let in: {reason}");
         let event = Event::NotAdmitted { peer: peer.to_string(), reason: reason.to_string() };
         offer(&self.links.events, Record(event));
@@ -262,24 +262,24 @@ impl PeerSession {
     /// Lets in whoever is a member, and renews what is due.
     fn was_shown(&mut self, peer: PeerId, certificates: Vec<Vec<u8>>, ctx: &mut Context<Self>) {
         let now = Instant::now();
-        let is_early = self.door.shown_at.is_some_and(|at| now - at < PRESENT_EVERY / 2);
+        let is_early = self.admittance.shown_at.is_some_and(|at| now - at < PRESENT_EVERY / 2);
         if is_early {
             return;
         }
-        self.door.shown_at = Some(now);
+        self.admittance.shown_at = Some(now);
         let judged =
             self.links.invites.admission.borrow().judge(&peer, &certificates, now_unix_s());
         match judged {
             Ok(certificate) => {
-                self.door.shown = vec![certificate.as_bytes().to_vec()];
-                if self.door.place == Place::Showing {
+                self.admittance.shown = vec![certificate.as_bytes().to_vec()];
+                if self.admittance.place == Place::Showing {
                     self.open(ctx);
                 }
                 if certificate.is_due(now_unix_s()) {
                     self.renew(RenewCertificate(*certificate.facts()), ctx);
                 }
             }
-            Err(reason) if self.door.place == Place::Showing => self.refuse(reason, ctx),
+            Err(reason) if self.admittance.place == Place::Showing => self.refuse(reason, ctx),
             // An open network does not mind.
             Err(reason) => tracing::debug!(peer = peer.short(), ?reason, "no member here"),
         }
@@ -289,7 +289,7 @@ impl PeerSession {
         let asked = self.links.invites.renew.send(renew);
         ctx.spawn(asked.into_actor(self).map(|answer, session, ctx| {
             if let Ok(Some(certificate)) = answer {
-                session.door.shown = vec![certificate.clone()];
+                session.admittance.shown = vec![certificate.clone()];
                 session.say(Body::Admitted { certificate }, ctx);
             }
         }));
@@ -302,13 +302,13 @@ impl PeerSession {
         let now = now_unix_s();
         let (expelled, is_news, lists) = {
             let admission = self.links.invites.admission.borrow();
-            let judge = || admission.judge(&peer, &self.door.shown, now).err();
+            let judge = || admission.judge(&peer, &self.admittance.shown, now).err();
             let expelled = if admission.is_welcome(&peer) { None } else { judge() };
             let is_news =
-                admission.is_due(&peer, now) || admission.shown(now) != self.door.presented;
+                admission.is_due(&peer, now) || admission.shown(now) != self.admittance.presented;
             let lists = admission.revocations();
             let told = lists.map(RevocationList::sequence).fold(0, u64::wrapping_add);
-            let is_told = std::mem::replace(&mut self.door.lists_told, told) == told;
+            let is_told = std::mem::replace(&mut self.admittance.lists_told, told) == told;
             let lists = admission.revocations().filter(|_| !is_told);
             let lists: Vec<_> = lists.map(|list| list.as_bytes().to_vec()).collect();
             (expelled, is_news, lists)
@@ -319,7 +319,7 @@ impl PeerSession {
         for list in lists {
             self.say(Body::Revocations { list }, ctx);
         }
-        if is_news && self.door.presented_at.is_none_or(|at| at.elapsed() >= PRESENT_EVERY) {
+        if is_news && self.admittance.presented_at.is_none_or(|at| at.elapsed() >= PRESENT_EVERY) {
             self.present(ctx);
         }
     }

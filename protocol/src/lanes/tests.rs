@@ -1,8 +1,13 @@
-//! Tests of `lanes.rs`: priority, order, bounds, and arbitrary fragments.
+//! Tests of the lanes: priority, order, credit, bounds, and arbitrary fragments.
 
+use bytes::{BufMut, Bytes, BytesMut};
 use proptest::prelude::*;
 
 use super::*;
+use crate::{
+    ids::RequestId,
+    limits::{LANE_QUEUE_MAX_MESSAGES, MESSAGE_CREDIT_BYTES, WINDOW_START_BYTES},
+};
 
 fn request(byte: u8) -> Option<RequestId> {
     Some(RequestId([byte; 16]))
@@ -131,6 +136,152 @@ fn a_declared_length_alone_reserves_little() {
     assert!(held.bytes.capacity() <= 8 * FRAGMENT_DATA_MAX_BYTES, "{}", held.bytes.capacity());
 }
 
+/// Sends what the credit allows; what arrived, not yet given back.
+fn pump(sender: &mut Sender, receiver: &mut Receiver) -> Vec<Credit> {
+    let mut held = Vec::new();
+    loop {
+        while let Some(grant) = receiver.next_grant(0) {
+            sender.granted(grant).expect("an honest grant");
+        }
+        let Some(next) = fragment(sender) else { return held };
+        let whole = receiver.take(next).expect("within the credit");
+        held.extend(whole.map(|(lane, bytes)| Credit::of(lane, bytes.len())));
+    }
+}
+
+#[test]
+fn a_slow_consumer_holds_the_sender_back_and_control_passes() {
+    let (mut sender, mut receiver) = (Sender::default(), Receiver::default());
+    for _ in 0..100 {
+        push(&mut sender, Lane::Bulk, 60_000, b'b').expect("room");
+    }
+    let held = pump(&mut sender, &mut receiver);
+    let held_bytes: usize = held.iter().map(|credit| credit.bytes).sum();
+    assert!(held_bytes <= WINDOW_START_BYTES && held_bytes >= WINDOW_START_BYTES - 2 * 60_256);
+    push(&mut sender, Lane::Control, 10, b'c').expect("room");
+    assert_eq!(pump(&mut sender, &mut receiver).len(), 1);
+    // One given back makes room for one, whatever the sender would like.
+    let one = held[0];
+    receiver.release(one);
+    let sent = sender.queued_bytes(Lane::Bulk);
+    pump(&mut sender, &mut receiver);
+    assert!(sent - sender.queued_bytes(Lane::Bulk) <= one.bytes + FRAGMENT_DATA_MAX_BYTES);
+    let window = receiver.windows[Lane::Bulk as usize].as_ref().expect("counted");
+    assert!(window.promised() <= (WINDOW_START_BYTES + one.bytes) as u64);
+}
+
+/// The window of a sender that always has more, after some round trips of this length.
+fn widened(round_trip_ms: u64) -> u64 {
+    let (mut sender, mut receiver) = (Sender::default(), Receiver::default());
+    let mut promised = 0;
+    for round in 0..40 {
+        while push(&mut sender, Lane::Bulk, 60_000, 0).is_ok() {}
+        // A long way: everything that may be sent is under way before the receiver sees it.
+        let mut on_the_way = Vec::new();
+        while let Some(next) = fragment(&mut sender) {
+            on_the_way.push(next);
+        }
+        for next in on_the_way {
+            if let Some((lane, bytes)) = receiver.take(next).expect("within the credit") {
+                receiver.release(Credit::of(lane, bytes.len()));
+            }
+        }
+        while let Some(grant) = receiver.next_grant(round * round_trip_ms) {
+            sender.granted(grant).expect("an honest grant");
+        }
+        promised = receiver.windows[Lane::Bulk as usize].as_ref().expect("counted").promised();
+    }
+    promised
+}
+
+#[test]
+fn a_consumer_that_keeps_up_gets_a_wider_window_where_the_way_is_long() {
+    let most = (BULK_WINDOW_MAX_BYTES + 60_256) as u64;
+    let promised = widened(40);
+    assert!((BULK_WINDOW_MAX_BYTES as u64..=most).contains(&promised), "{promised}");
+    let promised = widened(0);
+    assert!(promised <= (WINDOW_START_BYTES + 60_256) as u64, "{promised}");
+}
+
+#[test]
+fn a_message_larger_than_its_window_arrives_alone() {
+    let (mut sender, mut receiver) = (Sender::default(), Receiver::default());
+    push(&mut sender, Lane::Bulk, 60_000, 1).expect("room");
+    push(&mut sender, Lane::Bulk, BULK_MESSAGE_MAX_BYTES, 2).expect("room");
+    push(&mut sender, Lane::Bulk, 60_000, 3).expect("room");
+    // While the first is held, the large one gets no more than the window.
+    let held = pump(&mut sender, &mut receiver);
+    assert_eq!(held.len(), 1);
+    assert!(sender.queued_bytes(Lane::Bulk) > BULK_MESSAGE_MAX_BYTES - WINDOW_START_BYTES);
+    receiver.release(held[0]);
+    let held = pump(&mut sender, &mut receiver);
+    assert_eq!(
+        held.iter().map(|credit| credit.bytes).max(),
+        Some(BULK_MESSAGE_MAX_BYTES + MESSAGE_CREDIT_BYTES)
+    );
+    held.into_iter().for_each(|credit| receiver.release(credit));
+    pump(&mut sender, &mut receiver);
+    assert!(sender.is_empty(Lane::Bulk));
+}
+
+#[test]
+fn rows_of_a_request_never_overtake_each_other_for_want_of_credit() {
+    let (mut sender, mut receiver) = (Sender::default(), Receiver::default());
+    while sender.has_next() || sender.is_empty(Lane::Tensor) {
+        push(&mut sender, Lane::Tensor, 60_000, b't').expect("room");
+        pump(&mut sender, &mut receiver);
+    }
+    push(&mut sender, Lane::Bulk, 10, b'b').expect("room");
+    // Bulk has credit, and waits for the tensors before it.
+    assert!(!sender.has_next());
+}
+
+#[test]
+fn what_was_not_granted_is_refused_before_it_is_kept() {
+    let mut receiver = Receiver::default();
+    let mut message = BytesMut::from(&[Lane::Bulk as u8 | FIRST_FLAG][..]);
+    let body = FRAGMENT_DATA_MAX_BYTES;
+    message.put_u32_le(body as u32);
+    message.resize(5 + body, 0);
+    let fits = WINDOW_START_BYTES / (body + MESSAGE_CREDIT_BYTES);
+    for _ in 0..fits {
+        assert!(receiver.take(message.clone()).expect("within the credit").is_some());
+    }
+    let refused = receiver.take(message.clone()).expect_err("a body beyond the credit");
+    assert!(matches!(refused, LaneError::Overdrawn { lane: Lane::Bulk, .. }));
+    assert!(receiver.unfinished[Lane::Bulk as usize].is_none());
+    // A first fragment of a long message that is beyond the credit leaves nothing behind either.
+    message[1..5].copy_from_slice(&(2 * body as u32).to_le_bytes());
+    let refused = receiver.take(message).expect_err("a body beyond the credit");
+    assert!(matches!(refused, LaneError::Overdrawn { lane: Lane::Bulk, .. }));
+    assert!(receiver.unfinished[Lane::Bulk as usize].is_none());
+}
+
+#[test]
+fn tiny_messages_cost_what_they_take_to_hold() {
+    let mut receiver = Receiver::default();
+    let tiny = BytesMut::from(&[Lane::Tensor as u8 | FIRST_FLAG, 1, 0, 0, 0, 7][..]);
+    let mut accepted = 0;
+    while receiver.take(tiny.clone()).is_ok() {
+        accepted += 1;
+    }
+    assert_eq!(accepted, WINDOW_START_BYTES / (MESSAGE_CREDIT_BYTES + 1));
+}
+
+#[test]
+fn grants_that_cannot_be_meant_are_refused() {
+    let mut sender = Sender::default();
+    let start = WINDOW_START_BYTES as u64;
+    let mut grant = |lane, received, limit| sender.granted(Grant { lane, received, limit });
+    assert_eq!(grant(Lane::Bulk, 0, start), Ok(0));
+    let refused = |lane| Err(LaneError::Grant { lane });
+    assert_eq!(grant(Lane::Bulk, 0, start - 1), refused(Lane::Bulk));
+    assert_eq!(grant(Lane::Bulk, 1, start + 1), refused(Lane::Bulk));
+    assert_eq!(grant(Lane::Tensor, 0, u64::MAX), refused(Lane::Tensor));
+    assert_eq!(grant(Lane::Bulk, u64::MAX, 0), refused(Lane::Bulk));
+    assert_eq!(grant(Lane::Control, 0, u64::MAX), refused(Lane::Control));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -145,7 +296,11 @@ proptest! {
         let mut step = |sender: &mut Sender| -> Result<bool, LaneError> {
             let Some(next) = fragment(sender) else { return Ok(false) };
             if let Some((lane, bytes)) = receiver.take(next)? {
+                receiver.release(Credit::of(lane, bytes.len()));
                 arrived[lane as usize].push(bytes);
+            }
+            while let Some(grant) = receiver.next_grant(0) {
+                sender.granted(grant)?;
             }
             Ok(true)
         };
