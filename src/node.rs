@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use actix::{Actor, Addr};
 use swarmllm_actors::batch_scheduler::GetSchedulerUsage;
@@ -26,15 +26,20 @@ use swarmllm_actors::clock::Clock;
 use swarmllm_actors::dht_router::{DhtStatus, FindProviders, GetDhtStatus};
 use swarmllm_actors::dht_socket::{GetSocketCounts, SocketCounts};
 use swarmllm_actors::event_log::Subscribe;
+use swarmllm_actors::invite_keeper::{
+    CreateInvite, InviteSummary, ListInvites, RevokeInvite, load_membership, now_unix_s,
+};
 use swarmllm_actors::kv_cache_store::{GetPageUsage, PageUsage};
 use swarmllm_actors::model_store::{GetModels, OpenModel};
 use swarmllm_actors::node_supervisor::{Build, NodeSupervisor, StopTree};
 use swarmllm_actors::peer_directory::{
     Candidates, FindCandidates, GetPeers, GetReachability, PeerRecord, PeerState, SaveCache,
 };
+use swarmllm_protocol::admission::NotAdmitted;
 use swarmllm_protocol::identity::Identity;
-use swarmllm_protocol::ids::{NetworkId, PeerId};
+use swarmllm_protocol::ids::{InviteId, NetworkId, PeerId};
 use swarmllm_protocol::invite::InviteCode;
+use swarmllm_protocol::membership::Grant;
 use swarmllm_protocol::route;
 use tokio::sync::{mpsc, watch};
 
@@ -42,8 +47,8 @@ use crate::generate::{GenerateError, GenerateRequest, GenerationStream};
 use metrics::Metrics;
 use tree::NodeTree;
 pub use types::{
-    DhtNumbers, ModelStatus, NodeError, NodeOptions, NodeStatus, OfferStatus, PeerStatus,
-    ReachabilityStatus, SchedulerNumbers,
+    DhtNumbers, InviteStatus, ModelStatus, NewInvite, NodeError, NodeOptions, NodeStatus,
+    OfferStatus, PeerStatus, ReachabilityStatus, SchedulerNumbers,
 };
 
 /// What the key of prefix names is derived for.
@@ -87,7 +92,9 @@ impl NodeHandle {
     pub async fn start(options: NodeOptions) -> Result<NodeHandle, NodeError> {
         let identity = Arc::new(identity::load_or_create(&options.data_dir)?);
         let clock = Clock::start();
-        let joins = tree::parse_joins(&options, SystemTime::now())?;
+        let mut admission = tree::rules(&options, &identity);
+        load_membership(&options.data_dir, &mut admission, now_unix_s());
+        let joins = tree::parse_joins(&options, &admission, now_unix_s())?;
         let sockets = tree::bind(options.listen)?;
         let listen = sockets.listen;
         let network = options.network.clone();
@@ -284,14 +291,28 @@ impl NodeHandle {
     ///
     /// # Errors
     /// When the code can't be made, which says why.
-    pub async fn create_invite(&self, valid_for: Duration) -> Result<String, NodeError> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let expires_at_unix_s = now.saturating_add(valid_for).as_secs();
+    pub async fn create_invite(&self, invite: NewInvite) -> Result<InviteCode, NodeError> {
+        let NewInvite { valid_for_s, uses, role, pool } = invite;
         let addresses = interfaces::announced_addresses(self.shared.listen);
-        let network = self.shared.network.clone();
-        InviteCode::new(network, self.peer_id(), addresses, expires_at_unix_s)
-            .sign(&self.shared.identity)
-            .map_err(|error| NodeError::Invite(error.to_string()))
+        let create = CreateInvite { addresses, valid_for_s, uses, grant: Grant { role, pool } };
+        Ok(ask(&self.tree()?.invite_keeper, create).await??)
+    }
+
+    /// Invites made here that are remembered, oldest first.
+    ///
+    /// # Errors
+    /// While the tree is being restarted.
+    pub async fn invites(&self) -> Result<Vec<InviteStatus>, NodeError> {
+        let invites = ask(&self.tree()?.invite_keeper, ListInvites).await?;
+        Ok(invites.into_iter().map(invite_status).collect())
+    }
+
+    /// Takes an invite back, and with `members` the membership of those whom it admitted.
+    ///
+    /// # Errors
+    /// When no such invite is remembered, or that can't be written down.
+    pub async fn revoke_invite(&self, id: InviteId, members: bool) -> Result<(), NodeError> {
+        Ok(ask(&self.tree()?.invite_keeper, RevokeInvite { id, members }).await??)
     }
 
     /// Typed events as JSON values `{"seq","at_unix_ms","event",..}`, from now on.
@@ -366,6 +387,26 @@ where
     M::Result: Send,
 {
     actor.send(message).await.map_err(|error| NodeError::Unavailable(error.to_string()))
+}
+
+fn invite_status(invite: InviteSummary) -> InviteStatus {
+    let InviteSummary { id, made, redeemed_by, uses_left, closed } = invite;
+    InviteStatus {
+        id,
+        state: match closed {
+            None => "open",
+            Some(NotAdmitted::InviteUsedUp) => "used_up",
+            Some(NotAdmitted::InviteExpired) => "expired",
+            Some(_) => "revoked",
+        },
+        role: made.grant.role.word(),
+        pool: made.grant.pool,
+        uses: made.uses,
+        uses_left,
+        redeemed_by,
+        made_at_unix_s: made.made_at_unix_s,
+        expires_at_unix_s: made.expires_at_unix_s,
+    }
 }
 
 fn peer_status(record: PeerRecord) -> PeerStatus {

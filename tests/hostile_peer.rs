@@ -6,14 +6,16 @@ mod support;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::BytesMut;
 use serde_json::json;
-use support::{DEADLINE, Node, get, post};
+use support::{DEADLINE, Folder, Node, get, post};
 use swarmllm_protocol::connection::{Connection, ConnectionConfig, ConnectionEvent};
 use swarmllm_protocol::frame;
 use swarmllm_protocol::identity::Identity;
-use swarmllm_protocol::ids::{LayerRange, ModelId, NetworkId, RequestId};
+use swarmllm_protocol::ids::{InviteId, LayerRange, ModelId, NetworkId, RequestId};
+use swarmllm_protocol::membership::{Grant, MemberCertificate, MemberFacts, MemberRole};
 use swarmllm_protocol::wire::{
     Body, CacheType, Lineage, Message, NextHop, OpenStage, Profile, RowEncoding, Rows, Sampling,
 };
@@ -160,6 +162,52 @@ fn garbage_before_during_and_after_the_handshake_ends_only_its_own_connection() 
     peer.socket.write_all(&[7; 32]).expect("accepted");
     closes(peer.socket);
     events.wait_for_event(&["peer_disconnected"]);
+    answers(&node);
+}
+
+#[test]
+fn a_stranger_makes_itself_nobodys_inviter_and_is_not_let_in() {
+    let node = Node::serve(&[]);
+    let mut peer = Peer::connect(&node, 4);
+    let identity = Identity::from_seed([4; 32]);
+    let local = node.ready["peer_id"].as_str().and_then(|text| text.parse().ok());
+    let facts = MemberFacts {
+        issuer: identity.peer_id(),
+        member: local.expect("a peer id"),
+        grant: Grant { role: MemberRole::Member, pool: None },
+        invite: InviteId([1; 16]),
+        serial: 1,
+        issued_at_unix_s: 0,
+        expires_at_unix_s: 0,
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let gift = MemberCertificate::issue(&identity, &NetworkId::default(), facts, now);
+    peer.send(Message::new(Body::Admitted { certificate: gift.as_bytes().to_vec() }));
+    peer.send(Message::new(Body::Ping { nonce: 5 }));
+    peer.wait_for(|body| *body == Body::Pong { nonce: 5 });
+    // Had it been kept, it would be there by now.
+    assert!(!node.folder.names().contains(&"membership".to_owned()), "{:?}", node.folder.names());
+
+    let settings = Folder::new();
+    let config = settings.path().join("members.toml");
+    std::fs::write(&config, "[peers]\nadmission = \"members\"\n").expect("writable");
+    let node = Node::serve(&["--config", &config.to_string_lossy()]);
+    for first in [
+        Message::new(Body::Present { certificates: vec![gift.as_bytes().to_vec()] }),
+        Message::new(Body::Inventory { offers: Vec::new() }),
+        Message::new(Body::OpenStage(open_stage(
+            RequestId([1; 16]),
+            ModelId([9; 32]),
+            LayerRange { start: 0, end: 6 },
+        ))),
+    ] {
+        let mut peer = Peer::connect(&node, 4);
+        peer.send(first);
+        // Nothing else is said to it before.
+        let told = peer.wait_for(|_| true);
+        assert!(matches!(told, Body::NotAdmitted { .. }), "{told:?}");
+        closes(peer.socket);
+    }
     answers(&node);
 }
 

@@ -9,6 +9,7 @@
 //! |-- event_log              typed events, as streams          <- everybody (notifications)
 //! |-- model_store            opened models                     <- doors, generation
 //! |-- peer_directory         known peers, sessions, offers     <- sessions, beacon, generation
+//! |-- invite_keeper          invites, redemptions, memberships <- peer_session, doors
 //! |-- dialer, listener       sockets in both directions        -> peer_session
 //! |   `-- peer_session*      one per connection: handshake, lanes, round-trip time
 //! |-- lan_beacon             mDNS on the local network         -> peer_directory
@@ -23,7 +24,8 @@
 //!
 //! Arbiters by duty: `net` runs sessions, scheduler, store and generations (a token never crosses
 //! a thread but for the compute itself); the DHT has a thread of its own, so that a flood of
-//! datagrams delays no token; the system's own thread runs the rest. Sends are bounded:
+//! datagrams delays no token, and so has `invite_keeper`, which waits for the disk; the system's own
+//! thread runs the rest. Sends are bounded:
 //! `try_send` or `send` with the capacities of [`mailbox`]; `do_send` is banned by clippy.
 
 pub mod batch_scheduler;
@@ -35,6 +37,7 @@ pub mod dialer;
 pub mod entropy;
 pub mod event_log;
 pub mod generation;
+pub mod invite_keeper;
 pub mod kv_cache_store;
 pub mod lan_beacon;
 pub mod listener;

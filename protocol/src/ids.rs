@@ -1,17 +1,17 @@
-//! The names of things on the network: peers, models, requests, networks and layer ranges.
+//! The names of things on the network: peers, models, requests, invites, networks, layer ranges.
 //!
 //! Used by every module here, by the actors and by the doors.
-//! Layout on the wire: peer and model ids are 32 raw bytes, request ids 16; a network id is a
-//! length and ASCII characters; a layer range is two varints.
+//! Layout on the wire: peer and model ids are 32 raw bytes, request, invite and pool ids 16; a
+//! network id is a length and ASCII characters; a layer range is two varints.
 //! Text: peer and model ids are lower-case base32 (RFC 4648) without padding, 52 characters, of
-//! which there is exactly one per id; request ids are lower-case hex.
+//! which there is exactly one per id; 16-byte ids are lower-case hex.
 //! Units: layers count from 0, ranges are half open.
 //! Errors: [`IdError`], for text and bytes that are no such name.
 //! Absent on purpose: a check that a peer id is a point on the curve; verification does that.
 
 use std::{fmt, ops::Range, str::FromStr};
 
-use data_encoding::{BASE32_NOPAD, HEXLOWER_PERMISSIVE};
+use data_encoding::{BASE32_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
@@ -31,8 +31,10 @@ pub enum IdError {
         length: usize,
     },
     /// Not 32 hexadecimal digits.
-    #[error("a request id must be 32 hexadecimal digits, got {length} characters")]
+    #[error("{what} must be 32 hexadecimal digits, got {length} characters")]
     Hex {
+        /// Which kind of id was expected.
+        what: &'static str,
         /// Characters of the text.
         length: usize,
     },
@@ -144,36 +146,57 @@ base32_id!(
     "a model id"
 );
 
-/// One generation, chosen at random by its requester.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
-pub struct RequestId(pub [u8; 16]);
+/// Makes a 16-byte id, chosen at random by whoever needs it, with its hexadecimal text form.
+macro_rules! hex_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+        pub struct $name(pub [u8; 16]);
 
-impl fmt::Display for RequestId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(&data_encoding::HEXLOWER.encode(&self.0))
-    }
-}
-
-impl fmt::Debug for RequestId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "RequestId({self})")
-    }
-}
-
-impl FromStr for RequestId {
-    type Err = IdError;
-
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        let refused = || IdError::Hex { length: text.chars().count() };
-        if text.len() != 32 {
-            return Err(refused());
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.pad(&HEXLOWER.encode(&self.0))
+            }
         }
-        let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(|_| refused())?;
-        bytes.try_into().map(Self).map_err(|_| refused())
-    }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(formatter, concat!(stringify!($name), "({})"), self)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                let refused = || IdError::Hex { what: $what, length: text.chars().count() };
+                if text.len() != 32 {
+                    return Err(refused());
+                }
+                let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(|_| refused())?;
+                bytes.try_into().map(Self).map_err(|_| refused())
+            }
+        }
+
+        serde_by_text!($name);
+    };
 }
 
-serde_by_text!(RequestId);
+hex_id!(
+    /// One generation, chosen at random by its requester.
+    RequestId,
+    "a request id"
+);
+hex_id!(
+    /// One invite, chosen at random by its inviter. No secret.
+    InviteId,
+    "an invite id"
+);
+hex_id!(
+    /// A group of nodes inside a network, chosen at random by whoever founds it.
+    PoolId,
+    "a pool id"
+);
 
 /// Which swarm a node belongs to; nodes of different networks cannot complete a handshake.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode)]
@@ -376,6 +399,7 @@ mod tests {
             prop_assert_eq!(peer.to_string().parse(), Ok(peer));
             prop_assert_eq!(ModelId(bytes).to_string().parse(), Ok(ModelId(bytes)));
             prop_assert_eq!(request.to_string().parse(), Ok(request));
+            prop_assert_eq!(InviteId(short).to_string().parse(), Ok(InviteId(short)));
             let json = serde_json::to_string(&peer).expect("json");
             prop_assert_eq!(serde_json::from_str::<PeerId>(&json).expect("json"), peer);
             let raw = codec::encode(&peer).expect("small");

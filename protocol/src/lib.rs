@@ -19,7 +19,8 @@
 //!    joins them, [`peer_book`]: whom a node believes, remembers and dials.
 //! 7. [`kademlia`]: who is near a key, and who provides a model: a table that nobody owns;
 //!    [`dht_datagram`], [`source_limit`]: its questions and answers on the wire.
-//! 8. [`ids`], [`limits`], [`rate_limit`]: names and bounds.
+//! 8. [`membership`], [`redemption`], [`admission`]: who was invited, how often, and who is let in.
+//! 9. [`ids`], [`limits`], [`rate_limit`]: names and bounds.
 //!
 //! Who may say what: the handshake first; then `Hello` from both sides; a requester says
 //! `OpenStage`, `Rows` of tokens and `CloseStage`; a stage says `StageQueued`, `StageOpened`,
@@ -37,6 +38,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod admission;
 pub mod codec;
 pub mod connection;
 pub mod dht_datagram;
@@ -49,6 +51,7 @@ pub mod kademlia;
 pub mod lan_beacon;
 pub mod lanes;
 pub mod limits;
+pub mod membership;
 pub mod node_record;
 pub mod noise;
 pub mod observed;
@@ -58,6 +61,7 @@ pub mod peer_exchange;
 pub mod placement;
 pub mod prefix;
 pub mod rate_limit;
+pub mod redemption;
 pub mod route;
 pub mod schedule;
 pub mod session;

@@ -167,6 +167,31 @@ pub const PROVIDER_ADDRESSES_MAX: usize = 4;
 
 /// Longest time a provider record is good for, seconds: three chances to announce it again.
 pub const PROVIDER_RECORD_LIFETIME_MAX_S: u64 = 3_600;
+/// How long a member certificate is good for, seconds: a week, so that an expelled member of a
+/// network nobody could tell is out by then; and a node that was off for a weekend is still in.
+pub const CERTIFICATE_LIFETIME_S: u64 = 7 * 24 * 3600;
+
+/// How far clocks of two machines may differ, seconds.
+pub const CLOCK_SKEW_S: u64 = 600;
+
+/// Most expelled invites in one revocation list; it fits a control message.
+pub const REVOCATIONS_MAX: usize = 256;
+
+/// Most certificates a node shows: one per inviter.
+pub const CERTIFICATES_MAX: usize = 4;
+
+/// Most invites that a node keeps in mind.
+pub const INVITES_MAX: usize = 256;
+
+/// Most uses of an invite that are counted.
+pub const INVITE_USES_MAX: u32 = 1_024;
+
+/// Most redemptions that a node keeps in mind, of all its invites.
+pub const REDEMPTIONS_MAX: usize = 4_096;
+
+/// How long a node remembers an invite that nobody used after its expiry, seconds: whoever comes
+/// late is told that it expired.
+pub const INVITE_MEMORY_S: u64 = 7 * 24 * 3600;
 
 /// Most addresses of one peer: a host has a few interfaces and two families.
 pub const ADDRESSES_MAX: usize = 8;

@@ -10,27 +10,29 @@
 //! Absent on purpose: unknown messages. A new one raises [`WIRE_VERSION`] or comes at the end of
 //! [`Body`]; a peer never skips what it does not understand.
 
-use std::{
-    fmt,
-    net::{IpAddr, SocketAddr},
-};
+mod stage;
+
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::{Buf, Bytes};
 
 use crate::{
+    admission::NotAdmitted,
     codec::{self, CodecError, Decode, Encode},
     ids::{LayerRange, ModelId, PeerId, RequestId},
     lanes::Lane,
     limits::{
-        ADDRESSES_MAX, AGENT_MAX_BYTES, DETAIL_MAX_BYTES, EXCHANGE_MAX, LAYERS_MAX,
-        MODEL_NAME_MAX_BYTES, OFFERS_MAX, PAGE_TOKENS, POSITIONS_MAX, PREFIX_CONTROL_MAX_BYTES,
-        PREFIX_KEYS_MAX, RETRY_AFTER_MAX_MS, ROWS_HEADER_MAX_BYTES, STAGES_MAX, TEMPERATURE_MAX,
+        ADDRESSES_MAX, AGENT_MAX_BYTES, CERTIFICATES_MAX, DETAIL_MAX_BYTES, EXCHANGE_MAX,
+        LAYERS_MAX, MODEL_NAME_MAX_BYTES, OFFERS_MAX, POSITIONS_MAX, PREFIX_CONTROL_MAX_BYTES,
+        PREFIX_KEYS_MAX, RETRY_AFTER_MAX_MS, ROWS_HEADER_MAX_BYTES, STAGES_MAX,
         TENSOR_MESSAGE_MAX_BYTES,
     },
+    membership::{CERTIFICATE_MAX_BYTES, REVOCATION_LIST_MAX_BYTES},
     node_record::NODE_RECORD_MAX_BYTES,
     prefix::PREFIX_KEY_BYTES,
 };
 
+pub use self::stage::{CacheType, Lineage, NextHop, OpenStage, Profile, RefusalReason, Sampling};
 pub use crate::tensor_frame::{RowEncoding, Rows, StageTrace};
 
 /// Most payload bytes of rows that still go by the tensor lane.
@@ -189,6 +191,26 @@ pub enum Body {
         /// Which generation.
         request: RequestId,
     },
+    /// First message to a peer that may ask for it: what makes the sender a member.
+    Present {
+        /// Certificates (`membership.rs`) of the sender.
+        certificates: Vec<Vec<u8>>,
+    },
+    /// Inviter to invited, or issuer to a member whose certificate is due: a certificate.
+    Admitted {
+        /// Of the receiver, by the sender.
+        certificate: Vec<u8>,
+    },
+    /// Last message to a peer that is not let in.
+    NotAdmitted {
+        /// Why.
+        reason: NotAdmitted,
+    },
+    /// Whom an issuer has expelled.
+    Revocations {
+        /// Its newest list (`membership.rs`).
+        list: Vec<u8>,
+    },
 }
 
 /// A contiguous part of a model that a node holds.
@@ -211,124 +233,6 @@ pub struct PeerAddress {
     pub peer: PeerId,
     /// Where, best first; may be empty when both sides are connected already.
     pub addresses: Vec<SocketAddr>,
-}
-
-/// Everything a stage must know about one generation.
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
-pub struct OpenStage {
-    /// Which generation.
-    pub request: RequestId,
-    /// Which model.
-    pub model: ModelId,
-    /// Which layers to compute.
-    pub layers: LayerRange,
-    /// Place in the route, from 0.
-    pub stage: u16,
-    /// Stages of the route.
-    pub stages: u16,
-    /// How values are rounded at layer borders; part of the one answer.
-    pub profile: Profile,
-    /// How keys and values are kept; part of the one answer.
-    pub cache: CacheType,
-    /// What it has to do with a generation before.
-    pub lineage: Lineage,
-    /// Where the result goes.
-    pub next: NextHop,
-    /// How the token is chosen: present exactly on the last stage.
-    pub sampling: Option<Sampling>,
-    /// Keys in the payload.
-    pub named_pages: u32,
-    /// Rows before the first token: the prompt, and the answer as far as it is known.
-    pub prompt: u32,
-    /// Positions there may be, prompt and answer.
-    pub max_positions: u32,
-}
-
-/// What a generation has to do with one before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-pub enum Lineage {
-    /// Nothing.
-    New,
-    /// It goes on with one that was preempted here, and keeps its age.
-    Resumes(RequestId),
-    /// It is another sample of the prompt of one that is open here.
-    SampleOf(RequestId),
-}
-
-/// How keys and values are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
-pub enum CacheType {
-    /// As they are.
-    F32,
-    /// In half precision.
-    F16,
-    /// In 8 bits, with a scale for 32 values.
-    Q8,
-}
-
-/// As settings spell it.
-impl fmt::Display for CacheType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Q8 => "q8_0",
-        })
-    }
-}
-
-/// Rounding at layer borders.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
-pub enum Profile {
-    /// Nothing is rounded.
-    F32,
-    /// Rounded to half precision.
-    F16,
-}
-
-/// Where a stage sends what it computed.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-pub enum NextHop {
-    /// Rows to the next stage.
-    Stage(PeerAddress),
-    /// The sampled token to the requester: this is the last stage.
-    Requester,
-}
-
-/// How the next token is chosen from the logits.
-#[derive(Debug, Clone, Copy, PartialEq, Encode, Decode)]
-pub struct Sampling {
-    /// 0 is greedy.
-    pub temperature: f32,
-    /// Keep so many of the likeliest tokens; 0 keeps all.
-    pub top_k: u32,
-    /// Keep the likeliest tokens up to this share of probability.
-    pub top_p: f32,
-    /// Keep tokens at least this likely relative to the likeliest.
-    pub min_p: f32,
-    /// With the position, decides every draw.
-    pub seed: u64,
-}
-
-/// Why a stage will not take part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
-pub enum RefusalReason {
-    /// No such model here.
-    UnknownModel,
-    /// The model is here, these layers are not.
-    LayersNotHeld,
-    /// This node cannot compute in that profile.
-    ProfileUnsupported,
-    /// Not enough free pages for the positions asked for.
-    OutOfPages,
-    /// Too many generations already.
-    Busy,
-    /// The next stage could not be reached from here.
-    NextUnreachable,
-    /// This node is stopping.
-    Stopping,
-    /// The request itself is wrong.
-    Invalid,
 }
 
 /// The next token of a generation, with what each stage spent on it.
@@ -473,6 +377,15 @@ impl Body {
                 below("position", sampled.position, POSITIONS_MAX)?;
                 StageTrace::validate_all(&sampled.trace)
             }
+            Self::Present { certificates } => {
+                at_most("certificates", certificates.len(), CERTIFICATES_MAX)?;
+                certificates.iter().try_for_each(|one| certificate(one))
+            }
+            Self::Admitted { certificate: one } => certificate(one),
+            Self::NotAdmitted { .. } => Ok(()),
+            Self::Revocations { list } => {
+                at_most("bytes of a revocation list", list.len(), REVOCATION_LIST_MAX_BYTES)
+            }
         }
     }
 }
@@ -493,51 +406,6 @@ impl PeerAddress {
     }
 }
 
-impl OpenStage {
-    fn validate(&self) -> Result<(), WireError> {
-        layers(&self.layers)?;
-        below("stage", self.stage.into(), STAGES_MAX.into())?;
-        at_most("stages", self.stages.into(), STAGES_MAX.into())?;
-        if self.stage >= self.stages {
-            return Err(WireError::Invalid { what: "stage", reason: "is not one of the stages" });
-        }
-        if self.prompt == 0 || self.prompt > self.max_positions {
-            return Err(WireError::Invalid {
-                what: "prompt",
-                reason: "must be 1 to max_positions",
-            });
-        }
-        let full_pages = self.prompt / PAGE_TOKENS;
-        at_most("named pages", self.named_pages as usize, full_pages as usize)?;
-        at_most("max_positions", self.max_positions as usize, POSITIONS_MAX as usize)?;
-        match (&self.next, &self.sampling) {
-            (NextHop::Stage(peer), None) => peer.validate(),
-            (NextHop::Requester, Some(sampling)) => sampling.validate(),
-            _ => Err(WireError::Invalid {
-                what: "sampling",
-                reason: "must be given to the last stage and to no other",
-            }),
-        }
-    }
-}
-
-impl Sampling {
-    /// Finite numbers in the ranges where they mean something.
-    pub fn validate(&self) -> Result<(), WireError> {
-        let within = |what, value: f32, highest: f32| {
-            // A comparison with a NaN is false, so NaNs are refused here too.
-            if (0.0..=highest).contains(&value) {
-                Ok(())
-            } else {
-                Err(WireError::Invalid { what, reason: "must be a number in its range" })
-            }
-        };
-        within("temperature", self.temperature, TEMPERATURE_MAX)?;
-        within("top_p", self.top_p, 1.0)?;
-        within("min_p", self.min_p, 1.0)
-    }
-}
-
 /// Refuses more than `limit` of something.
 pub(crate) fn at_most(what: &'static str, got: usize, limit: usize) -> Result<(), WireError> {
     if got <= limit {
@@ -552,6 +420,10 @@ pub(crate) fn below(what: &'static str, got: u32, limit: u32) -> Result<(), Wire
         return Ok(());
     }
     Err(WireError::TooMany { what, got: got.into(), limit: u64::from(limit) - 1 })
+}
+
+fn certificate(bytes: &[u8]) -> Result<(), WireError> {
+    at_most("bytes of a certificate", bytes.len(), CERTIFICATE_MAX_BYTES)
 }
 
 fn layers(range: &LayerRange) -> Result<(), WireError> {

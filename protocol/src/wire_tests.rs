@@ -82,6 +82,10 @@ fn every_message() -> Vec<Message> {
         Body::TokenSampled(TokenSampled { request: REQUEST, position: 9, token: 70_000, trace }),
         Body::StageQueued { request: REQUEST, waiting: 3 },
         Body::StagePreempted { request: REQUEST },
+        Body::Present { certificates: vec![vec![1; 90]; CERTIFICATES_MAX] },
+        Body::Admitted { certificate: vec![2; CERTIFICATE_MAX_BYTES] },
+        Body::NotAdmitted { reason: NotAdmitted::InviteUsedUp },
+        Body::Revocations { list: vec![3; REVOCATION_LIST_MAX_BYTES] },
     ];
     bodies.into_iter().map(with_payload).collect()
 }
@@ -244,6 +248,10 @@ fn refused_bodies() -> Vec<Body> {
         open(|open| open.prompt = 513),
         open(|open| open.max_positions = 0),
         Body::StageOpened { request: REQUEST, known: POSITIONS_MAX },
+        Body::Present { certificates: vec![Vec::new(); CERTIFICATES_MAX + 1] },
+        Body::Present { certificates: vec![vec![0; CERTIFICATE_MAX_BYTES + 1]] },
+        Body::Admitted { certificate: vec![0; CERTIFICATE_MAX_BYTES + 1] },
+        Body::Revocations { list: vec![0; REVOCATION_LIST_MAX_BYTES + 1] },
         open(|open| open.max_positions = POSITIONS_MAX + 1),
         open(|open| open.sampling = None),
         open(|open| open.next = NextHop::Stage(known("192.0.2.1:1"))),

@@ -166,6 +166,7 @@ fn node_options(settings: &Settings, folder: &DataFolder) -> Result<NodeOptions,
         mdns: settings.mdns.value,
         exchange: settings.exchange.value,
         offline: settings.offline.value,
+        admission: settings.admission.value,
         shard,
         cache_memory: settings.cache_memory.value,
     })

@@ -22,6 +22,8 @@ pub const PEERS_MDNS: &str = "peers.mdns";
 pub const PEERS_EXCHANGE: &str = "peers.exchange";
 /// Whether to stay inside private address ranges.
 pub const PEERS_OFFLINE: &str = "peers.offline";
+/// Whom to let in.
+pub const PEERS_ADMISSION: &str = "peers.admission";
 /// Compute threads.
 pub const COMPUTE_THREADS: &str = "compute.threads";
 /// Compute device.
@@ -48,7 +50,7 @@ pub const MODELS_SERVE: &str = "models.serve";
 pub const MODELS_LAYERS: &str = "models.layers";
 
 /// All of them, in the order of the example file.
-pub const ALL: [&str; 21] = [
+pub const ALL: [&str; 22] = [
     DATA_DIR,
     NETWORK,
     HTTP_LISTEN,
@@ -58,6 +60,7 @@ pub const ALL: [&str; 21] = [
     PEERS_MDNS,
     PEERS_EXCHANGE,
     PEERS_OFFLINE,
+    PEERS_ADMISSION,
     COMPUTE_THREADS,
     COMPUTE_DEVICE,
     COMPUTE_REPACK,

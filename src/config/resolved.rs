@@ -14,6 +14,7 @@ use std::{
 
 use swarmllm_models::{DeviceChoice, KvType};
 use swarmllm_protocol::{
+    admission::AdmissionPolicy,
     ids::{LayerRange, NetworkId},
     schedule::Limits,
 };
@@ -142,6 +143,8 @@ pub struct Settings {
     pub exchange: Setting<bool>,
     /// Stay inside private address ranges.
     pub offline: Setting<bool>,
+    /// Whom to let in.
+    pub admission: Setting<AdmissionPolicy>,
     /// Compute threads; 0: as many as the machine has.
     pub threads: Setting<u32>,
     /// Compute device.
@@ -251,6 +254,9 @@ pub fn resolve(
             .pick(keys::PEERS_EXCHANGE, no_exchange, boolean)?
             .unwrap_or(default(true)),
         offline: sources.pick(keys::PEERS_OFFLINE, offline, boolean)?.unwrap_or(default(false)),
+        admission: sources
+            .pick(keys::PEERS_ADMISSION, None, admission)?
+            .unwrap_or_else(|| default(AdmissionPolicy::default())),
         threads: sources.pick(keys::COMPUTE_THREADS, threads, count)?.unwrap_or(default(0)),
         device: sources
             .pick(keys::COMPUTE_DEVICE, flag("--device", &flags.device), device)?
@@ -380,6 +386,16 @@ fn network(value: &RawValue) -> Result<NetworkId, Mismatch> {
     parsed(value, "a name of 1 to 32 ASCII characters such as \"main\"")
 }
 
+fn admission(value: &RawValue) -> Result<AdmissionPolicy, Mismatch> {
+    let expected = "\"open\" or \"members\"";
+    match value {
+        RawValue::Text(text) => {
+            AdmissionPolicy::of_word(text).ok_or_else(|| mismatch(value, expected))
+        }
+        _ => Err(mismatch(value, expected)),
+    }
+}
+
 fn layers(value: &RawValue) -> Result<Option<LayerRange>, Mismatch> {
     parsed(value, "FIRST-END, half open, such as \"0-4\" for layers 0, 1, 2 and 3").map(Some)
 }
@@ -472,7 +488,7 @@ mod tests {
             let compute = (s.threads.value, s.device.value, s.repack.value);
             let cache = (s.cache_memory.value, s.cache_type.value);
             let scheduler = s.scheduler.limits();
-            let finding = (s.mdns.value, s.exchange.value, s.offline.value);
+            let finding = (s.mdns.value, s.exchange.value, s.offline.value, s.admission.value);
             (s.drain_s.value, finding, compute, cache, scheduler)
         };
         assert_eq!(network(&written), network(&defaults));

@@ -12,6 +12,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use super::invites;
 use super::json_rpc::{
     GENERATION_FAILED, INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Request, RpcError,
     request_line,
@@ -22,10 +23,6 @@ use crate::{
     sampling::SamplingFields,
 };
 
-/// An invite is valid for a day unless told otherwise.
-const INVITE_VALID_FOR_S: u64 = 24 * 3600;
-/// And for a year at most.
-const INVITE_VALID_FOR_MAX_S: u64 = 366 * 24 * 3600;
 /// Stop texts of one request, as the OpenAI API has it.
 const STOPS_MAX: usize = 4;
 
@@ -33,12 +30,22 @@ const STOPS_MAX: usize = 4;
 type Method = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
 
 /// Every method.
-const METHODS: [Method; 9] = [
+const METHODS: [Method; 11] = [
     ("rpc.discover", "This list.", &[]),
     ("status", "State of the node.", &[]),
     ("peers", "Known peers and what they offer.", &[]),
     ("models", "Models of this node, and whether a route over all layers exists.", &[]),
-    ("invite.create", "A signed invite code.", &[("valid_for_s", "integer")]),
+    (
+        "invite.create",
+        "A signed invite code; whoever has it can come in.",
+        &[("valid_for_s", "integer"), ("uses", "integer"), ("role", "string"), ("pool", "string")],
+    ),
+    ("invite.list", "Invites made here, and who came by them.", &[]),
+    (
+        "invite.revoke",
+        "Takes an invite back, with `members` those whom it admitted as well.",
+        &[("id", "string"), ("members", "boolean")],
+    ),
     (
         "generate",
         "One answer to `messages`, `prompt` or `tokens`, streamed as notifications.",
@@ -92,7 +99,12 @@ pub async fn call(
 ) -> Result<Answer, RpcError> {
     let node = &state.node;
     let result = match request.method.as_str() {
-        "invite.create" => create_invite(state, params(request)?).await?,
+        "invite.create" => invites::create(node, params(request)?).await?,
+        "invite.list" => {
+            no_params(request)?;
+            json!({"invites": node.invites().await.map_err(node_error)?})
+        }
+        "invite.revoke" => invites::revoke(node, params(request)?).await?,
         "generate" => generate(state, request, lines).await?,
         "rpc.discover" => {
             no_params(request)?;
@@ -166,24 +178,8 @@ fn no_params(request: &Request) -> Result<(), RpcError> {
     params::<Nothing>(request).map(|_| ())
 }
 
-fn node_error(error: NodeError) -> RpcError {
+pub(super) fn node_error(error: NodeError) -> RpcError {
     RpcError::new(INTERNAL_ERROR, error.to_string())
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct InviteParams {
-    valid_for_s: Option<u64>,
-}
-
-async fn create_invite(state: &ControlState, params: InviteParams) -> Result<Value, RpcError> {
-    let valid_for_s = params.valid_for_s.unwrap_or(INVITE_VALID_FOR_S);
-    if !(1..=INVITE_VALID_FOR_MAX_S).contains(&valid_for_s) {
-        let message = format!("valid_for_s must be from 1 to {INVITE_VALID_FOR_MAX_S}");
-        return Err(RpcError::new(INVALID_PARAMS, message));
-    }
-    let code = state.node.create_invite(Duration::from_secs(valid_for_s)).await;
-    Ok(json!({"code": code.map_err(node_error)?, "valid_for_s": valid_for_s}))
 }
 
 #[derive(Debug, Deserialize)]
@@ -320,6 +316,7 @@ mod tests {
         let document = discover();
         let methods = document["methods"].as_array().expect("array");
         assert_eq!(methods.len(), METHODS.len());
-        assert_eq!(methods[5]["params"][0]["name"], "model");
+        let generate = methods.iter().find(|method| method["name"] == "generate");
+        assert_eq!(generate.expect("listed")["params"][0]["name"], "model");
     }
 }

@@ -16,6 +16,7 @@ fn options(data_dir: &std::path::Path) -> NodeOptions {
         mdns: false,
         exchange: true,
         offline: true,
+        admission: Default::default(),
         shard: swarmllm_models::ShardOptions::default(),
         limits: swarmllm_protocol::schedule::Limits::default(),
         cache_memory: Some(crate::config::byte_size::ByteSize(16 << 20)),

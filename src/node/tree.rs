@@ -17,6 +17,7 @@ use swarmllm_actors::dht_socket::{AttachRouter, DhtSocket};
 use swarmllm_actors::dialer::{Dialer, SessionSettings};
 use swarmllm_actors::event_log::{Event, EventLog, Record};
 use swarmllm_actors::generation::GenerationLinks;
+use swarmllm_actors::invite_keeper::{InviteKeeper, now_unix_s};
 use swarmllm_actors::kv_cache_store::{KvCacheStore, ShardPages};
 use swarmllm_actors::lan_beacon::{BeaconFacts, BeaconLinks, LanBeacon};
 use swarmllm_actors::listener::Listener;
@@ -26,20 +27,23 @@ use swarmllm_actors::node_supervisor::Tree;
 use swarmllm_actors::peer_directory::{
     self, AttachDht, AttachDialer, LayerFailed, PeerDirectory, PeerSeen, SelfFacts, Via,
 };
-use swarmllm_actors::peer_session::SessionLinks;
+use swarmllm_actors::peer_session::{InviteLinks, SessionLinks};
 use swarmllm_actors::shard_worker::ShardWorker;
 use swarmllm_models::kv::PAGE_TOKENS;
 use swarmllm_models::{
     DeviceChoice, KvType, LoadProgress, Model, RunProfile, Shard, ShardError, ShardOptions,
 };
-use swarmllm_protocol::connection::PreSharedKeys;
+use swarmllm_protocol::admission::Admission;
+use swarmllm_protocol::connection::{PreSharedKey, PreSharedKeys};
 use swarmllm_protocol::dht_datagram::DatagramKeys;
 use swarmllm_protocol::identity::Identity;
 use swarmllm_protocol::ids::{LayerRange, ModelId};
-use swarmllm_protocol::invite::{INVITE_PREFIX, InviteCode};
+use swarmllm_protocol::invite::{INVITE_PREFIX, InviteCode, InviteError};
 use swarmllm_protocol::kademlia::DhtSettings;
 use swarmllm_protocol::lan_beacon;
 use swarmllm_protocol::wire::{CacheType, Profile, ShardOffer};
+
+use tokio::sync::watch;
 
 use super::cache_budget::{self, ShardCache};
 use super::interfaces;
@@ -71,9 +75,12 @@ pub(super) struct NodeTree {
     pub(super) net: ArbiterHandle,
     /// The DHT's own thread: a flood of datagrams delays no token.
     pub(super) dht: ArbiterHandle,
+    /// Where the invite keeper waits for the disk.
+    pub(super) invite_thread: ArbiterHandle,
     pub(super) event_log: Addr<EventLog>,
     pub(super) model_store: Addr<ModelStore>,
     pub(super) directory: Addr<PeerDirectory>,
+    pub(super) invite_keeper: Addr<InviteKeeper>,
     pub(super) dialer: Addr<Dialer>,
     pub(super) listener: Addr<Listener>,
     pub(super) dht_socket: Addr<DhtSocket>,
@@ -110,6 +117,7 @@ impl Tree for NodeTree {
             ("event_log", self.event_log.connected()),
             ("model_store", self.model_store.connected()),
             ("peer_directory", self.directory.connected()),
+            ("invite_keeper", self.invite_keeper.connected()),
             ("dialer", self.dialer.connected()),
             ("listener", self.listener.connected()),
             ("dht_socket", self.dht_socket.connected()),
@@ -128,6 +136,7 @@ impl Tree for NodeTree {
     fn stop(&self) {
         self.net.stop();
         self.dht.stop();
+        self.invite_thread.stop();
     }
 }
 
@@ -167,19 +176,29 @@ fn try_bind(address: SocketAddr) -> io::Result<Sockets> {
     Ok(Sockets { tcp, udp, listen })
 }
 
-/// Reads `--join` values: invite codes of this network that still hold, or addresses.
+/// Reads `--join` values: invite codes of this network that still hold, or addresses. A code whose
+/// inviter this node is a member of already is as good as an address, used or past as it may be.
 pub(super) fn parse_joins(
     options: &NodeOptions,
-    now: SystemTime,
+    admission: &Admission,
+    now_unix_s: u64,
 ) -> Result<Vec<PeerSeen>, NodeError> {
-    let now_unix_s = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let parse = |text: &String| {
-        let bad = |reason: String| NodeError::Join { text: text.clone(), reason };
-        if text.starts_with(INVITE_PREFIX) {
+        let bad = |reason: String| NodeError::Join { text: without_secret(text), reason };
+        if is_invite(text) {
             let code = InviteCode::parse(text).map_err(|error| bad(error.to_string()))?;
-            code.check(&options.network, now_unix_s).map_err(|error| bad(error.to_string()))?;
-            let (peer, addresses) = (Some(code.inviter), code.addresses);
-            return Ok(PeerSeen { peer, addresses, via: Via::Invite });
+            let terms = code.terms();
+            match code.check(&options.network, now_unix_s) {
+                Err(InviteError::Expired { .. })
+                    if admission.is_member_of(&terms.inviter, now_unix_s) => {}
+                checked => checked.map_err(|error| bad(error.to_string()))?,
+            }
+            return Ok(PeerSeen {
+                peer: Some(terms.inviter),
+                addresses: terms.addresses.clone(),
+                via: Via::Invite,
+                invite: Some(PreSharedKey::new(terms.id.0, *code.psk())),
+            });
         }
         // A name is asked for on the internet, which an offline node does not use.
         if options.offline && text.parse::<SocketAddr>().is_err() {
@@ -188,9 +207,23 @@ pub(super) fn parse_joins(
         let addresses: Vec<SocketAddr> = std::net::ToSocketAddrs::to_socket_addrs(text.as_str())
             .map_err(|error| bad(format!("neither swarm://... nor HOST:PORT ({error})")))?
             .collect();
-        Ok(PeerSeen { peer: None, addresses, via: Via::Join })
+        Ok(PeerSeen { peer: None, addresses, via: Via::Join, invite: None })
     };
     options.join.iter().map(parse).collect()
+}
+
+fn is_invite(text: &str) -> bool {
+    let prefix = text.trim_start().get(..INVITE_PREFIX.len());
+    prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case(INVITE_PREFIX))
+}
+
+/// A `--join` value for messages: a code is a key, so its beginning must do.
+fn without_secret(text: &str) -> String {
+    if !is_invite(text) {
+        return text.to_owned();
+    }
+    let beginning: String = text.trim_start().chars().take(2 * INVITE_PREFIX.len()).collect();
+    format!("{beginning}...")
 }
 
 /// Loads the shards and starts every actor.
@@ -235,11 +268,12 @@ pub(super) fn build(plan: &TreePlan, sockets: Sockets) -> Result<NodeTree, NodeE
     let limits = plan.options.limits;
     let scheduler =
         BatchScheduler::start_in_arbiter(&net, move |_| BatchScheduler::new(shards, limits, links));
+    let (invite_thread, invites) = start_invite_keeper(plan, &event_log)?;
     let settings = SessionSettings {
         identity: Arc::clone(&plan.identity),
         network: plan.options.network.clone(),
         is_offline: plan.options.offline,
-        accepted_keys: PreSharedKeys::default(),
+        accepted_keys: invites.keys,
         clock: plan.clock,
         links: SessionLinks {
             opened: directory.clone().recipient(),
@@ -250,6 +284,13 @@ pub(super) fn build(plan: &TreePlan, sockets: Sockets) -> Result<NodeTree, NodeE
             cancel: scheduler.clone().recipient(),
             drained: scheduler.clone().recipient(),
             events: event_log.clone().recipient(),
+            invites: InviteLinks {
+                redeem: invites.keeper.clone().recipient(),
+                renew: invites.keeper.clone().recipient(),
+                keep: invites.keeper.clone().recipient(),
+                keep_revocations: invites.keeper.clone().recipient(),
+                admission: invites.admission.clone(),
+            },
         },
     };
     let for_dialer = settings.clone();
@@ -260,7 +301,12 @@ pub(super) fn build(plan: &TreePlan, sockets: Sockets) -> Result<NodeTree, NodeE
     let dht = Arbiter::new().handle();
     let (dht_socket, dht_router) = start_dht(plan, &dht, (udp, listen), held);
     offer_to(&directory, AttachDht(dht_router.clone().recipient()));
-    for seen in plan.joins.clone() {
+    for mut seen in plan.joins.clone() {
+        let admission = invites.admission.borrow();
+        // A code is redeemed once; then the certificate is what counts.
+        if seen.peer.is_some_and(|inviter| admission.is_member_of(&inviter, now_unix_s())) {
+            seen.invite = None;
+        }
         offer_to(&directory, seen);
     }
     if plan.options.mdns && !listen.ip().is_loopback() {
@@ -269,9 +315,11 @@ pub(super) fn build(plan: &TreePlan, sockets: Sockets) -> Result<NodeTree, NodeE
     Ok(NodeTree {
         net,
         dht,
+        invite_thread,
         event_log,
         model_store,
         directory,
+        invite_keeper: invites.keeper,
         dialer,
         listener,
         dht_socket,
@@ -332,6 +380,32 @@ fn start_dht(
     let (answered, asked) = (router.clone().recipient(), router.clone().recipient());
     offer_to(&socket, AttachRouter { answered, asked });
     (socket, router)
+}
+
+/// The invite keeper, and what sessions need of it.
+struct Invites {
+    keeper: Addr<InviteKeeper>,
+    keys: PreSharedKeys,
+    admission: watch::Receiver<Admission>,
+}
+
+/// The rules of admission, before this node is a member anywhere.
+pub(super) fn rules(options: &NodeOptions, identity: &Identity) -> Admission {
+    Admission::new(identity.peer_id(), options.network.clone(), options.admission)
+}
+
+fn start_invite_keeper(
+    plan: &TreePlan,
+    event_log: &Addr<EventLog>,
+) -> Result<(ArbiterHandle, Invites), NodeError> {
+    let (identity, options) = (Arc::clone(&plan.identity), &plan.options);
+    let rules = rules(options, &identity);
+    let events = event_log.clone().recipient();
+    let keeper = InviteKeeper::open(identity, &options.data_dir, rules, events)?;
+    let (keys, admission) = (keeper.keys(), keeper.admission());
+    let thread = Arbiter::new().handle();
+    let keeper = InviteKeeper::start_in_arbiter(&thread, move |_| keeper);
+    Ok((thread, Invites { keeper, keys, admission }))
 }
 
 /// A network without multicast is no reason not to serve.

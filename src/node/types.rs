@@ -7,9 +7,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::Serialize;
+use swarmllm_actors::invite_keeper::InviteKeeperError;
 use swarmllm_actors::peer_directory::{LayerReport, Reachability};
 use swarmllm_models::{Model, ShardOptions};
-use swarmllm_protocol::ids::{LayerRange, NetworkId};
+use swarmllm_protocol::admission::AdmissionPolicy;
+use swarmllm_protocol::ids::{InviteId, LayerRange, NetworkId, PeerId, PoolId};
+use swarmllm_protocol::membership::MemberRole;
 use swarmllm_protocol::schedule::Limits;
 
 use crate::config::byte_size::ByteSize;
@@ -33,6 +36,8 @@ pub struct NodeOptions {
     pub exchange: bool,
     /// Never leave private address ranges.
     pub offline: bool,
+    /// Whom to let in.
+    pub admission: AdmissionPolicy,
     /// How shards compute; their pages are counted by the node.
     pub shard: ShardOptions,
     /// Bounds and aims of the scheduler.
@@ -88,6 +93,42 @@ pub struct ModelStatus {
     pub context_length: u32,
     /// When this node opened it.
     pub created_unix_s: u64,
+}
+
+/// An invite to be made.
+#[derive(Debug, Clone, Copy)]
+pub struct NewInvite {
+    /// How long its code is good, seconds.
+    pub valid_for_s: u64,
+    /// How many nodes it admits; 0: as many as come.
+    pub uses: u32,
+    /// As what.
+    pub role: MemberRole,
+    /// Into which group of the network, if any.
+    pub pool: Option<PoolId>,
+}
+
+/// One invite as `invite list` shows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct InviteStatus {
+    /// Its id, which `invite revoke` takes.
+    pub id: InviteId,
+    /// `open`, `used_up`, `expired` or `revoked`.
+    pub state: &'static str,
+    /// As what it admits.
+    pub role: &'static str,
+    /// Into which group of the network, if any.
+    pub pool: Option<PoolId>,
+    /// How many nodes it admits; 0: as many as come.
+    pub uses: u32,
+    /// How many more; absent where uses are not counted.
+    pub uses_left: Option<u32>,
+    /// Who came by it.
+    pub redeemed_by: Vec<PeerId>,
+    /// When it was made.
+    pub made_at_unix_s: u64,
+    /// Until when it is good.
+    pub expires_at_unix_s: u64,
 }
 
 /// The node as `status` shows it.
@@ -324,9 +365,9 @@ pub enum NodeError {
         /// What is wrong with it.
         reason: String,
     },
-    /// An invite code could not be made.
-    #[error("no invite code could be made: {0}")]
-    Invite(String),
+    /// Invites can't be made, listed or revoked.
+    #[error("invites: {0}")]
+    Invite(#[from] InviteKeeperError),
     /// Part of the node does not answer.
     #[error("the node is starting a part of itself again ({0}); try again")]
     Unavailable(String),

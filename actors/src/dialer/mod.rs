@@ -11,7 +11,7 @@ use std::time::Duration;
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, WrapFuture,
 };
-use swarmllm_protocol::connection::{Connection, ConnectionConfig, PreSharedKeys};
+use swarmllm_protocol::connection::{Connection, ConnectionConfig, PreSharedKey, PreSharedKeys};
 use swarmllm_protocol::identity::Identity;
 use swarmllm_protocol::ids::NetworkId;
 use tokio::net::TcpStream;
@@ -37,6 +37,8 @@ pub struct Dial {
     pub target: PeerTarget,
     /// Where, best first.
     pub addresses: Vec<SocketAddr>,
+    /// The invite to redeem there, if any.
+    pub invite: Option<PreSharedKey>,
 }
 
 /// What every session of this node is made with.
@@ -74,12 +76,12 @@ impl Dialer {
         while self.n_under_way < ATTEMPTS_MAX {
             let Some(dial) = self.waiting.pop_front() else { return };
             self.n_under_way += 1;
-            let Dial { target, addresses } = dial;
+            let Dial { target, addresses, invite } = dial;
             let connected = async move { connect(&addresses).await };
             ctx.spawn(connected.into_actor(self).map(move |connected, dialer, ctx| {
                 dialer.n_under_way -= 1;
                 match connected {
-                    Ok((stream, remote)) => dialer.start_session(stream, remote, target),
+                    Ok((stream, remote)) => dialer.start_session(stream, remote, (target, invite)),
                     Err(reason) => {
                         offer(&dialer.failed, DialFailed { target, reason });
                     }
@@ -89,13 +91,19 @@ impl Dialer {
         }
     }
 
-    fn start_session(&self, stream: TcpStream, remote: SocketAddr, target: PeerTarget) {
+    fn start_session(
+        &self,
+        stream: TcpStream,
+        remote: SocketAddr,
+        (target, pre_shared): (PeerTarget, Option<PreSharedKey>),
+    ) {
         let SessionSettings { identity, network, .. } = &self.settings;
         let config = ConnectionConfig {
             expected_peer: match &target {
                 PeerTarget::Peer(peer) => Some(*peer),
                 PeerTarget::Address(_) => None,
             },
+            pre_shared,
             ..ConnectionConfig::new(Arc::clone(identity), network.clone())
         };
         let clock = self.settings.clock;

@@ -29,6 +29,25 @@ pub enum Event {
         /// What was wrong.
         reason: String,
     },
+    /// Somebody redeemed an invite of this node.
+    InviteRedeemed {
+        /// Which invite.
+        invite: String,
+        /// Peer id.
+        peer: String,
+    },
+    /// A peer admitted this node by an invite.
+    Admitted {
+        /// Peer id of the inviter.
+        peer: String,
+    },
+    /// A peer did not let this node in.
+    NotAdmitted {
+        /// Peer id.
+        peer: String,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// A layer range is loaded and served.
     ShardLoaded {
         /// Model name.

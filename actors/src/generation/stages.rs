@@ -206,7 +206,7 @@ fn introduce(providers: &[ProviderFacts], route: &[RouteStage], links: &Generati
     for ProviderFacts { peer, addresses, .. } in providers {
         if route.iter().any(|stage| stage.peer == *peer) {
             let (peer, addresses) = (Some(*peer), addresses.clone());
-            offer(&links.seen, PeerSeen { peer, addresses, via: Via::Dht });
+            offer(&links.seen, PeerSeen { peer, addresses, via: Via::Dht, invite: None });
         }
     }
 }

@@ -109,7 +109,7 @@ impl LanBeacon {
         };
         let ips = info.get_addresses().iter().map(scoped);
         let addresses = lan_beacon::dialable(ips, said.port, &(self.facts.subnets)());
-        offer(&self.links.seen, PeerSeen { peer: None, addresses, via: Via::Mdns });
+        offer(&self.links.seen, PeerSeen { peer: None, addresses, via: Via::Mdns, invite: None });
     }
 }
 

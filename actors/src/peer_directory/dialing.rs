@@ -63,9 +63,11 @@ impl PeerDirectory {
         let is_missing = self.missing() > 0;
         let mut due = Vec::new();
         for (peer, known) in &mut self.peers {
-            let is_wanted = !known.waiting.is_empty() || (known.is_named && is_missing);
-            let is_open = known.session.is_some() || known.addresses.is_empty();
-            if is_wanted && !is_open && known.attempts.is_due(now_ms) {
+            let is_named = known.is_named && is_missing && known.session.is_none();
+            let is_asked_for = !known.waiting.is_empty() && known.session.is_none();
+            // Who came by another way still redeems its invite.
+            let is_wanted = is_named || is_asked_for || known.invite.is_some();
+            if is_wanted && !known.addresses.is_empty() && known.attempts.is_due(now_ms) {
                 let named_by = if known.is_named { NamedBy::Us } else { NamedBy::Others };
                 known.attempts.is_under_way = true;
                 due.push((*peer, known.addresses.clone(), named_by));
@@ -177,7 +179,11 @@ impl PeerDirectory {
     }
 
     fn send_dial(&mut self, target: PeerTarget, addresses: Vec<SocketAddr>) {
-        let dial = Dial { target: target.clone(), addresses };
+        let invite = match &target {
+            PeerTarget::Peer(peer) => self.peers.get(peer).and_then(|known| known.invite.clone()),
+            PeerTarget::Address(_) => None,
+        };
+        let dial = Dial { target: target.clone(), addresses, invite };
         if !self.dialer.as_ref().is_some_and(|dialer| offer(dialer, dial)) {
             self.dial_failed(&target, "the dialer is busy");
         }

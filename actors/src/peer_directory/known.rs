@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use swarmllm_protocol::connection::PreSharedKey;
 use swarmllm_protocol::dial_budget::Backoff;
 use swarmllm_protocol::node_record::NodeRecord;
 use swarmllm_protocol::peer_exchange::ExchangeSender;
@@ -86,6 +87,8 @@ pub(super) struct Known {
     pub(super) record: Option<NodeRecord>,
     pub(super) offers: Vec<ShardOffer>,
     pub(super) attempts: Attempts,
+    /// An invite of this peer, until it is redeemed.
+    pub(super) invite: Option<PreSharedKey>,
     pub(super) waiting: Vec<oneshot::Sender<SessionHandle>>,
 }
 
@@ -100,6 +103,7 @@ impl Known {
             record: None,
             offers: Vec::new(),
             attempts: Attempts::default(),
+            invite: None,
             waiting: Vec::new(),
         }
     }

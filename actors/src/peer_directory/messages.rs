@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use actix::{Message, Recipient};
+use swarmllm_protocol::connection::PreSharedKey;
 use swarmllm_protocol::ids::{ModelId, PeerId};
 use swarmllm_protocol::kademlia::ProviderFacts;
 use swarmllm_protocol::peer_cache::Method;
@@ -101,6 +102,8 @@ pub struct PeerSeen {
     pub addresses: Vec<SocketAddr>,
     /// How.
     pub via: Via,
+    /// The invite to redeem there, if any.
+    pub invite: Option<PreSharedKey>,
 }
 
 /// Event. Sender: dialer. An attempt ended without a connection.

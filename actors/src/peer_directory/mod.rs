@@ -235,7 +235,7 @@ impl Handler<PeerSeen> for PeerDirectory {
     type Result = ();
 
     fn handle(&mut self, seen: PeerSeen, _: &mut Self::Context) {
-        let PeerSeen { peer, mut addresses, via } = seen;
+        let PeerSeen { peer, mut addresses, via, invite } = seen;
         let own = self.own.addresses();
         addresses.retain(|address| !own.contains(address));
         addresses.truncate(policy::ADDRESSES_MAX);
@@ -246,6 +246,7 @@ impl Handler<PeerSeen> for PeerDirectory {
                 self.layers.found(via, 1);
                 let known = self.peers.entry(peer).or_insert_with(|| Known::new(via));
                 known.is_named = true;
+                known.invite = invite.or(known.invite.take());
                 known.add_addresses(&addresses);
             }
             Some(peer) => {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use actix::Handler;
 use swarmllm_protocol::address::{Reach, reach};
+use swarmllm_protocol::admission::NotAdmitted;
 use swarmllm_protocol::ids::PeerId;
 use swarmllm_protocol::peer_cache::Heard;
 
@@ -77,6 +78,15 @@ impl PeerDirectory {
         }
     }
 
+    /// A code that does not admit is not tried again, nor is whoever was known by it alone.
+    fn not_let_in(&mut self, peer: PeerId, reason: NotAdmitted) {
+        let Some(known) = self.peers.get_mut(&peer).filter(|_| reason.is_final()) else { return };
+        known.invite = None;
+        if known.via == Via::Invite && known.session.is_none() && known.waiting.is_empty() {
+            self.peers.remove(&peer);
+        }
+    }
+
     fn has_gone(&mut self, peer: PeerId, reason: String) {
         self.observed.forget(&peer);
         // It is at fault for nothing, and waits for its turn like others.
@@ -96,7 +106,7 @@ impl Handler<SessionOpened> for PeerDirectory {
     type Result = ();
 
     fn handle(&mut self, opened: SessionOpened, _: &mut Self::Context) {
-        let SessionOpened { handle, remote, dialled, .. } = opened;
+        let SessionOpened { handle, remote, dialled, pre_shared, .. } = opened;
         let (peer, is_ours) = (handle.peer, dialled.is_some());
         let via = self.found_via(peer, dialled.as_ref());
         let now_ms = self.clock.now_ms();
@@ -118,6 +128,9 @@ impl Handler<SessionOpened> for PeerDirectory {
             known.add_addresses(&[remote]);
         }
         known.attempts = Attempts::default();
+        if is_ours && pre_shared.is_some() {
+            known.invite = None;
+        }
         if !is_kept {
             return;
         }
@@ -150,6 +163,9 @@ impl Handler<SessionClosed> for PeerDirectory {
     type Result = ();
 
     fn handle(&mut self, closed: SessionClosed, _: &mut Self::Context) {
+        if let Some((peer, reason)) = closed.refused {
+            self.not_let_in(peer, reason);
+        }
         let Some(peer) = closed.peer else {
             // The handshake never ended: whoever was dialled there is tried again later.
             if let Some(target) = closed.dialled {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use actix::{Message, Recipient};
+use swarmllm_protocol::admission::NotAdmitted;
 use swarmllm_protocol::connection::PreSharedKeyId;
 use swarmllm_protocol::ids::PeerId;
 use swarmllm_protocol::wire;
@@ -102,7 +103,7 @@ pub struct SessionOpened {
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct SessionClosed {
-    /// The peer, when the handshake got that far.
+    /// The peer, when it was let in.
     pub peer: Option<PeerId>,
     /// Number of the session.
     pub id: u64,
@@ -112,6 +113,8 @@ pub struct SessionClosed {
     pub dialled: Option<PeerTarget>,
     /// Why it ended.
     pub reason: String,
+    /// Who did not let this node in, and why.
+    pub refused: Option<(PeerId, NotAdmitted)>,
 }
 
 /// Event. Sender: peer_session. Handler: peer_directory. What a peer says about itself and others;

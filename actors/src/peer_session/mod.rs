@@ -4,6 +4,7 @@
 //! only place where wire messages and actor messages meet. When it ends, for whatever reason,
 //! `peer_directory`, `batch_scheduler` and every generation that waits on the peer are told.
 
+mod admission;
 mod codec;
 mod credit;
 mod guest;
@@ -31,6 +32,8 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::Instant;
 use tokio_util::codec::FramedRead;
 
+use admission::Admittance;
+pub use admission::InviteLinks;
 pub use codec::{RecordCodec, RecordError};
 use credit::Returned;
 pub use credit::{CreditReturned, HeldCredit};
@@ -81,6 +84,8 @@ pub struct SessionLinks {
     pub drained: Recipient<SessionDrained>,
     /// event_log.
     pub events: Recipient<Record>,
+    /// invite_keeper.
+    pub invites: InviteLinks,
 }
 
 /// The actor.
@@ -95,6 +100,7 @@ pub struct PeerSession {
     outgoing: BytesMut,
     is_blocked: bool,
     peer: Option<PeerId>,
+    admittance: Admittance,
     replies: HashMap<RequestId, Recipient<StageReply>>,
     /// Its place at the door, while a dialled session shakes hands.
     guest: Option<Guest>,
@@ -134,6 +140,7 @@ impl PeerSession {
             outgoing: BytesMut::new(),
             is_blocked: false,
             peer: None,
+            admittance: Admittance::default(),
             replies: HashMap::new(),
             guest: None,
             has_begun: false,
@@ -319,6 +326,7 @@ impl PeerSession {
         let Some(peer) = self.peer else {
             return self.end("a message before the handshake", ctx);
         };
+        let Some(message) = self.pass_admission(peer, message, ctx) else { return };
         self.note_use(&message.body);
         match message.body {
             Body::Ping { nonce } => self.say(Body::Pong { nonce }, ctx),
@@ -375,6 +383,11 @@ impl PeerSession {
                 let request = sampled.request;
                 self.reply(request, StageReplyBody::Sampled(sampled));
             }
+            // Admission has taken them.
+            Body::Present { .. }
+            | Body::Admitted { .. }
+            | Body::NotAdmitted { .. }
+            | Body::Revocations { .. } => {}
         }
     }
 
@@ -409,9 +422,12 @@ impl Actor for PeerSession {
     fn stopped(&mut self, _: &mut Self::Context) {
         let reason =
             if self.reason.is_empty() { "closed".into() } else { std::mem::take(&mut self.reason) };
-        let (peer, id, remote, dialled) = (self.peer, self.id, self.remote, self.dialled.take());
-        let closed = SessionClosed { peer, id, remote, dialled, reason };
-        if self.peer.is_none() {
+        // Nobody has heard of a peer that was not let in.
+        let peer = self.peer.filter(|_| self.admittance.has_opened());
+        let refused = self.refused();
+        let (id, remote, dialled) = (self.id, self.remote, self.dialled.take());
+        let closed = SessionClosed { peer, id, remote, dialled, reason, refused };
+        if closed.peer.is_none() {
             let (remote, reason) = (closed.remote.to_string(), closed.reason.clone());
             offer(&self.links.events, Record(Event::SessionRefused { remote, reason }));
         }
@@ -442,7 +458,7 @@ impl StreamHandler<Result<BytesMut, RecordError>> for PeerSession {
                 self.record_limit.store(self.connection.record_limit(), Ordering::Relaxed);
                 match event {
                     Some(ConnectionEvent::Established { peer, binding, pre_shared }) => {
-                        self.established(peer, binding, pre_shared, ctx);
+                        self.arrived(peer, binding, pre_shared, ctx);
                     }
                     Some(ConnectionEvent::Message(message, credit)) => {
                         let credit = self.hold(&message, credit);
@@ -457,7 +473,7 @@ impl StreamHandler<Result<BytesMut, RecordError>> for PeerSession {
     }
 
     fn finished(&mut self, ctx: &mut Self::Context) {
-        self.end("the peer closed the connection", ctx);
+        self.end(self.admittance.silence(), ctx);
     }
 }
 

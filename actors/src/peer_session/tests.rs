@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use actix::{Addr, Message as ActixMessage};
 use bytes::Bytes;
+use swarmllm_protocol::admission::{Admission, AdmissionPolicy, NotAdmitted};
 use swarmllm_protocol::connection::{ConnectionConfig, HandshakeGate};
 use swarmllm_protocol::frame;
 use swarmllm_protocol::identity::Identity;
@@ -12,8 +13,12 @@ use swarmllm_protocol::limits::WINDOW_START_BYTES;
 use swarmllm_protocol::wire::{RowEncoding, Rows};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use super::*;
+use crate::invite_keeper::{
+    InviteKeeperError, KeepCertificate, KeepRevocations, RedeemInvite, RenewCertificate,
+};
 
 /// Keeps the rows it gets until it is told to drop them, and forgets everything else.
 #[derive(Default)]
@@ -68,8 +73,39 @@ ignores!(
     OpenSequence,
     CancelSequence,
     SessionDrained,
+    KeepRevocations,
     Record
 );
+
+macro_rules! knows_no_invites {
+    ($($message:ty => $reply:ty, $answer:expr;)*) => {$(
+        impl Handler<$message> for SlowScheduler {
+            type Result = $reply;
+
+            fn handle(&mut self, _: $message, _: &mut Self::Context) -> $reply {
+                $answer
+            }
+        }
+    )*};
+}
+knows_no_invites!(
+    RedeemInvite => Result<Vec<u8>, NotAdmitted>, Err(NotAdmitted::InviteUnknown);
+    RenewCertificate => Option<Vec<u8>>, None;
+    KeepCertificate => Result<(), InviteKeeperError>, Err(InviteKeeperError::OtherParties);
+);
+
+/// An open network without invites.
+fn no_invites(scheduler: &Addr<SlowScheduler>) -> InviteLinks {
+    let config = config(2);
+    let rules = Admission::new(config.identity.peer_id(), config.network, AdmissionPolicy::Open);
+    InviteLinks {
+        redeem: scheduler.clone().recipient(),
+        renew: scheduler.clone().recipient(),
+        keep: scheduler.clone().recipient(),
+        keep_revocations: scheduler.clone().recipient(),
+        admission: watch::Sender::new(rules).subscribe(),
+    }
+}
 
 fn config(seed: u8) -> ConnectionConfig {
     ConnectionConfig::new(Arc::new(Identity::from_seed([seed; 32])), NetworkId::default())
@@ -100,11 +136,12 @@ impl Peer {
             cancel: scheduler.clone().recipient(),
             drained: scheduler.clone().recipient(),
             events: scheduler.clone().recipient(),
+            invites: no_invites(scheduler),
         };
         let gate = Arc::new(Mutex::new(HandshakeGate::new([1; 32])));
         let ticket = at_gate(&gate).admit(remote.ip()).expect("room").ticket;
         let guest = Guest::new(Arc::clone(&gate), ticket, config(2).identity.peer_id());
-        PeerSession::new(accepted, remote, (responder, false), clock, links).at_door(guest).start();
+        PeerSession::new(accepted, remote, (responder, None), clock, links).at_door(guest).start();
         let connection = Connection::initiator(config(1), entropy::bytes(), 0);
         let mut peer = Peer { socket, connection, received: BytesMut::new() };
         assert!(matches!(peer.event().await, ConnectionEvent::Established { .. }));
