@@ -90,7 +90,7 @@ impl Default for DhtSettings {
             find_radius_percent: 75,
             expected_near_percent: (80, 160),
             find_messages_max: 60,
-            announce_messages_max: 160,
+            announce_messages_max: 96,
             holders_max: 96,
             patience_percent: 150,
             patience_ms: (100, 2_000),

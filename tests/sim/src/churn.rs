@@ -226,7 +226,8 @@ impl Churn {
             let Said::Finished { outcome } = said else { continue };
             if let Some(place) = self.announcing.iter().position(|a| *a == (who, lookup)) {
                 self.announcing.swap_remove(place);
-                self.report.announce_ms.push(outcome.elapsed_ms as f64);
+                let held_ms = outcome.held_ms.unwrap_or(outcome.elapsed_ms);
+                self.report.announce_ms.push(held_ms as f64);
                 let provider = self.providers.iter_mut().find(|provider| provider.node == who);
                 if let Some(provider) = provider {
                     provider.has_announced |= outcome.holders > 0;

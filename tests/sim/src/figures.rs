@@ -60,10 +60,12 @@ impl SearchFigures {
 pub(crate) fn announced_object(announced: &Announced) -> Value {
     let floats = |values: &[u64]| values.iter().map(|value| *value as f64).collect::<Vec<_>>();
     let (elapsed, messages) = (floats(&announced.elapsed_ms), floats(&announced.messages));
-    let holders = floats(&announced.holders);
+    let (holders, held) = (floats(&announced.holders), floats(&announced.held_ms));
     json!({
-        "p50_ms": percentile(&elapsed, 0.5),
-        "p95_ms": percentile(&elapsed, 0.95),
+        "held_p50_ms": percentile(&held, 0.5),
+        "held_p95_ms": percentile(&held, 0.95),
+        "ended_p50_ms": percentile(&elapsed, 0.5),
+        "ended_p95_ms": percentile(&elapsed, 0.95),
         "messages_p50": percentile(&messages, 0.5),
         "messages_p95": percentile(&messages, 0.95),
         "holders_p5": percentile(&holders, 0.05),

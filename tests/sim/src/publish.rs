@@ -22,6 +22,8 @@ pub(crate) struct Published {
 /// How announcing went.
 #[derive(Debug, Default)]
 pub(crate) struct Announced {
+    /// Until half a bucket of nodes kept the record.
+    pub(crate) held_ms: Vec<u64>,
     pub(crate) elapsed_ms: Vec<u64>,
     pub(crate) messages: Vec<u64>,
     pub(crate) holders: Vec<u64>,
@@ -66,6 +68,7 @@ pub(crate) fn announce_all(
     let mut announced = Announced::default();
     for (_, _, _, said) in world.said.drain(..) {
         if let Said::Finished { outcome } = said {
+            announced.held_ms.push(outcome.held_ms.unwrap_or(outcome.elapsed_ms));
             announced.elapsed_ms.push(outcome.elapsed_ms);
             announced.messages.push(u64::from(outcome.messages));
             announced.holders.push(outcome.holders as u64);

@@ -56,6 +56,7 @@ pub(super) struct Running {
     /// Questions for more records and to store that can still be answered.
     others_in_flight: usize,
     holders: usize,
+    held_ms: Option<u64>,
     messages: u32,
 }
 
@@ -121,6 +122,7 @@ impl Router {
             pages: 0,
             others_in_flight: 0,
             holders: 0,
+            held_ms: None,
             messages: 0,
         };
         self.lookups.insert(id, running);
@@ -203,6 +205,9 @@ impl Router {
         if let Some(running) = self.lookups.get_mut(&id) {
             running.others_in_flight -= 1;
             running.holders += usize::from(is_kept);
+            if running.holders * 2 >= self.settings.bucket_size {
+                running.held_ms.get_or_insert(now.ms.saturating_sub(running.started_ms));
+            }
             self.drive(now, id);
         }
     }
@@ -322,6 +327,7 @@ impl Router {
             nearest: nearest.into_iter().map(|(_, contact)| contact).collect(),
             providers: running.found.len(),
             holders: running.holders,
+            held_ms: running.held_ms,
             messages: running.messages,
             elapsed_ms: now.ms.saturating_sub(running.started_ms),
         };

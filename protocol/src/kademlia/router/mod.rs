@@ -108,9 +108,11 @@ pub struct LookupOutcome {
     pub providers: usize,
     /// Nodes that keep the record, of an announcement; this one included.
     pub holders: usize,
+    /// After how long half a bucket of nodes kept the record, if so many do.
+    pub held_ms: Option<u64>,
     /// Questions sent.
     pub messages: u32,
-    /// How long it took.
+    /// How long it took, the wait for those who never answered included.
     pub elapsed_ms: u64,
 }
 
