@@ -69,7 +69,7 @@ fn main() -> std::io::Result<()> {
         std::hint::black_box(Pair::established().expect("two honest nodes"));
     });
     writeln!(out, "handshake, both sides        {handshake:9.1} us")?;
-    let Pair { mut initiator, mut responder } = Pair::established().expect("two honest nodes");
+    let Pair { mut initiator, mut responder, .. } = Pair::established().expect("two honest nodes");
     let mut stream = BytesMut::new();
     let ping = median_us(20_000, || {
         let message = Message::new(Body::Ping { nonce: 1 });
