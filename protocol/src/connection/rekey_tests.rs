@@ -161,6 +161,21 @@ fn a_peer_may_not_ask_for_new_keys_all_the_time() {
 }
 
 #[test]
+fn no_clock_overflows() {
+    let mut late = Connection::initiator(config(1), [1; 64], u64::MAX);
+    assert_eq!(late.poll(u64::MAX, || [1; 64]), Ok(()));
+    let mut pair = established();
+    assert_eq!(pair.initiator.poll(u64::MAX, || [1; 64]), Err(ConnectionError::KeyExpired));
+    // A clock that goes back is a clock that stands.
+    let mut pair = Pair::new(config(1), config(2));
+    pair.now_ms = 1_000;
+    pair.run().expect("two honest nodes");
+    pair.now_ms = 0;
+    pair.run().expect("nothing is due");
+    assert_eq!(pair.responder.handshakes(), 1);
+}
+
+#[test]
 fn new_keys_are_for_the_same_two_nodes() {
     // The peer's connection falls into the hands of another identity, old keys and all.
     let mut pair = established();

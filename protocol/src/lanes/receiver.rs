@@ -85,8 +85,8 @@ impl Receiver {
             return Err(LaneError::OutOfOrder { lane });
         };
         if bytes.capacity() - bytes.len() < fragment.len() {
-            // Doubling keeps copies few, and a declared length alone reserves nothing.
-            let ahead = bytes.len().max(FRAGMENT_DATA_MAX_BYTES);
+            // Growing fourfold keeps copies few, and a declared length alone reserves nothing.
+            let ahead = 3 * bytes.len().max(FRAGMENT_DATA_MAX_BYTES);
             bytes.reserve(left.min(ahead));
         }
         bytes.put_slice(&fragment);

@@ -7,6 +7,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod connection;
 mod differential;
 mod patterns;
 mod vectors;
