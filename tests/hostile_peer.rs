@@ -288,12 +288,13 @@ fn honest_nodes_come_in_through_a_flood() {
     Connection::initiator(config, [9; 64], 0).poll_transmit(&mut opening);
     let words: [&[u8]; 3] = [&[], &[0x55; 258], &opening];
     let is_over = std::sync::atomic::AtomicBool::new(false);
+    let listen = node.listen();
     let honest = std::thread::scope(|scope| {
         let flood = scope.spawn(|| {
             let mut open = std::collections::VecDeque::new();
             for number in 0..3_000 {
                 // A full backlog refuses; that is the kernel's own defence.
-                if let Ok(mut socket) = TcpStream::connect(node.listen()) {
+                if let Ok(mut socket) = TcpStream::connect(&listen) {
                     let _ = socket.write_all(words[number % words.len()]);
                     open.push_back(socket);
                 }
