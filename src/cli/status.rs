@@ -100,10 +100,10 @@ mod tests {
         }));
         assert!(text.contains("up 1 min 1 s, 1.0 MiB resident"), "{text}");
         assert!(text.contains("main, 2 peers connected"), "{text}");
-        let text = describe(&json!({"connectivity": "no_network", "network": "main"}));
-        assert!(text.contains("main, no network here"), "{text}");
         assert!(text.contains("0 under way, 2 wait for a place, 4 finished"), "{text}");
         assert!(text.contains("0 of 64 pages in use, 9 kept for reuse, 33 % of prompt"), "{text}");
         assert!(text.contains("demo: layers 0-2 of 6 here, context 1024, can answer"), "{text}");
+        let text = describe(&json!({"connectivity": "no_network", "network": "main"}));
+        assert!(text.contains("main, no network here"), "{text}");
     }
 }
