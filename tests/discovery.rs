@@ -71,10 +71,9 @@ fn nodes_that_know_one_address_meet_each_other_and_find_back_from_what_they_reme
     assert_eq!(known["reachable"], true);
     assert!(layer(&known, "cache")["connected"].as_u64() >= Some(1), "{known}");
     // Its peers say where they see it, and they agree.
-    let heard = &node
-        .control()
-        .wait_until("net.reachability", |known| known["heard"][0]["count"].as_u64() >= Some(8))["heard"]
-        [0];
+    let is_seen_by_8 = |known: &Value| known["heard"][0]["count"].as_u64() >= Some(8);
+    let known = node.control().wait_until("net.reachability", is_seen_by_8);
+    let heard = &known["heard"][0];
     assert_eq!((&heard["ip"], &heard["believed"]), (&json!("127.0.0.1"), &json!(true)));
 }
 

@@ -188,7 +188,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_announcement_reads_back(network in "[a-z]{1,32}", pool: Option<[u8; 32]>, port in 1_u16..) {
+        fn an_announcement_reads_back(
+            network in "[a-z]{1,32}", pool: Option<[u8; 32]>, port in 1_u16..
+        ) {
             let network = NetworkId::new(network).expect("a name");
             let said = Announcement { fingerprint: fingerprint(&network, pool.as_ref()), port };
             let properties = said.properties();

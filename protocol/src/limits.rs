@@ -71,7 +71,7 @@ pub const FRAGMENT_DATA_MAX_BYTES: usize = 17 * 1024;
 pub const SEALED_RECORD_MAX_BYTES: usize =
     FRAGMENT_HEADER_MAX_BYTES + FRAGMENT_DATA_MAX_BYTES + TAG_BYTES;
 
-/// Most bytes of one control message: lists of 50 records or 64 offers fit, nothing larger is control.
+/// Most bytes of one control message: 50 records or 64 offers fit, nothing larger is control.
 pub const CONTROL_MESSAGE_MAX_BYTES: usize = 16 * 1024;
 
 /// Most bytes of one message on the tensor lane: 8 fragments, so that one widest row in f32 fits.

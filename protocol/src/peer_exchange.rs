@@ -1,10 +1,10 @@
 //! Peer exchange: what a node tells each peer about the others, and how far it trusts what it is
 //! told.
 //!
-//! One [`ExchangeSender`] per session says which records changed since it spoke last: the first time
-//! at once, then once a minute. One [`ExchangeSources`] per node decides whose word is heard: who
-//! speaks too often is left unheard, and after a while muted; so is who names peers that cannot be
-//! reached (80 % of at least 50 attempts). Records are checked and kept by `peer_book.rs`.
+//! One [`ExchangeSender`] per session says which records changed since it spoke last: the first
+//! time at once, then once a minute. One [`ExchangeSources`] per node decides whose word is heard:
+//! who speaks too often is left unheard, and after a while muted; so is who names peers that cannot
+//! be reached (80 % of at least 50 attempts). Records are checked and kept by `peer_book.rs`.
 //! Units: milliseconds of the node's clock. Errors: [`ExchangeRefusal`].
 //! Source: BEP 11. Absent on purpose: hearsay. Only peers that the teller is connected to are told.
 
@@ -287,7 +287,8 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_said_adds_up_to_what_is_connected(
-            rounds in proptest::collection::vec(proptest::collection::btree_set(0_u8..120, 0..120), 1..8)
+            rounds in proptest::collection::vec(
+                proptest::collection::btree_set(0_u8..120, 0..120), 1..8)
         ) {
             let mut records: BTreeMap<u8, NodeRecord> = BTreeMap::new();
             let (mut sender, mut known) = (ExchangeSender::default(), BTreeMap::new());

@@ -12,11 +12,12 @@
 
 mod stage;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use bytes::{Buf, Bytes};
 
 use crate::{
+    address::is_dialable,
     admission::NotAdmitted,
     codec::{self, CodecError, Decode, Encode},
     ids::{LayerRange, ModelId, PeerId, RequestId},
@@ -443,15 +444,11 @@ fn text(what: &'static str, text: &str, limit: usize) -> Result<(), WireError> {
 }
 
 fn address(address: &SocketAddr, unspecified_allowed: bool) -> Result<(), WireError> {
-    let refuse = |reason| Err(WireError::Invalid { what: "address", reason });
-    let ip = address.ip();
-    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
-    match () {
-        () if address.port() == 0 => refuse("the port is 0"),
-        () if ip.is_multicast() || broadcast => refuse("goes to many hosts"),
-        () if ip.is_unspecified() && !unspecified_allowed => refuse("is unspecified"),
-        () => Ok(()),
+    let is_any = unspecified_allowed && address.ip().is_unspecified() && address.port() != 0;
+    if is_any || is_dialable(address) {
+        return Ok(());
     }
+    Err(WireError::Invalid { what: "address", reason: "cannot be dialled" })
 }
 
 /// Cuts an explanation to what a message may carry, at a character border, without control

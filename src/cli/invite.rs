@@ -184,7 +184,10 @@ mod tests {
             ]}),
             100,
         );
-        assert!(text.contains("00aa    used up  member      1 of 1        2 h  abcdefgh\n"), "{text}");
+        assert!(
+            text.contains("00aa    used up  member      1 of 1        2 h  abcdefgh\n"),
+            "{text}"
+        );
         assert!(text.contains("00bb    open     observer  0 of any       30 s  -\n"), "{text}");
         assert!(describe(&json!({"invites": []}), 0).contains("swarmllm invite"));
     }

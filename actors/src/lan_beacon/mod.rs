@@ -2,7 +2,7 @@
 //!
 //! A hint only: whoever is found still has to pass the handshake, which alone tells who it is. The
 //! instance name is random for each start, and nodes of one network browse a subtype of their own
-//! (`swarmllm_protocol::lan_beacon`). The daemon runs on its own thread and is ended with the actor.
+//! (`swarmllm_protocol::lan_beacon`). The daemon runs on its own thread and ends with the actor.
 //! Source: RFC 6762, RFC 6763.
 
 use std::net::{IpAddr, SocketAddr};

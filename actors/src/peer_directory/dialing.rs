@@ -184,8 +184,18 @@ impl PeerDirectory {
             PeerTarget::Address(_) => None,
         };
         let dial = Dial { target: target.clone(), addresses, invite };
-        if !self.dialer.as_ref().is_some_and(|dialer| offer(dialer, dial)) {
-            self.dial_failed(&target, "the dialer is busy");
+        if self.dialer.as_ref().is_some_and(|dialer| offer(dialer, dial)) {
+            return;
+        }
+        // The dialer's box is full, which is nobody's fault: at the next look there is room again.
+        let attempts = match &target {
+            PeerTarget::Peer(peer) => self.peers.get_mut(peer).map(|known| &mut known.attempts),
+            PeerTarget::Address(first) => {
+                self.strangers.get_mut(first).map(|stranger| &mut stranger.attempts)
+            }
+        };
+        if let Some(attempts) = attempts {
+            attempts.is_under_way = false;
         }
     }
 

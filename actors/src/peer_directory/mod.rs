@@ -17,6 +17,8 @@ mod questions;
 mod reports;
 mod sessions;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -51,8 +53,10 @@ use layers::Layers;
 use own_record::OwnRecord;
 use store::CacheFile;
 
-/// How often unconnected peers are looked through, and news told.
+/// How often unconnected peers are looked through.
 const MAINTAIN_EVERY: Duration = Duration::from_millis(250);
+/// How often it is looked whether there is news to tell; a new peer's are told at once.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How often sessions that nobody needs are let go, and this node's own record looked at.
 const TIDY_EVERY: Duration = Duration::from_secs(5);
 /// How often what is remembered is written, if it changed.
@@ -201,10 +205,8 @@ impl Actor for PeerDirectory {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(mailbox::PEER_DIRECTORY);
         self.refresh_own_record();
-        ctx.run_interval(MAINTAIN_EVERY, |directory, _| {
-            directory.maintain();
-            directory.tell_news();
-        });
+        ctx.run_interval(MAINTAIN_EVERY, |directory, _| directory.maintain());
+        ctx.run_interval(TELL_EVERY, |directory, _| directory.tell_news());
         ctx.run_interval(TIDY_EVERY, |directory, _| {
             directory.refresh_own_record();
             directory.let_go();

@@ -68,7 +68,7 @@ impl PeerDirectory {
         }
     }
 
-    /// A peer says who it is. Its record counts for itself alone, and only in this network and time.
+    /// A peer says who it is. Its record counts for itself alone, in this network and time.
     fn heard_hello(&mut self, peer: PeerId, listen: &[SocketAddr], record: &[u8]) {
         let now = self.now();
         let Some(known) = self.peers.get_mut(&peer) else { return };

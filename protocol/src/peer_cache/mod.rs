@@ -2,11 +2,11 @@
 //! memory with peers of theirs.
 //!
 //! Kept by the peer directory and written to a file (`file.rs`); filled by every discovery layer.
-//! 200 places: 120 for peers that have answered (tried), 80 for those that were only heard of (new).
-//! A place follows from a secret, the address group of the peer and, for new ones, the group of
-//! whoever told: a teller reaches 10 places, wherever it says that peers are. A tried peer gives way
-//! only after a failed attempt to reach it. On one machine or local network groups say nothing, and
-//! the address itself stands in for its group.
+//! 200 places: 120 for peers that have answered (tried), 80 for those that were only heard of
+//! (new). A place follows from a secret, the address group of the peer and, for new ones, the group
+//! of whoever told: a teller reaches 10 places, wherever it says that peers are. A tried peer gives
+//! way only after a failed attempt to reach it. On one machine or local network groups say nothing,
+//! and the address itself stands in for its group.
 //! Units: Unix seconds for what is remembered, milliseconds of the node's clock for attempts.
 //! Errors: [`Refusal`]. Source: Bitcoin's addrman; geth's node database (5 days, 5 minutes).
 

@@ -269,7 +269,8 @@ proptest! {
         prop_assert!(groups.values().all(|count| *count <= PER_GROUP_MAX), "{groups:?}");
         for (place, challenger) in &cache.challenges {
             prop_assert!(cache.places[*place].is_some() && *place < TRIED_MAX);
-            prop_assert!(cache.places[*place].as_ref().map(|known| known.peer) != Some(*challenger));
+            let incumbent = cache.places[*place].as_ref().map(|known| known.peer);
+            prop_assert!(incumbent != Some(*challenger));
         }
     }
 
