@@ -101,9 +101,9 @@ impl Peer {
             drained: scheduler.clone().recipient(),
             events: scheduler.clone().recipient(),
         };
-        let gate = Arc::new(Mutex::new(HandshakeGate::new([1; 32])));
+        let gate = Arc::new(Mutex::new(HandshakeGate::new(config(2).identity.peer_id(), [1; 32])));
         let ticket = at_gate(&gate).admit(remote.ip()).expect("room").ticket;
-        let guest = Guest::new(Arc::clone(&gate), ticket, config(2).identity.peer_id());
+        let guest = Guest::new(Arc::clone(&gate), ticket);
         PeerSession::new(accepted, remote, (responder, false), clock, links).at_door(guest).start();
         let connection = Connection::initiator(config(1), entropy::bytes(), 0);
         let mut peer = Peer { socket, connection, received: BytesMut::new() };

@@ -3,9 +3,9 @@
 //!
 //! `bulk_gb_s` is rows that arrived whole by the clock, `core_gb_s` the same by the time that the
 //! busier of both threads computed, which other programs on the machine disturb less; `aead_gb_s`
-//! is sealing records of that size, likewise, before and after. `control_*_ms` is a ping's round trip while bulk saturates the
-//! session. `--connections 2` puts the pings on a second connection, as a measure of what that
-//! would bring.
+//! is sealing records of that size, likewise, before and after. `control_*_ms` is a ping's round
+//! trip while bulk saturates the session. `--connections 2` puts the pings on a second connection,
+//! as a measure of what that would bring.
 
 use std::time::{Duration, Instant};
 
