@@ -38,7 +38,8 @@ pub struct Listener {
 impl Listener {
     /// A listener on a bound, non-blocking socket; it joins the runtime of the actor's Arbiter.
     pub fn new(socket: std::net::TcpListener, settings: SessionSettings) -> Listener {
-        let gate = Arc::new(Mutex::new(HandshakeGate::new(entropy::bytes())));
+        let gate = HandshakeGate::new(settings.identity.peer_id(), entropy::bytes());
+        let gate = Arc::new(Mutex::new(gate));
         Listener { socket: Some(socket), settings, gate, open: BTreeMap::new() }
     }
 
@@ -78,7 +79,7 @@ impl Listener {
             }
         };
         let SessionSettings { identity, network, accepted_keys, clock, links, .. } = &self.settings;
-        let guest = Guest::new(Arc::clone(&self.gate), ticket, identity.peer_id());
+        let guest = Guest::new(Arc::clone(&self.gate), ticket);
         let config = ConnectionConfig {
             accepted_keys: accepted_keys.clone(),
             ..ConnectionConfig::new(Arc::clone(identity), network.clone())

@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use swarmllm_protocol::connection::{ConnectionError, HandshakeGate, Ticket, Verdict};
-use swarmllm_protocol::ids::PeerId;
 
 /// The door of this node.
 pub type SharedGate = Arc<Mutex<HandshakeGate>>;
@@ -21,14 +20,13 @@ pub fn at_gate(gate: &SharedGate) -> MutexGuard<'_, HandshakeGate> {
 pub struct Guest {
     gate: SharedGate,
     ticket: Ticket,
-    us: PeerId,
     is_challenged: bool,
 }
 
 impl Guest {
-    /// The holder of a ticket, at a node of this id.
-    pub fn new(gate: SharedGate, ticket: Ticket, us: PeerId) -> Guest {
-        Guest { gate, ticket, us, is_challenged: false }
+    /// The holder of a ticket.
+    pub fn new(gate: SharedGate, ticket: Ticket) -> Guest {
+        Guest { gate, ticket, is_challenged: false }
     }
 
     /// What to do with its first record. Who was challenged and comes without the cookie is busy
@@ -39,7 +37,7 @@ impl Guest {
         record: &[u8],
         now_ms: u64,
     ) -> Result<Verdict, ConnectionError> {
-        let verdict = at_gate(&self.gate).judge(self.ticket, remote, record, &self.us, now_ms)?;
+        let verdict = at_gate(&self.gate).judge(self.ticket, remote, record, now_ms)?;
         let is_challenge = matches!(verdict, Verdict::Challenge(_));
         if is_challenge && std::mem::replace(&mut self.is_challenged, true) {
             return Err(ConnectionError::Busy);

@@ -138,9 +138,9 @@ impl Peer {
             events: scheduler.clone().recipient(),
             invites: no_invites(scheduler),
         };
-        let gate = Arc::new(Mutex::new(HandshakeGate::new([1; 32])));
+        let gate = Arc::new(Mutex::new(HandshakeGate::new(config(2).identity.peer_id(), [1; 32])));
         let ticket = at_gate(&gate).admit(remote.ip()).expect("room").ticket;
-        let guest = Guest::new(Arc::clone(&gate), ticket, config(2).identity.peer_id());
+        let guest = Guest::new(Arc::clone(&gate), ticket);
         PeerSession::new(accepted, remote, (responder, None), clock, links).at_door(guest).start();
         let connection = Connection::initiator(config(1), entropy::bytes(), 0);
         let mut peer = Peer { socket, connection, received: BytesMut::new() };

@@ -31,8 +31,8 @@ use crate::{
     ids::PeerId,
 };
 
-/// Handshakes under way in all: with as many sessions as there may be, within the 1,024 files that a
-/// process commonly may open.
+/// Handshakes under way in all: with as many sessions as there may be, within the 1,024 files that
+/// a process commonly may open.
 pub const HALF_OPEN_MAX: usize = 384;
 
 /// Handshakes under way from one group of neighbours.
@@ -82,6 +82,7 @@ struct HalfOpen {
 
 /// The door; see the front page of this file.
 pub struct HandshakeGate {
+    us: PeerId,
     secret: [u8; 32],
     /// By age, for tickets only grow.
     half_open: BTreeMap<Ticket, HalfOpen>,
@@ -91,10 +92,11 @@ pub struct HandshakeGate {
 }
 
 impl HandshakeGate {
-    /// An empty one; the secret must be random.
+    /// That of a node of this id, with nobody at it; the secret must be random.
     #[must_use]
-    pub fn new(secret: [u8; 32]) -> Self {
+    pub fn new(us: PeerId, secret: [u8; 32]) -> Self {
         Self {
+            us,
             secret,
             half_open: BTreeMap::new(),
             groups: BTreeMap::new(),
@@ -148,16 +150,15 @@ impl HandshakeGate {
         }
     }
 
-    /// A record has come over a socket whose handshake has not begun, at a node of this id.
+    /// A record has come over a socket whose handshake has not begun.
     pub fn judge(
         &mut self,
         ticket: Ticket,
         remote: SocketAddr,
         record: &[u8],
-        us: &PeerId,
         now_ms: u64,
     ) -> Result<Verdict, ConnectionError> {
-        let opening = opening::read(record, us)?;
+        let opening = opening::read(record, &self.us)?;
         let period = now_ms / COOKIE_PERIOD_MS;
         let is_good = |period| self.cookie(remote, period) == opening.cookie;
         if is_good(period) || period.checked_sub(1).is_some_and(is_good) {

@@ -33,15 +33,15 @@ fn opening(seed: u8) -> BytesMut {
 
 /// A gate that has seen so many first messages in this second.
 fn busy(now_ms: u64) -> HandshakeGate {
-    let mut gate = HandshakeGate::new([7; 32]);
+    let mut gate = HandshakeGate::new(us(), [7; 32]);
     for number in 0..=CALM_OPENINGS_PER_S {
-        gate.judge(0, host(number), &opening(3), &us(), now_ms).expect("a first message");
+        gate.judge(0, host(number), &opening(3), now_ms).expect("a first message");
     }
     gate
 }
 
 fn cookie_for(gate: &mut HandshakeGate, remote: SocketAddr, now_ms: u64) -> BytesMut {
-    match gate.judge(0, remote, &opening(4), &us(), now_ms).expect("a first message") {
+    match gate.judge(0, remote, &opening(4), now_ms).expect("a first message") {
         Verdict::Challenge(reply) => reply,
         Verdict::Proceed => panic!("not under load"),
     }
@@ -49,19 +49,19 @@ fn cookie_for(gate: &mut HandshakeGate, remote: SocketAddr, now_ms: u64) -> Byte
 
 #[test]
 fn under_load_a_handshake_takes_a_cookie_and_succeeds() {
-    let mut gate = HandshakeGate::new([7; 32]);
+    let mut gate = HandshakeGate::new(us(), [7; 32]);
     let admitted = gate.admit(host(1).ip()).expect("room");
     let mut initiator = Connection::initiator(config(1), [1; 64], 0);
     let mut responder = Connection::responder(config(2), [2; 64], 0);
     let first = record(&mut initiator);
-    assert_eq!(gate.judge(1, host(1), &first, &us(), 0), Ok(Verdict::Proceed));
+    assert_eq!(gate.judge(1, host(1), &first, 0), Ok(Verdict::Proceed));
     let mut gate = busy(5);
     let reply = cookie_for(&mut gate, host(1), 5);
     assert_eq!(reply.len(), HANDSHAKE_MESSAGE_BYTES);
     assert_eq!(initiator.receive_record(reply.clone(), 5), Ok(None));
     let again = record(&mut initiator);
     assert_ne!(again, first);
-    let verdict = gate.judge(admitted.ticket, host(1), &again, &us(), 6);
+    let verdict = gate.judge(admitted.ticket, host(1), &again, 6);
     assert_eq!(verdict, Ok(Verdict::Proceed));
     assert_eq!(responder.receive_record(again, 6), Ok(None));
     let second = record(&mut responder);
@@ -84,7 +84,7 @@ fn a_cookie_is_for_one_place_and_a_while() {
     let again = record(&mut initiator);
     let judge = |remote, now_ms| {
         let mut gate = busy(now_ms);
-        gate.judge(0, remote, &again, &us(), now_ms).expect("a first message") == Verdict::Proceed
+        gate.judge(0, remote, &again, now_ms).expect("a first message") == Verdict::Proceed
     };
     assert!(judge(host(1), 5));
     assert!(judge(host(1), COOKIE_PERIOD_MS + 5));
@@ -97,7 +97,7 @@ fn a_cookie_is_for_one_place_and_a_while() {
 
 #[test]
 fn neighbours_share_a_cap_and_a_local_network_has_none() {
-    let mut gate = HandshakeGate::new([7; 32]);
+    let mut gate = HandshakeGate::new(us(), [7; 32]);
     let near = |last: u8| IpAddr::from([198, 51, 100, last]);
     let first = gate.admit(near(0)).expect("room");
     for last in 1..HALF_OPEN_PER_GROUP_MAX {
@@ -128,7 +128,7 @@ fn a_full_house_lets_the_oldest_stranger_go() {
     let reply = cookie_for(&mut gate, host(0), 5);
     initiator.receive_record(reply, 5).expect("a cookie");
     let again = record(&mut initiator);
-    gate.judge(tickets[0], host(0), &again, &us(), 5).expect("a first message");
+    gate.judge(tickets[0], host(0), &again, 5).expect("a first message");
     let admitted = gate.admit(host(5_000).ip()).expect("room");
     assert_eq!(admitted.evicted, Some(tickets[1]));
     assert_eq!(gate.half_open(), HALF_OPEN_MAX);
@@ -155,7 +155,7 @@ struct Caller {
 /// Honest handshakes of a round trip each beside a flood; how many got through, and the most
 /// half-open ones at any time.
 fn flood(per_s: u32, seconds: u32, round_trip_ms: u64, honest: usize) -> (usize, usize) {
-    let mut gate = HandshakeGate::new([9; 32]);
+    let mut gate = HandshakeGate::new(us(), [9; 32]);
     let mut heap = BinaryHeap::new();
     for number in 0..per_s * seconds {
         heap.push(Reverse((
@@ -190,7 +190,7 @@ fn flood(per_s: u32, seconds: u32, round_trip_ms: u64, honest: usize) -> (usize,
                     callers.retain(|_, caller| caller.ticket != evicted);
                 }
                 let words: &[u8] = if number % 2 == 0 { &spoofed } else { &[0x55; 256] };
-                if gate.judge(admitted.ticket, remote, words, &us(), now_ms).is_err() {
+                if gate.judge(admitted.ticket, remote, words, now_ms).is_err() {
                     gate.release(admitted.ticket);
                     deadlines.remove(&admitted.ticket);
                 }
@@ -224,7 +224,7 @@ fn flood(per_s: u32, seconds: u32, round_trip_ms: u64, honest: usize) -> (usize,
                     continue;
                 } else {
                     let (ticket, remote) = (caller.ticket, caller.remote);
-                    match gate.judge(ticket, remote, &message, &us(), now_ms).expect("honest") {
+                    match gate.judge(ticket, remote, &message, now_ms).expect("honest") {
                         Verdict::Challenge(reply) => reply,
                         Verdict::Proceed => {
                             caller.server.receive_record(message, now_ms).expect("honest");
@@ -261,7 +261,7 @@ proptest! {
         steps in proptest::collection::vec(
             (any::<u8>(), 0_u32..40, proptest::collection::vec(any::<u8>(), 0..300)), 1..80),
     ) {
-        let mut gate = HandshakeGate::new([7; 32]);
+        let mut gate = HandshakeGate::new(us(), [7; 32]);
         let mut tickets = Vec::new();
         for (action, number, bytes) in steps {
             match action % 3 {
@@ -271,7 +271,7 @@ proptest! {
                     gate.release(ticket);
                 }
                 _ => {
-                    let refused = gate.judge(1, host(number), &bytes, &us(), 0);
+                    let refused = gate.judge(1, host(number), &bytes, 0);
                     prop_assert!(refused.is_err());
                 }
             }

@@ -1,9 +1,11 @@
 //! Whether the other side is still there, and how far away: pings as few as will do.
 //!
 //! Owned by whoever owns the connection, which calls [`Liveness::tick`] every [`TICK_MS`] and does
-//! what it says. While something is under way a ping goes every five seconds, else every minute; one
-//! that was not answered is followed by others at the faster pace, and the third miss is the end.
-//! Units: milliseconds for what is due, microseconds for the round trip, of one clock. Errors: none.
+//! what it says. While something is under way a ping goes every five seconds, else every minute;
+//! one that was not answered is followed by others at the faster pace, and the third miss is the
+//! end.
+//! Units: milliseconds for what is due, microseconds for the round trip, of one clock. Errors:
+//! none.
 //! Absent on purpose: treating other traffic as a sign of life. It may be what a dead host's
 //! neighbour still delivers, and a pong costs 40 bytes.
 

@@ -2,7 +2,8 @@
 //!
 //! Called by `handshake.rs` on both sides, and by `gate.rs`, which judges strangers by it.
 //! Layout of message 1, [`HANDSHAKE_MESSAGE_BYTES`] in all: magic (8) | version `u16` LE | name of
-//! the pre-shared key (16, zeros for none) | cookie (16, zeros for none) | Noise message | tag (16).
+//! the pre-shared key (16, zeros for none) | cookie (16, zeros for none) | Noise message |
+//! tag (16).
 //! The tag is BLAKE3 over all before it, keyed by whom the message is for: the dialled peer's id,
 //! or zeros where it is not known. It proves nothing, but blind scans and bytes altered on the way
 //! cost no arithmetic on curves. Magic, version and key name are bound to the handshake by its

@@ -127,7 +127,8 @@ mod tests {
     proptest! {
         #[test]
         fn what_reads_back_writes_the_same(
-            kind in 0_u8..8, exact in 0_usize..6, any in proptest::collection::vec(any::<u8>(), 200),
+            kind in 0_u8..8, exact in 0_usize..6,
+            any in proptest::collection::vec(any::<u8>(), 200),
         ) {
             let lengths = [0, GRANT_BYTES, OPENING_BYTES, RESPONSE_BYTES, CLOSING_BYTES, 77];
             let mut text = vec![kind];

@@ -1,8 +1,8 @@
 //! The books of a lane's credit, one on each side.
 //!
 //! Called by `sender.rs` ([`Allowance`]) and `receiver.rs` ([`Window`]).
-//! Units: bytes of credit of the lane, counted from the connection's start, so that a grant means the
-//! same whenever it arrives and a lost count is impossible.
+//! Units: bytes of credit of the lane, counted from the connection's start, so that a grant means
+//! the same whenever it arrives and a lost count is impossible.
 //! The receiver keeps room for one window beyond what its owner is done with. A message larger than
 //! the window gets the room it needs once nothing else is held, so memory stays below the larger of
 //! the two. Windows begin at [`WINDOW_START_BYTES`] and double when the sender says that it waits
@@ -11,7 +11,7 @@
 //! Errors: [`LaneError`]. Absent on purpose: shrinking; a window is room that may be used, not
 //! memory that is.
 
-use super::{Lane, LaneError};
+use super::{Lane, LaneError, message_cost};
 use crate::limits::{
     BULK_MESSAGE_MAX_BYTES, FRAGMENT_DATA_MAX_BYTES, MESSAGE_CREDIT_BYTES, WINDOW_START_BYTES,
 };
@@ -37,7 +37,7 @@ pub struct Credit {
 impl Credit {
     /// That of a message of so many bytes.
     pub(crate) fn of(lane: Lane, message_bytes: usize) -> Self {
-        Self { lane, bytes: message_bytes + MESSAGE_CREDIT_BYTES }
+        Self { lane, bytes: message_cost(message_bytes) }
     }
 }
 

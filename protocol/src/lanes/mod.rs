@@ -11,11 +11,11 @@
 //! Order: messages of one lane arrive in order; rows of one request never overtake each other,
 //! because small rows follow their request into the bulk lane while larger ones wait there, and
 //! bulk waits while the tensor lane does.
-//! Credits: tensor and bulk carry no more than the receiver has granted, counted from the connection's
-//! start: data bytes, and [`MESSAGE_CREDIT_BYTES`](crate::limits::MESSAGE_CREDIT_BYTES) for each
-//! message, so that many tiny ones cost what they take to hold. They are per lane and not per generation: all rows of a node have one
-//! consumer, which never lets one generation's rows wait for those of another, so a window each
-//! would buy nothing and cost a map that strangers fill.
+//! Credits: tensor and bulk carry no more than the receiver has granted, counted from the
+//! connection's start: data bytes, and [`MESSAGE_CREDIT_BYTES`] for each message, so that many tiny
+//! ones cost what they take to hold. They are per lane and not per generation: all rows of a node
+//! have one consumer, which never lets one generation's rows wait for those of another, so a window
+//! each would buy nothing and cost a map that strangers fill.
 //! Errors: [`LaneError`]; a declared length is checked against its lane before allocation, and the
 //! credit before anything is kept.
 //! Absent on purpose: credits for control. It is handled as it comes, and small.
@@ -32,8 +32,8 @@ pub use sender::Sender;
 
 use crate::limits::{
     BULK_MESSAGE_MAX_BYTES, BULK_QUEUE_MAX_BYTES, BULK_WINDOW_MAX_BYTES, CONTROL_MESSAGE_MAX_BYTES,
-    CONTROL_QUEUE_MAX_BYTES, FRAGMENT_DATA_MAX_BYTES, TENSOR_MESSAGE_MAX_BYTES,
-    TENSOR_QUEUE_MAX_BYTES, TENSOR_WINDOW_MAX_BYTES,
+    CONTROL_QUEUE_MAX_BYTES, FRAGMENT_DATA_MAX_BYTES, MESSAGE_CREDIT_BYTES,
+    TENSOR_MESSAGE_MAX_BYTES, TENSOR_QUEUE_MAX_BYTES, TENSOR_WINDOW_MAX_BYTES,
 };
 
 const LANES: usize = 3;
@@ -154,6 +154,11 @@ pub enum LaneError {
 /// Data bytes of the fragment that comes next when so many are left of a message.
 fn fragment_bytes(left: usize) -> usize {
     left.min(FRAGMENT_DATA_MAX_BYTES)
+}
+
+/// Credit that a message takes whole.
+fn message_cost(bytes: usize) -> usize {
+    bytes + MESSAGE_CREDIT_BYTES
 }
 
 #[cfg(test)]

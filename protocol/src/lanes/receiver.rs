@@ -12,7 +12,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use super::{
     FIRST_FLAG, LANE_MASK, LANES, Lane, LaneError, STARVED_FLAG, TOTAL_BYTES,
     credit::{Credit, Grant, Window},
-    fragment_bytes,
+    fragment_bytes, message_cost,
 };
 use crate::limits::{FRAGMENT_DATA_MAX_BYTES, MESSAGE_CREDIT_BYTES};
 
@@ -120,8 +120,8 @@ impl Receiver {
     pub fn next_grant(&mut self, now_ms: u64) -> Option<Grant> {
         Lane::ALL.into_iter().find_map(|lane| {
             let unfinished = self.unfinished[lane as usize].as_ref();
-            let cost = |bytes: usize| bytes + MESSAGE_CREDIT_BYTES;
-            let progress = unfinished.map(|of| (cost(of.bytes.len()), cost(of.total)));
+            let progress =
+                unfinished.map(|of| (message_cost(of.bytes.len()), message_cost(of.total)));
             self.windows[lane as usize].as_mut()?.grant(progress, now_ms)
         })
     }
