@@ -11,6 +11,7 @@ mod cache_budget;
 mod identity;
 mod interfaces;
 mod metrics;
+mod net_check;
 mod tree;
 mod types;
 
@@ -45,10 +46,11 @@ use tokio::sync::{mpsc, watch};
 
 use crate::generate::{GenerateError, GenerateRequest, GenerationStream};
 use metrics::Metrics;
+pub use net_check::NetCheck;
 use tree::NodeTree;
 pub use types::{
     DhtNumbers, InviteStatus, ModelStatus, NewInvite, NodeError, NodeOptions, NodeStatus,
-    OfferStatus, PeerStatus, ReachabilityStatus, SchedulerNumbers,
+    OfferStatus, PeerStatus, SchedulerNumbers,
 };
 
 /// What the key of prefix names is derived for.
@@ -70,6 +72,7 @@ struct Shared {
     identity: Arc<Identity>,
     network: NetworkId,
     listen: SocketAddr,
+    mdns: bool,
     clock: Clock,
     prefix_secret: [u8; 32],
     n_active: Arc<AtomicUsize>,
@@ -98,6 +101,7 @@ impl NodeHandle {
         let sockets = tree::bind(options.listen)?;
         let listen = sockets.listen;
         let network = options.network.clone();
+        let mdns = options.mdns && !listen.ip().is_loopback();
         let plan = Rc::new(tree::TreePlan {
             options: NodeOptions { listen, ..options },
             identity: Arc::clone(&identity),
@@ -119,6 +123,7 @@ impl NodeHandle {
             identity,
             network,
             listen,
+            mdns,
             clock,
             n_active: Arc::new(AtomicUsize::new(0)),
             n_finished: Arc::new(AtomicU64::new(0)),
@@ -256,13 +261,21 @@ impl NodeHandle {
         Ok(peers.into_iter().map(peer_status).collect())
     }
 
-    /// What works of finding peers and of being found.
+    /// What works of finding peers and of being found, and what to do about the rest.
     ///
     /// # Errors
     /// While the tree is being restarted.
-    pub async fn reachability(&self) -> Result<ReachabilityStatus, NodeError> {
-        let known = ask(&self.tree()?.directory, GetReachability).await?;
-        Ok(ReachabilityStatus::new(known, interfaces::has_network()))
+    pub async fn net_check(&self) -> Result<NetCheck, NodeError> {
+        let tree = self.tree()?;
+        let known = ask(&tree.directory, GetReachability).await?;
+        let own = net_check::OwnFacts {
+            peer_id: self.peer_id().to_string(),
+            network: self.shared.network.as_str().to_owned(),
+            listen: self.shared.listen,
+            mdns: self.shared.mdns,
+            has_network: interfaces::has_network(),
+        };
+        Ok(net_check::assemble(own, known, self.dht_numbers().await?))
     }
 
     /// Models held.

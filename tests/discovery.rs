@@ -27,7 +27,7 @@ fn wait_for_sessions(node: &Node, count: usize) {
 }
 
 fn reachability(node: &Node) -> Value {
-    node.control().result("net.reachability", json!({}))
+    node.control().result("net.check", json!({}))
 }
 
 fn layer<'a>(reachability: &'a Value, via: &str) -> &'a Value {
@@ -71,10 +71,10 @@ fn nodes_that_know_one_address_meet_each_other_and_find_back_from_what_they_reme
     assert_eq!(known["reachable"], true);
     assert!(layer(&known, "cache")["connected"].as_u64() >= Some(1), "{known}");
     // Its peers say where they see it, and they agree.
-    let is_seen_by_8 = |known: &Value| known["heard"][0]["count"].as_u64() >= Some(8);
-    let known = node.control().wait_until("net.reachability", is_seen_by_8);
+    let is_seen_by_8 = |known: &Value| known["heard"][0]["sessions"].as_u64() >= Some(8);
+    let known = node.control().wait_until("net.check", is_seen_by_8);
     let heard = &known["heard"][0];
-    assert_eq!((&heard["ip"], &heard["believed"]), (&json!("127.0.0.1"), &json!(true)));
+    assert_eq!((&heard["address"], &heard["believed"]), (&json!("127.0.0.1"), &json!(true)));
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn an_offline_node_dials_nobody_beyond_its_own_network() {
     wait_for_sessions(&node, 1);
     let known = node
         .control()
-        .wait_until("net.reachability", |known| layer(known, "join")["last_error"].is_string());
+        .wait_until("net.check", |known| layer(known, "join")["last_error"].is_string());
     let error = layer(&known, "join")["last_error"].as_str().expect("an error");
     assert!(error.contains(far) && error.contains("offline mode"), "{error}");
     assert_eq!((&known["offline"], &known["connected"]), (&json!(true), &json!(1)));

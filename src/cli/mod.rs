@@ -19,6 +19,7 @@ pub mod engine;
 pub mod invite;
 pub mod log;
 pub mod logits;
+pub mod net;
 pub mod peers;
 pub mod reach;
 pub mod run;
@@ -87,6 +88,9 @@ enum Command {
     Status(status::StatusArgs),
     /// List the peers of the running node.
     Peers(peers::PeersArgs),
+    /// Look at what works of the network.
+    #[command(subcommand)]
+    Net(net::NetCommand),
     /// Print an invite code that lets another node join.
     Invite(invite::InviteArgs),
     /// Show what a model is.
@@ -125,6 +129,7 @@ fn dispatch(command: Command) -> Result<(), CliError> {
         Command::Run(args) => run::run(args),
         Command::Status(args) => status::run(args),
         Command::Peers(args) => peers::run(args),
+        Command::Net(command) => net::run(command),
         Command::Invite(args) => invite::run(args),
         Command::Show(args) => show::run(args),
         Command::Tokenize(args) => tokenize::run(args),

@@ -66,7 +66,7 @@ const METHODS: [Method; 11] = [
         ],
     ),
     ("events.subscribe", "Events as `event` notifications until the connection closes.", &[]),
-    ("net.reachability", "What works of finding peers and of being found.", &[]),
+    ("net.check", "How the node is seen, which ways of finding peers work, and what to do.", &[]),
     ("shutdown", "Ends the node after its running answers.", &[]),
 ];
 
@@ -122,9 +122,9 @@ pub async fn call(
             no_params(request)?;
             json!({"models": node.models().await.map_err(node_error)?})
         }
-        "net.reachability" => {
+        "net.check" => {
             no_params(request)?;
-            json!(node.reachability().await.map_err(node_error)?)
+            json!(node.net_check().await.map_err(node_error)?)
         }
         "events.subscribe" => {
             no_params(request)?;

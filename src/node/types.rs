@@ -3,12 +3,11 @@
 //! Filled by `node.rs`; shown by `status`, `peers`, `models` and the HTTP doors as JSON.
 //! Units last in names; layer ranges are half-open.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Serialize;
 use swarmllm_actors::invite_keeper::InviteKeeperError;
-use swarmllm_actors::peer_directory::{LayerReport, Reachability};
 use swarmllm_models::{Model, ShardOptions};
 use swarmllm_protocol::admission::AdmissionPolicy;
 use swarmllm_protocol::ids::{InviteId, LayerRange, NetworkId, PeerId, PoolId};
@@ -164,89 +163,6 @@ pub struct NodeStatus {
     pub rss_bytes: u64,
     /// Models held.
     pub models: Vec<ModelStatus>,
-}
-
-/// What works of finding peers and of being found, as `net.reachability` shows it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ReachabilityStatus {
-    /// Whether nothing may leave private ranges.
-    pub offline: bool,
-    /// Whether there is an interface beside loopback.
-    pub has_network: bool,
-    /// Where this node tells others that it is.
-    pub addresses: Vec<SocketAddr>,
-    /// Whether others can open connections to it, as far as is known.
-    pub reachable: bool,
-    /// Where connected peers see this node.
-    pub heard: Vec<HeardAddress>,
-    /// Open sessions.
-    pub connected: usize,
-    /// Sessions that it looks for.
-    pub wanted: usize,
-    /// Remembered peers that have answered, and others.
-    pub cached: [usize; 2],
-    /// What every way of finding peers has brought since the start.
-    pub layers: Vec<LayerStatus>,
-}
-
-/// Where this node is, by the word of others.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct HeardAddress {
-    /// The address.
-    pub ip: IpAddr,
-    /// Peers that say so.
-    pub count: usize,
-    /// Whether they are enough.
-    pub believed: bool,
-}
-
-/// One way of finding peers.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct LayerStatus {
-    /// Which: a word as in [`PeerStatus::via`].
-    pub via: String,
-    /// Peers, or places where one may be.
-    pub found: u64,
-    /// Sessions with them.
-    pub connected: u64,
-    /// When something was found last.
-    pub found_at_unix_s: Option<u64>,
-    /// What failed last.
-    pub last_error: Option<String>,
-    /// When.
-    pub last_error_at_unix_s: Option<u64>,
-}
-
-impl ReachabilityStatus {
-    /// As the directory says it.
-    pub(super) fn new(known: Reachability, has_network: bool) -> ReachabilityStatus {
-        let believed = known.believed;
-        let heard = known.heard.into_iter();
-        let layer = |layer: LayerReport| {
-            let (last_error, last_error_at_unix_s) = layer.last_error.unzip();
-            LayerStatus {
-                via: layer.via.word().to_owned(),
-                found: layer.found,
-                connected: layer.connected,
-                found_at_unix_s: layer.found_at_unix_s,
-                last_error,
-                last_error_at_unix_s,
-            }
-        };
-        ReachabilityStatus {
-            offline: known.is_offline,
-            has_network,
-            addresses: known.addresses,
-            reachable: known.is_reachable,
-            heard: heard
-                .map(|(ip, count)| HeardAddress { ip, count, believed: believed.contains(&ip) })
-                .collect(),
-            connected: known.connected,
-            wanted: known.wanted,
-            cached: [known.cached.0, known.cached.1],
-            layers: known.layers.into_iter().map(layer).collect(),
-        }
-    }
 }
 
 /// What the scheduler and the KV store do, over all shards of a node.

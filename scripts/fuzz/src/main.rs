@@ -5,6 +5,7 @@
 
 #![no_main]
 
+mod network_targets;
 mod targets;
 
 use std::sync::LazyLock;

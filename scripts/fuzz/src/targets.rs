@@ -18,25 +18,37 @@ use swarmllm_protocol::{
     wire::Message,
 };
 
+use crate::network_targets as network;
+
 /// Name and body of each.
 pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("address", read_address),
+    ("dht-datagram", network::open_dht_datagram),
+    ("dht-node", network::run_dht_node),
+    ("dht-request", network::read_dht_request),
+    ("dht-response", network::read_dht_response),
     ("frame", read_frames),
     ("handshake-initiator", answer_an_initiator),
     ("handshake-responder", call_a_responder),
     ("invite", read_invite),
+    ("lan-announcement", network::read_announcement),
     ("lanes", receive_fragments),
+    ("membership", network::read_membership),
     ("node-record", read_node_record),
+    ("peer-cache", network::read_peer_cache),
+    ("peer-exchange", network::hear_peer_exchange),
     ("prefix-keys", read_prefix_keys),
+    ("provider-record", network::read_provider_record),
+    ("redemption-log", network::read_redemption_log),
     ("session", talk_in_a_session),
     ("wire-message", read_message),
 ];
 
 /// A time within the life of nothing in particular.
-const NOW_UNIX_S: u64 = 1_800_000_000;
+pub(crate) const NOW_UNIX_S: u64 = 1_800_000_000;
 
 /// Cuts the input into pieces: a length byte pair before each.
-fn pieces(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn pieces(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let (length, rest) = data.split_first_chunk::<2>()?;
         let length = usize::from(u16::from_le_bytes(*length)).min(rest.len());
