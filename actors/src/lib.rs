@@ -25,7 +25,8 @@
 //! Arbiters by duty: `net` runs sessions, scheduler, store and generations (a token never crosses
 //! a thread but for the compute itself); the DHT has a thread of its own, so that a flood of
 //! datagrams delays no token, and so has `invite_keeper`, which waits for the disk; the system's
-//! own thread runs the rest. Sends are bounded: `try_send` or `send` with the capacities of [`mailbox`]; `do_send` is banned by clippy.
+//! own thread runs the rest. Sends are bounded: `try_send` or `send` with the capacities of
+//! [`mailbox`]; `do_send` is banned by clippy.
 
 pub mod batch_scheduler;
 pub mod clock;
