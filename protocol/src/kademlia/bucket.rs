@@ -283,3 +283,7 @@ impl Bucket {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "bucket_tests.rs"]
+mod tests;
