@@ -248,10 +248,7 @@ impl Lookup {
 
     /// With whom to store next, of those who answered: everybody in the region, and when `is_last`,
     /// the nearest others up to a bucket of them. Of neighbours only a few.
-    pub(crate) fn next_holder(
-        &mut self,
-        is_last: bool,
-    ) -> Option<(CandidateId, Contact, WriteToken)> {
+    pub(crate) fn next_holder(&mut self, is_last: bool) -> Option<(Contact, WriteToken)> {
         if self.holders >= self.settings.holders_max {
             return None;
         }
@@ -324,8 +321,8 @@ impl Lookup {
 
     /// A search that found nothing where it should have is suspicious. So is an announcement where
     /// far fewer answer near the key than the estimate says stand there, for others are kept from
-    /// us, or far more, for somebody put them there. Then neighbours farther away are worth asking too:
-    /// they may name those who are missing.
+    /// us, or far more, for somebody put them there. Then neighbours farther away are worth asking
+    /// too: they may name those who are missing.
     fn is_suspicious(&self) -> bool {
         let (bucket, near) = (self.settings.bucket_size, self.near_answers * 100);
         let (sparse, crowded) = self.settings.expected_near_percent;

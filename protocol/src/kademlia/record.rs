@@ -3,8 +3,8 @@
 //! Made by a node for itself, kept by the nodes near its key, checked by them and by every reader.
 //! Layout, little endian: version `u8` | peer 32 | model 32 | first layer `u16` | layer after the
 //! last `u16` | capacity class `u8` | sequence `u64` | expiry `u64`, Unix seconds | address count
-//! `u8` | addresses (`address.rs`) | Ed25519 signature (64). The signature is over a domain string, the
-//! network's name and everything before the signature.
+//! `u8` | addresses (`address.rs`) | Ed25519 signature (64). The signature is over a domain string,
+//! the network's name and everything before the signature.
 //! A record stands at one key for every [`LAYERS_PER_KEY`] layers that it touches.
 //! Units: Unix seconds, layers. Errors: [`RecordError`].
 //! Absent on purpose: speed and load. They change by the second, and the provider's session says
