@@ -160,7 +160,6 @@ impl Bucket {
     }
 
     fn seen(&mut self, now_ms: u64, contact: Contact) {
-        self.probes.retain(|(_, asked_ms)| asked_ms.saturating_add(PROBE_FORGOTTEN_MS) > now_ms);
         let is_probed = self.probes.iter().any(|(probe, _)| probe.peer == contact.peer);
         // A place that answers keeps its address; only its own answer moves it.
         let is_held = self
@@ -225,6 +224,7 @@ impl Bucket {
 
     /// Asks those who were heard of, newest first, while places are free.
     fn fill(&mut self, now_ms: u64) {
+        self.probes.retain(|(_, asked_ms)| asked_ms.saturating_add(PROBE_FORGOTTEN_MS) > now_ms);
         let failing = self.places.iter().filter(|place| place.failures > 0).count();
         let mut free = (self.size + failing).saturating_sub(self.places.len());
         while free > self.probes.len() && self.probes.len() < PROBES_MAX {
@@ -283,3 +283,7 @@ impl Bucket {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "bucket_tests.rs"]
+mod tests;

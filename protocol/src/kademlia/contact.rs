@@ -36,6 +36,14 @@ impl Contact {
         address::is_counted(self.address.ip()).then(|| AddressGroup::of(self.address.ip()))
     }
 
+    /// Whether the word of a node at `address` for it is worth anything: nobody far away sends us
+    /// to addresses of our own network.
+    #[must_use]
+    pub fn may_be_named_from(&self, address: &SocketAddr) -> bool {
+        let is_near = address::is_private(self.address.ip());
+        address::is_dialable(&self.address) && (!is_near || address::is_private(address.ip()))
+    }
+
     /// Appends it.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.peer.as_bytes());

@@ -188,11 +188,9 @@ impl Lookup {
         let candidate = &mut self.candidates[id];
         candidate.token = Some(token);
         let (giver, distance) = (candidate.contact, candidate.distance);
-        let is_giver_near = address::is_private(giver.address.ip());
         let mut taken: Vec<(Distance, Contact)> = contacts
             .iter()
-            // Nobody far away sends us to addresses of our own network.
-            .filter(|contact| is_giver_near || !address::is_private(contact.address.ip()))
+            .filter(|contact| contact.may_be_named_from(&giver.address))
             .map(|contact| (contact.key().distance(&self.key), *contact))
             .filter(|(far, _)| {
                 self.aim != Aim::Providers || *far < distance || far.high() <= self.radius
@@ -250,10 +248,7 @@ impl Lookup {
 
     /// With whom to store next, of those who answered: everybody in the region, and when `is_last`,
     /// the nearest others up to a bucket of them. Of neighbours only a few.
-    pub(crate) fn next_holder(
-        &mut self,
-        is_last: bool,
-    ) -> Option<(CandidateId, Contact, WriteToken)> {
+    pub(crate) fn next_holder(&mut self, is_last: bool) -> Option<(Contact, WriteToken)> {
         if self.holders >= self.settings.holders_max {
             return None;
         }
@@ -280,7 +275,7 @@ impl Lookup {
             *self.holders_of_wide.entry(wide).or_default() += 1;
         }
         self.holders += 1;
-        Some((id, contact, token))
+        Some((contact, token))
     }
 
     /// Whether this node itself stands in the region.
@@ -324,10 +319,10 @@ impl Lookup {
         None
     }
 
-    /// A search that found nothing where it should have is suspicious; an announcement is where far
-    /// fewer answer near the key than the estimate says stand there, for others are kept from us, or
-    /// far more, for somebody put them there. Then neighbours farther away are worth asking too:
-    /// they may name those who are missing.
+    /// A search that found nothing where it should have is suspicious. So is an announcement where
+    /// far fewer answer near the key than the estimate says stand there, for others are kept from
+    /// us, or far more, for somebody put them there. Then neighbours farther away are worth asking
+    /// too: they may name those who are missing.
     fn is_suspicious(&self) -> bool {
         let (bucket, near) = (self.settings.bucket_size, self.near_answers * 100);
         let (sparse, crowded) = self.settings.expected_near_percent;

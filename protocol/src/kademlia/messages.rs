@@ -318,3 +318,7 @@ fn read_contacts(bytes: &mut &[u8]) -> Option<Vec<Contact>> {
     }
     (0..count).map(|_| Contact::read(bytes)).collect()
 }
+
+#[cfg(test)]
+#[path = "messages_tests.rs"]
+mod tests;

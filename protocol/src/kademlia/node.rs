@@ -150,3 +150,7 @@ impl DhtNode {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "node_tests.rs"]
+mod tests;

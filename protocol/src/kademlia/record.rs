@@ -1,10 +1,10 @@
 //! "I hold these layers of this model": a provider's word for it, signed.
 //!
 //! Made by a node for itself, kept by the nodes near its key, checked by them and by every reader.
-//! Layout: version `u8` | peer 32 | model 32 | first layer `u16` LE | layer after the last `u16`
-//! LE | capacity class `u8` | sequence `u64` LE | expiry `u64` LE, Unix seconds | address count `u8`
-//! | addresses (`address.rs`) | Ed25519 signature (64). The signature is over a domain string, the
-//! network's name and everything before the signature.
+//! Layout, little endian: version `u8` | peer 32 | model 32 | first layer `u16` | layer after the
+//! last `u16` | capacity class `u8` | sequence `u64` | expiry `u64`, Unix seconds | address count
+//! `u8` | addresses (`address.rs`) | Ed25519 signature (64). The signature is over a domain string,
+//! the network's name and everything before the signature.
 //! A record stands at one key for every [`LAYERS_PER_KEY`] layers that it touches.
 //! Units: Unix seconds, layers. Errors: [`RecordError`].
 //! Absent on purpose: speed and load. They change by the second, and the provider's session says
@@ -249,4 +249,98 @@ fn read_fields(mut bytes: &[u8]) -> Option<ProviderFacts> {
         addresses,
     };
     bytes.is_empty().then_some(facts)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn identity() -> Identity {
+        Identity::from_seed([9; 32])
+    }
+
+    fn facts() -> ProviderFacts {
+        ProviderFacts {
+            peer: identity().peer_id(),
+            model: ModelId([3; 32]),
+            layers: LayerRange { start: 4, end: 20 },
+            capacity_class: 2,
+            sequence: 7,
+            expires_at_unix_s: NOW + 1_800,
+            addresses: vec!["192.0.2.7:4001".parse().expect("an address")],
+        }
+    }
+
+    fn signed(facts: ProviderFacts) -> Result<ProviderRecord, RecordError> {
+        ProviderRecord::sign(&identity(), &NetworkId::default(), facts)
+    }
+
+    #[test]
+    fn a_record_reads_back_in_its_own_network_and_time() {
+        let record = signed(facts()).expect("signs");
+        let (bytes, network) = (record.as_bytes(), NetworkId::default());
+        assert_eq!(ProviderRecord::read(bytes, &network, NOW), Ok(record.clone()));
+        let other = NetworkId::new("other").expect("a name");
+        let forged = ProviderRecord::read(bytes, &other, NOW);
+        assert!(matches!(forged, Err(RecordError::Forged(_))), "{forged:?}");
+        let late = ProviderRecord::read(bytes, &network, NOW + 1_805);
+        assert_eq!(late, Err(RecordError::Expired { ago_s: 5 }));
+        let early = ProviderRecord::read(bytes, &network, NOW - 7_200);
+        assert_eq!(early, Err(RecordError::TooLong));
+    }
+
+    #[test]
+    fn providers_of_the_same_layers_share_a_key() {
+        let record = signed(facts()).expect("signs");
+        assert_eq!(record.keys().len(), 3, "layers 4..20 touch 0..8, 8..16 and 16..24");
+        let wanted = provider_keys(&ModelId([3; 32]), LayerRange { start: 8, end: 16 });
+        assert_eq!(wanted.len(), 1);
+        assert!(record.stands_at(&wanted[0]));
+        let other = provider_keys(&ModelId([4; 32]), LayerRange { start: 8, end: 16 });
+        assert!(!record.stands_at(&other[0]));
+        assert!(provider_keys(&ModelId([3; 32]), LayerRange { start: 8, end: 8 }).is_empty());
+    }
+
+    #[test]
+    fn no_layers_and_useless_addresses_are_refused() {
+        let empty = ProviderFacts { layers: LayerRange { start: 4, end: 4 }, ..facts() };
+        assert_eq!(signed(empty), Err(RecordError::Fields));
+        let addresses = vec!["0.0.0.0:1".parse().expect("an address")];
+        assert_eq!(signed(ProviderFacts { addresses, ..facts() }), Err(RecordError::Fields));
+    }
+
+    #[test]
+    fn the_longest_record_is_within_its_bound() {
+        let longest = "[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:65535".parse().expect("an address");
+        let addresses = vec![longest; PROVIDER_ADDRESSES_MAX];
+        let record = signed(ProviderFacts { addresses, ..facts() }).expect("signs");
+        assert_eq!(record.as_bytes().len(), PROVIDER_RECORD_MAX_BYTES);
+    }
+
+    proptest! {
+        #[test]
+        fn a_changed_byte_is_noticed(place in 0_usize..400, bits in 1_u8..) {
+            let record = signed(facts()).expect("signs");
+            let mut bytes = record.as_bytes().to_vec();
+            let place = place % bytes.len();
+            bytes[place] ^= bits;
+            prop_assert!(ProviderRecord::read(&bytes.into(), &NetworkId::default(), NOW).is_err());
+        }
+
+        #[test]
+        fn fields_from_anyone_read_as_they_would_be_written(
+            bytes in proptest::collection::vec(any::<u8>(), 0..260)
+        ) {
+            let _ = ProviderRecord::read(&bytes.clone().into(), &NetworkId::default(), NOW);
+            if let Some(facts) = read_fields(&bytes)
+                && check_fields(&facts).is_ok()
+            {
+                prop_assert_eq!(&fields(&facts)[1..], &bytes[1..]);
+            }
+        }
+    }
 }

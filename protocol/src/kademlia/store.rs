@@ -206,3 +206,7 @@ impl RecordStore {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

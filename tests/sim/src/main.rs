@@ -13,6 +13,9 @@ mod publish;
 mod random;
 mod ring;
 mod settings;
+mod sweep;
+#[cfg(test)]
+mod tests;
 mod world;
 
 use std::process::ExitCode;
@@ -34,6 +37,8 @@ enum Command {
     Eclipse(eclipse::EclipseArgs),
     /// Days of nodes that come and go, and whether records stay readable.
     Churn(churn::ChurnArgs),
+    /// One setting changed at a time.
+    Sweep(sweep::SweepArgs),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +46,7 @@ fn main() -> ExitCode {
         Command::Dht(args) => dht::run(&args),
         Command::Eclipse(args) => eclipse::run(&args),
         Command::Churn(args) => churn::run(&args),
+        Command::Sweep(args) => sweep::run(&args),
     };
     match held {
         Ok(true) => ExitCode::SUCCESS,

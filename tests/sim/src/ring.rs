@@ -18,10 +18,6 @@ impl Ring {
         Self { points }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.points.len()
-    }
-
     /// Those that share the first `bits` bits with a key.
     pub(crate) fn range(&self, key: &DhtKey, bits: usize) -> &[(DhtKey, NodeId)] {
         let (mut low, mut high) = (*key, *key);

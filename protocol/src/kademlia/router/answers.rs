@@ -10,11 +10,12 @@ use bytes::Bytes;
 use super::{EXPIRE_EVERY_MS, Now, Router};
 use crate::{
     address::ADDRESS_MAX_BYTES,
+    ids::PeerId,
     kademlia::{
         bucket::BucketNews,
         contact::{CONTACT_MAX_BYTES, Contact},
         key::DhtKey,
-        messages::{Answer, Question, RefusalReason, Request, Response, TOKEN_BYTES, WriteToken},
+        messages::{Answer, Question, RefusalReason, Request, Response, TOKEN_BYTES},
         record::ProviderRecord,
     },
     limits::{DHT_CONTACTS_MAX, DHT_MESSAGE_MAX_BYTES},
@@ -51,12 +52,17 @@ impl Router {
             Question::Ping => Answer::Pong,
             Question::FindNode { key } => {
                 let token = self.tokens.issue(now.ms, from.ip(), key);
-                let contacts = self.near(key, request, DHT_CONTACTS_MAX);
+                let contacts = self.near(key, request.server, DHT_CONTACTS_MAX);
                 Answer::Nodes { token, contacts }
             }
             Question::FindProviders { key, skip } => {
-                let token = self.tokens.issue(now.ms, from.ip(), key);
-                self.providers(now, key, *skip, request, token)
+                let (token, server) = (self.tokens.issue(now.ms, from.ip(), key), request.server);
+                let (total, records) = self.records_from(now, key, *skip);
+                let used: usize = records.iter().map(|record| record.len() + 2).sum();
+                let room = DHT_MESSAGE_MAX_BYTES - PROVIDERS_HEADER_BYTES - used;
+                let count = if *skip == 0 { room / CONTACT_MAX_BYTES } else { 0 };
+                let contacts = self.near(key, server, count.min(DHT_CONTACTS_MAX));
+                Answer::Providers { token, total, records, contacts }
             }
             Question::Store { key, token, record } => {
                 if self.tokens.holds(now.ms, from.ip(), key, token) {
@@ -92,34 +98,26 @@ impl Router {
         self.store.insert(key, &record, from)
     }
 
-    fn providers(
-        &self,
-        now: Now,
-        key: &DhtKey,
-        skip: u16,
-        request: &Request,
-        token: WriteToken,
-    ) -> Answer {
+    /// How many records there are, and those of one answer: few enough to name contacts beside
+    /// them, or, when some are left out, as many as fit.
+    fn records_from(&self, now: Now, key: &DhtKey, skip: u16) -> (u16, Vec<Bytes>) {
         let all = self.store.at(key, now.unix_s);
         let total = u16::try_from(all.len()).unwrap_or(u16::MAX);
-        let room = DHT_MESSAGE_MAX_BYTES - PROVIDERS_HEADER_BYTES;
-        let mut left = if skip == 0 { RECORDS_BESIDE_CONTACTS_BYTES } else { room };
+        let mut left = match skip {
+            0 => RECORDS_BESIDE_CONTACTS_BYTES,
+            _ => DHT_MESSAGE_MAX_BYTES - PROVIDERS_HEADER_BYTES,
+        };
         let fits = |record: &Bytes| {
             let has_room = left >= record.len() + 2;
             left = left.saturating_sub(record.len() + 2);
             has_room
         };
-        let records: Vec<Bytes> =
-            all.into_iter().skip(usize::from(skip)).take_while(fits).collect();
-        let used: usize = records.iter().map(|record| record.len() + 2).sum();
-        let count = if skip == 0 { (room - used) / CONTACT_MAX_BYTES } else { 0 };
-        let contacts = self.near(key, request, count.min(DHT_CONTACTS_MAX));
-        Answer::Providers { token, total, records, contacts }
+        (total, all.into_iter().skip(usize::from(skip)).take_while(fits).collect())
     }
 
     /// Listed contacts near a key, without the one who asks.
-    fn near(&self, key: &DhtKey, request: &Request, count: usize) -> Vec<Contact> {
+    fn near(&self, key: &DhtKey, asker: Option<PeerId>, count: usize) -> Vec<Contact> {
         let near = self.view.nearest(key, count + 1).into_iter().map(|(_, contact)| contact);
-        near.filter(|contact| Some(contact.peer) != request.server).take(count).collect()
+        near.filter(|contact| Some(contact.peer) != asker).take(count).collect()
     }
 }

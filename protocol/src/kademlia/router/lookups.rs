@@ -44,6 +44,13 @@ pub(super) enum Goal {
     Announce { record: Bytes },
 }
 
+/// An answer, and whose.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heard<'a> {
+    pub(super) from: &'a Contact,
+    pub(super) answer: &'a Answer,
+}
+
 /// A lookup under way.
 #[derive(Debug)]
 pub(super) struct Running {
@@ -156,9 +163,9 @@ impl Router {
         now: Now,
         id: LookupId,
         candidate: CandidateId,
-        from: &Contact,
-        answer: &Answer,
+        heard: Heard<'_>,
     ) {
+        let Heard { from, answer } = heard;
         let (token, total, records, contacts) = match answer {
             Answer::Providers { token, total, records, contacts } => {
                 (*token, usize::from(*total), records.as_slice(), contacts)
@@ -174,14 +181,8 @@ impl Router {
     }
 
     /// More records of one who had many.
-    pub(super) fn paged(
-        &mut self,
-        now: Now,
-        id: LookupId,
-        skip: u16,
-        from: &Contact,
-        answer: &Answer,
-    ) {
+    pub(super) fn paged(&mut self, now: Now, id: LookupId, skip: u16, heard: Heard<'_>) {
+        let Heard { from, answer } = heard;
         if let Answer::Providers { records, total, .. } = answer {
             self.take_records(now, id, records);
             if !records.is_empty() {
@@ -295,7 +296,7 @@ impl Router {
         let is_exhausted = running.lookup.is_exhausted();
         if let Goal::Announce { record } = &running.goal {
             let is_last = running.lookup.is_idle();
-            while let Some((_, to, token)) = running.lookup.next_holder(is_last) {
+            while let Some((to, token)) = running.lookup.next_holder(is_last) {
                 running.messages += 1;
                 running.others_in_flight += 1;
                 let question = Question::Store { key, token, record: record.clone() };

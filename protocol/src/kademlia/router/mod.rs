@@ -5,8 +5,8 @@
 //! whom they list. `answers.rs` has what it answers, `lookups.rs` what it asks.
 //!
 //! - Silence of everybody is this node's own network being down: nobody loses a place by it.
-//! - Every [`DhtSettings::revalidate_every_ms`] one contact of the whole table is checked, and every
-//!   [`DhtSettings::refresh_every_ms`] a lookup refreshes it: an idle node is nearly silent.
+//! - Now and then one contact of the whole table is checked, and more rarely a lookup refreshes it
+//!   ([`DhtSettings`]): an idle node is nearly silent.
 //!
 //! Units: [`Now`]. Errors: none; an answer that does not fit its question counts as silence.
 //! Absent on purpose: sealing and sending. Requests are sealed to the contact's key, so an answer
@@ -39,12 +39,14 @@ use crate::{
         view::View,
     },
 };
-use lookups::Running;
+use lookups::{Heard, Running};
 
 /// Contacts of one answer that buckets hear of.
 const SEEN_PER_ANSWER: usize = 4;
 /// How often expired records are dropped.
 const EXPIRE_EVERY_MS: u64 = 60_000;
+/// After so many silent nodes in a row it is this node that nobody hears.
+const SILENCES_BELIEVED: u32 = 3;
 /// What a round trip is taken for before anybody answered.
 const RTT_FIRST_MS: u64 = 200;
 
@@ -159,7 +161,8 @@ pub struct Router {
     due: BTreeSet<(u64, u64)>,
     outputs: VecDeque<RouterOutput>,
     last_number: u64,
-    last_answer_ms: Option<u64>,
+    /// Questions given up since the last answer.
+    silences: u32,
     rtt_ms: u64,
     next_revalidate_ms: Option<u64>,
     next_refresh_ms: Option<u64>,
@@ -190,7 +193,7 @@ impl Router {
             due: BTreeSet::new(),
             outputs: VecDeque::new(),
             last_number: 0,
-            last_answer_ms: None,
+            silences: 0,
             rtt_ms: RTT_FIRST_MS,
             next_revalidate_ms: None,
             next_refresh_ms: None,
@@ -221,18 +224,15 @@ impl Router {
         }
         self.pending.remove(&request_id);
         let rtt_ms = u32::try_from(now.ms.saturating_sub(pending.sent_ms)).unwrap_or(u32::MAX);
-        self.last_answer_ms = Some(now.ms);
+        self.silences = 0;
         self.observed.vote(pending.to.address.ip(), response.observed);
         self.learn_answered(pending.to, rtt_ms);
-        self.learn_named(&response.answer);
+        self.learn_named(&pending.to, &response.answer);
+        let heard = Heard { from: &pending.to, answer: &response.answer };
         match pending.purpose {
             Purpose::Ping => {}
-            Purpose::Find { lookup, candidate } => {
-                self.found(now, lookup, candidate, &pending.to, &response.answer);
-            }
-            Purpose::Page { lookup, skip } => {
-                self.paged(now, lookup, skip, &pending.to, &response.answer);
-            }
+            Purpose::Find { lookup, candidate } => self.found(now, lookup, candidate, heard),
+            Purpose::Page { lookup, skip } => self.paged(now, lookup, skip, heard),
             Purpose::Store { lookup } => {
                 self.stored(now, lookup, response.answer == Answer::Stored);
             }
@@ -399,7 +399,8 @@ impl Router {
             return;
         }
         let Some(pending) = self.pending.remove(&request_id) else { return };
-        if self.last_answer_ms.is_some_and(|answer_ms| answer_ms >= pending.sent_ms) {
+        self.silences = self.silences.saturating_add(1);
+        if self.silences <= SILENCES_BELIEVED {
             self.tell(&pending.to.key(), BucketNews::Failed(pending.to.peer));
         }
         match pending.purpose {
@@ -412,12 +413,13 @@ impl Router {
 
     /// Tells buckets of some of the contacts an answer names, those nearest to us: there the table
     /// has room.
-    fn learn_named(&mut self, answer: &Answer) {
+    fn learn_named(&mut self, giver: &Contact, answer: &Answer) {
         let (Answer::Nodes { contacts, .. } | Answer::Providers { contacts, .. }) = answer else {
             return;
         };
         let mut near: Vec<_> = contacts
             .iter()
+            .filter(|contact| contact.may_be_named_from(&giver.address))
             .map(|contact| (contact.key(), contact))
             .filter(|(key, _)| self.view.get(key).is_none())
             .map(|(key, contact)| (key.distance(&self.own_key), key, *contact))
