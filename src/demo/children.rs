@@ -1,8 +1,8 @@
 //! Nodes as child processes that never outlive their parent.
 //!
 //! Called by `mod.rs` and by the lab. Each child runs `serve --until-stdin-closes` with a pipe as
-//! stdin: closing it (or dying) ends the child in order. What does not end in time is killed. The log
-//! of a child is its stderr in its own folder, shown when something fails.
+//! stdin: closing it (or dying) ends the child in order. What does not end in time is killed. The
+//! log of a child is its stderr in its own folder, shown when something fails.
 //! A child reads no configuration of the user: no file, no `SWARMLLM_*`, no service folders.
 //! Errors: [`DemoError`].
 
