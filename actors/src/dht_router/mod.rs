@@ -298,10 +298,9 @@ impl Handler<Asked> for DhtRouter {
 
     fn handle(&mut self, asked: Asked, ctx: &mut Self::Context) {
         let Asked { from, request, reply } = asked;
-        if let Some(response) = self.router.handle_request(self.now(), from, &request) {
-            self.counts.answered += 1;
-            offer(&self.links.answer, SendAnswer { to: from, response, reply });
-        }
+        let response = self.router.handle_request(self.now(), from, &request);
+        self.counts.answered += 1;
+        offer(&self.links.answer, SendAnswer { to: from, response, reply });
         self.drive(ctx);
     }
 }

@@ -23,7 +23,6 @@ mod lookup;
 pub mod messages;
 pub mod node;
 mod observed;
-mod quota;
 pub mod record;
 mod region;
 pub mod router;

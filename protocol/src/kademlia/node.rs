@@ -63,12 +63,7 @@ impl DhtNode {
     }
 
     /// See [`Router::handle_request`].
-    pub fn handle_request(
-        &mut self,
-        now: Now,
-        from: SocketAddr,
-        request: &Request,
-    ) -> Option<Response> {
+    pub fn handle_request(&mut self, now: Now, from: SocketAddr, request: &Request) -> Response {
         let response = self.router.handle_request(now, from, request);
         self.carry(now);
         response

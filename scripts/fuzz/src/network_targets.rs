@@ -59,8 +59,7 @@ pub(crate) fn run_dht_node(data: &[u8]) {
             0 => {
                 if let Ok(request) = Request::decode(rest) {
                     let response = node.handle_request(now, from, &request);
-                    let written = response.map(|response| response.encode());
-                    assert!(written.is_none_or(|bytes| bytes.is_ok()), "an answer has its form");
+                    response.encode().expect("an answer has its form");
                 }
             }
             1 => {

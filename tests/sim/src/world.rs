@@ -240,9 +240,7 @@ impl World {
         let observed = self.nodes[from as usize].contact.address;
         match self.nodes[to as usize].role {
             Role::Gone => None,
-            Role::Honest => {
-                self.with(to, |node, now| node.handle_request(now, observed, request)).flatten()
-            }
+            Role::Honest => self.with(to, |node, now| node.handle_request(now, observed, request)),
             Role::Colluder => {
                 let token = WriteToken([0; 16]);
                 let near = |key: &DhtKey| {

@@ -30,17 +30,9 @@ const RECORDS_BESIDE_CONTACTS_BYTES: usize = 540;
 const KEEP_WITHIN_REGIONS: u64 = 8;
 
 impl Router {
-    /// Answers a question that came from `from`; `None` where its corner of the network asks too
-    /// much.
-    pub fn handle_request(
-        &mut self,
-        now: Now,
-        from: SocketAddr,
-        request: &Request,
-    ) -> Option<Response> {
-        if !self.quota.takes(now.ms, from) {
-            return None;
-        }
+    /// Answers a question that came from `from`. How many are asked is `source_limit.rs`'s business,
+    /// before a question is opened.
+    pub fn handle_request(&mut self, now: Now, from: SocketAddr, request: &Request) -> Response {
         let from = SocketAddr::new(from.ip().to_canonical(), from.port());
         if let Some(peer) = request.server
             && self.view.get(&DhtKey::of_peer(&peer)).is_none()
@@ -75,7 +67,7 @@ impl Router {
                 }
             }
         };
-        Some(Response { observed: from, answer })
+        Response { observed: from, answer }
     }
 
     /// Keeps a record that was sent from `from`, if it holds.
