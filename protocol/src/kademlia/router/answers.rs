@@ -30,8 +30,8 @@ const RECORDS_BESIDE_CONTACTS_BYTES: usize = 540;
 const KEEP_WITHIN_REGIONS: u64 = 8;
 
 impl Router {
-    /// Answers a question that came from `from`. How many are asked is `source_limit.rs`'s business,
-    /// before a question is opened.
+    /// Answers a question that came from `from`. How many are answered is `source_limit.rs`'s
+    /// business, before a question is opened.
     pub fn handle_request(&mut self, now: Now, from: SocketAddr, request: &Request) -> Response {
         let from = SocketAddr::new(from.ip().to_canonical(), from.port());
         if let Some(peer) = request.server
