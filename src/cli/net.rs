@@ -50,7 +50,7 @@ fn describe(check: &Value, now_unix_s: u64) -> String {
         field("wanted"),
         cell(&check["remembered"][0]),
         cell(&check["remembered"][1]),
-        yes(&check["reachable"], "yes: others have opened connections here", "not yet by others"),
+        yes(&check["reachable"], "yes, as far as is known", "nobody has called here yet"),
     );
     for heard in check["heard"].as_array().into_iter().flatten() {
         text.push_str(&format!(
