@@ -112,7 +112,7 @@ impl Bucket {
     /// Takes news.
     pub fn handle(&mut self, now_ms: u64, news: BucketNews) {
         match news {
-            BucketNews::Seen(contact) => self.seen(now_ms, contact),
+            BucketNews::Seen(contact) => self.seen(contact),
             BucketNews::Answered { contact, rtt_ms } => self.answered(now_ms, contact, rtt_ms),
             BucketNews::Failed(peer) => self.failed(now_ms, &peer),
             BucketNews::Remove(peer) => {
@@ -159,7 +159,7 @@ impl Bucket {
         self.places.is_empty() && self.replacements.is_empty() && self.probes.is_empty()
     }
 
-    fn seen(&mut self, now_ms: u64, contact: Contact) {
+    fn seen(&mut self, contact: Contact) {
         let is_probed = self.probes.iter().any(|(probe, _)| probe.peer == contact.peer);
         // A place that answers keeps its address; only its own answer moves it.
         let is_held = self
