@@ -81,7 +81,7 @@ impl Default for DhtSettings {
             revalidate_every_ms: 10_000,
             refresh_every_ms: 600_000,
             alpha: 3,
-            alpha_wide: 1,
+            alpha_wide: 2,
             paths_first: 1,
             paths: 4,
             take_per_answer: 8,

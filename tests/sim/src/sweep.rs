@@ -25,7 +25,7 @@ const CHANGES: &[&str] = &[
     "paths=8",
     "paths_first=2",
     "paths_first=4 alpha=1",
-    "alpha_wide=2",
+    "alpha_wide=1",
     "take=4",
     "take=20",
     "patience_percent=100",
