@@ -22,13 +22,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::{Actor, Addr};
+use futures_util::future;
 use swarmllm_actors::batch_scheduler::GetSchedulerUsage;
-use swarmllm_actors::clock::Clock;
+use swarmllm_actors::clock::{self, Clock};
 use swarmllm_actors::dht_router::{DhtStatus, FindProviders, GetDhtStatus};
-use swarmllm_actors::dht_socket::{GetSocketCounts, SocketCounts};
+use swarmllm_actors::dht_socket::{GetSocketCounts, MeasurePath, SocketCounts};
 use swarmllm_actors::event_log::Subscribe;
 use swarmllm_actors::invite_keeper::{
-    CreateInvite, InviteSummary, ListInvites, RevokeInvite, load_membership, now_unix_s,
+    CreateInvite, InviteSummary, ListInvites, RevokeInvite, load_membership,
 };
 use swarmllm_actors::kv_cache_store::{GetPageUsage, PageUsage};
 use swarmllm_actors::model_store::{GetModels, OpenModel};
@@ -40,19 +41,22 @@ use swarmllm_protocol::admission::NotAdmitted;
 use swarmllm_protocol::identity::Identity;
 use swarmllm_protocol::ids::{InviteId, NetworkId, PeerId};
 use swarmllm_protocol::invite::InviteCode;
+use swarmllm_protocol::kademlia::Contact;
 use swarmllm_protocol::membership::Grant;
 use swarmllm_protocol::route;
 use tokio::sync::{mpsc, watch};
 
 use crate::generate::{GenerateError, GenerateRequest, GenerationStream};
 use metrics::Metrics;
-pub use net_check::NetCheck;
+pub use net_check::{NetCheck, PathCheck};
 use tree::NodeTree;
 pub use types::{
     DhtNumbers, InviteStatus, ModelStatus, NewInvite, NodeError, NodeOptions, NodeStatus,
     OfferStatus, PeerStatus, SchedulerNumbers,
 };
 
+/// Peers to which `net check` sends a datagram.
+const PATHS_MAX: usize = 8;
 /// What the key of prefix names is derived for.
 const PREFIX_PURPOSE: &str = "swarmllm 2026-11 names of prefixes";
 /// How long writing the peer cache may take at the end.
@@ -73,6 +77,7 @@ struct Shared {
     network: NetworkId,
     listen: SocketAddr,
     mdns: bool,
+    exchange: bool,
     clock: Clock,
     prefix_secret: [u8; 32],
     n_active: Arc<AtomicUsize>,
@@ -96,12 +101,13 @@ impl NodeHandle {
         let identity = Arc::new(identity::load_or_create(&options.data_dir)?);
         let clock = Clock::start();
         let mut admission = tree::rules(&options, &identity);
-        load_membership(&options.data_dir, &mut admission, now_unix_s());
-        let joins = tree::parse_joins(&options, &admission, now_unix_s())?;
+        load_membership(&options.data_dir, &mut admission, clock::unix_s());
+        let joins = tree::parse_joins(&options, &admission, clock::unix_s())?;
         let sockets = tree::bind(options.listen)?;
         let listen = sockets.listen;
         let network = options.network.clone();
         let mdns = options.mdns && !listen.ip().is_loopback();
+        let exchange = options.exchange;
         let plan = Rc::new(tree::TreePlan {
             options: NodeOptions { listen, ..options },
             identity: Arc::clone(&identity),
@@ -124,6 +130,7 @@ impl NodeHandle {
             network,
             listen,
             mdns,
+            exchange,
             clock,
             n_active: Arc::new(AtomicUsize::new(0)),
             n_finished: Arc::new(AtomicU64::new(0)),
@@ -268,12 +275,26 @@ impl NodeHandle {
     pub async fn net_check(&self) -> Result<NetCheck, NodeError> {
         let tree = self.tree()?;
         let known = ask(&tree.directory, GetReachability).await?;
+        let connected = ask(&tree.directory, GetPeers).await?.into_iter();
+        let connected = connected.filter(|peer| peer.state == PeerState::Connected);
+        let tried = connected.filter_map(|peer| Some((*peer.addresses.first()?, peer)));
+        let paths = tried.take(PATHS_MAX).map(async |(address, peer)| {
+            let to = Contact { peer: peer.peer, address };
+            Ok::<_, NodeError>(PathCheck {
+                peer_id: peer.peer.to_string(),
+                address,
+                session_ms: peer.rtt_us.map(milliseconds),
+                datagram_ms: ask(&tree.dht_socket, MeasurePath { to }).await?.map(milliseconds),
+            })
+        });
         let own = net_check::OwnFacts {
             peer_id: self.peer_id().to_string(),
             network: self.shared.network.as_str().to_owned(),
             listen: self.shared.listen,
             mdns: self.shared.mdns,
+            exchange: self.shared.exchange,
             has_network: interfaces::has_network(),
+            paths: future::try_join_all(paths).await?,
         };
         Ok(net_check::assemble(own, known, self.dht_numbers().await?))
     }
@@ -422,6 +443,10 @@ fn invite_status(invite: InviteSummary) -> InviteStatus {
     }
 }
 
+fn milliseconds(us: u32) -> f64 {
+    f64::from(us) / 1000.0
+}
+
 fn peer_status(record: PeerRecord) -> PeerStatus {
     let state = match record.state {
         PeerState::Connected => "connected",
@@ -439,7 +464,7 @@ fn peer_status(record: PeerRecord) -> PeerStatus {
         state: state.to_owned(),
         addresses: record.addresses,
         via: record.via.word().to_owned(),
-        rtt_ms: record.rtt_us.map(|rtt_us| f64::from(rtt_us) / 1000.0),
+        rtt_ms: record.rtt_us.map(milliseconds),
         offers: offers.collect(),
     }
 }

@@ -73,6 +73,14 @@ fn nodes_that_know_one_address_meet_each_other_and_find_back_from_what_they_reme
     // Its peers say where they see it, and they agree.
     let is_seen_by_8 = |known: &Value| known["heard"][0]["sessions"].as_u64() >= Some(8);
     let known = node.control().wait_until("net.check", is_seen_by_8);
+    let is_answered = |path: &Value| path["datagram_ms"].is_number();
+    assert!(
+        known["paths"].as_array().is_some_and(|paths| paths.iter().all(is_answered)),
+        "{known}"
+    );
+    let shown = node.run(&["net", "check"]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("ms by datagram") && shown.contains("\npeer_exchange  on"), "{shown}");
     let heard = &known["heard"][0];
     assert_eq!((&heard["address"], &heard["believed"]), (&json!("127.0.0.1"), &json!(true)));
 }

@@ -26,7 +26,8 @@
 //! `OpenStage`, `Rows` of tokens and `CloseStage`; a stage says `StageQueued`, `StageOpened`,
 //! `StageRefused`, `StagePreempted`, `StageFailed`, `Rows` of activations to the next stage, and
 //! the last one `TokenSampled` to the requester. `Inventory`, `PeerExchange`, `Ping` and `Pong`
-//! anyone may say at any time.
+//! anyone may say at any time. Where not everybody is let in, `Present` comes before `Hello`, and
+//! `Admitted`, `NotAdmitted` and `Revocations` are an inviter's words.
 //!
 //! Version policy: one number ([`limits::PROTOCOL_VERSION`]) stands for everything on the wire and
 //! is part of the handshake; nodes of different numbers refuse each other in words. Within a number

@@ -142,7 +142,11 @@ impl ExchangeSources {
             return Err(ExchangeRefusal::TooEarly);
         }
         if is_counted(ip) {
-            let (began_ms, count) = self.groups.entry(AddressGroup::of(ip)).or_insert((now_ms, 0));
+            let group = AddressGroup::of(ip);
+            if self.groups.len() >= SOURCES_MAX && !self.groups.contains_key(&group) {
+                return Err(ExchangeRefusal::Group);
+            }
+            let (began_ms, count) = self.groups.entry(group).or_insert((now_ms, 0));
             if now_ms.saturating_sub(*began_ms) >= EXCHANGE_EVERY_MS {
                 (*began_ms, *count) = (now_ms, 0);
             }
@@ -282,6 +286,21 @@ mod tests {
         assert!(sources.dialled(&liar, false, 1));
         let heard = sources.hear(liar, ip("192.168.0.1"), 90_000);
         assert_eq!(heard, Err(ExchangeRefusal::Muted));
+    }
+
+    #[test]
+    fn many_groups_at_once_are_a_bounded_memory() {
+        let mut sources = ExchangeSources::default();
+        let heard = (0..2_000_u32).filter(|number| {
+            let mut peer = [0; 32];
+            peer[..4].copy_from_slice(&number.to_le_bytes());
+            let ip = IpAddr::from((0x2d00_0000 + number * 256).to_be_bytes());
+            sources.hear(PeerId(peer), ip, 0).is_ok()
+        });
+        assert_eq!(heard.count(), SOURCES_MAX);
+        assert!(sources.groups.len() <= SOURCES_MAX && sources.sources.len() <= SOURCES_MAX);
+        // A minute later there is room again.
+        assert_eq!(sources.hear(ME, ip("203.0.113.1"), EXCHANGE_EVERY_MS), Ok(()));
     }
 
     proptest! {

@@ -5,9 +5,8 @@
 //! Output: the code alone on stdout (so it can be piped), what to do with it on stderr; a table; a
 //! sentence. With `--json` the node's own objects. Units: seconds after parsing `30m`, `12h`, `7d`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use serde_json::{Value, json};
+use swarmllm_actors::clock;
 use swarmllm_protocol::{ids::InviteId, membership::MemberRole};
 
 use super::{
@@ -64,7 +63,7 @@ pub fn run(args: InviteArgs) -> Result<(), CliError> {
             if node.json {
                 return print_json(&answer);
             }
-            print!("{}", describe(&answer, now_unix_s()));
+            print!("{}", describe(&answer, clock::unix_s()));
             Ok(())
         }
         Some(InviteCommand::Revoke { id, members, node }) => {
@@ -135,10 +134,6 @@ fn time(seconds: u64) -> String {
         3600..172_800 => format!("{} h", seconds / 3600),
         _ => format!("{} d", seconds / 86_400),
     }
-}
-
-fn now_unix_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 fn parse_role(text: &str) -> Result<MemberRole, String> {

@@ -3,9 +3,8 @@
 //! Called by `cli/mod.rs`; asks `net.check` over the control socket.
 //! Output: a few lines and a table, or with `--json` the node's own object.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use serde_json::Value;
+use swarmllm_actors::clock;
 
 use super::{
     CliError, print_json,
@@ -27,8 +26,7 @@ pub fn run(command: NetCommand) -> Result<(), CliError> {
     if node.json {
         return print_json(&check);
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    print!("{}", describe(&check, now));
+    print!("{}", describe(&check, clock::unix_s()));
     Ok(())
 }
 
@@ -52,6 +50,18 @@ fn describe(check: &Value, now_unix_s: u64) -> String {
         cell(&check["remembered"][1]),
         yes(&check["reachable"], "yes, as far as is known", "nobody has called here yet"),
     );
+    for path in check["paths"].as_array().into_iter().flatten() {
+        let by_datagram = match path["datagram_ms"].as_f64() {
+            Some(ms) => format!("{ms:.2} ms by datagram"),
+            None => "no answer to a datagram".to_owned(),
+        };
+        text.push_str(&format!(
+            "path to    {} at {}: {} ms by session, {by_datagram}\n",
+            short(&path["peer_id"]),
+            cell(&path["address"]),
+            cell(&path["session_ms"]),
+        ));
+    }
     for heard in check["heard"].as_array().into_iter().flatten() {
         text.push_str(&format!(
             "seen as    {} by {} sessions and {} datagrams{}\n",
@@ -115,6 +125,8 @@ mod tests {
             "peer_id": "abcdefghijkl", "network": "main", "listen": "0.0.0.0:8810",
             "offline": false, "connected": 2, "wanted": 16, "remembered": [4, 1],
             "reachable": false,
+            "paths": [{"peer_id": "mnopqrstu", "address": "192.0.2.7:1", "session_ms": 1.25,
+                "datagram_ms": null}],
             "heard": [{"address": "198.51.100.7", "sessions": 2, "datagrams": 5, "believed": true}],
             "layers": [{"via": "mdns", "on": true, "found": 3, "connected": 2,
                 "found_at_unix_s": 90, "last_error": "no answer", "failed_at_unix_s": 95}],
@@ -124,6 +136,7 @@ mod tests {
         });
         let text = describe(&check, 100);
         assert!(text.contains("abcdefgh in main, listens on 0.0.0.0:8810\n"), "{text}");
+        assert!(text.contains("mnopqrst at 192.0.2.7:1: 1.25 ms by session, no answer"), "{text}");
         assert!(text.contains("198.51.100.7 by 2 sessions and 5 datagrams, believed"), "{text}");
         assert!(text.contains("client, 5 contacts in 2 buckets"), "{text}");
         assert!(text.contains("10 s ago  no answer (5 s ago)"), "{text}");

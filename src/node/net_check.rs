@@ -3,7 +3,8 @@
 //!
 //! Called by `node.rs`; shown by `swarmllm net check`. Facts come from `peer_directory` and
 //! `dht_router`; [`advice`] is a pure function of them.
-//! Units: Unix seconds. Absent on purpose: probes of its own. What is shown has happened.
+//! Units: Unix seconds, milliseconds of a round trip. The only thing it tries is a datagram to some
+//! connected peers; everything else that is shown has happened.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -39,6 +40,8 @@ pub struct NetCheck {
     pub heard: Vec<HeardAddress>,
     /// What each way of finding peers has brought.
     pub layers: Vec<LayerCheck>,
+    /// Round trips to some connected peers, by session and by datagram.
+    pub paths: Vec<PathCheck>,
     /// The table of nodes and records.
     pub dht: DhtNumbers,
     /// What to do, in sentences; empty when all is well.
@@ -77,17 +80,40 @@ pub struct LayerCheck {
     pub failed_at_unix_s: Option<u64>,
 }
 
+/// The way to one connected peer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PathCheck {
+    /// Who.
+    pub peer_id: String,
+    /// Where its datagrams go.
+    pub address: SocketAddr,
+    /// By the session, where measured.
+    pub session_ms: Option<f64>,
+    /// By a datagram; none where nothing came back.
+    pub datagram_ms: Option<f64>,
+}
+
 /// What `node.rs` knows by itself.
 pub(super) struct OwnFacts {
     pub(super) peer_id: String,
     pub(super) network: String,
     pub(super) listen: SocketAddr,
     pub(super) mdns: bool,
+    pub(super) exchange: bool,
     pub(super) has_network: bool,
+    pub(super) paths: Vec<PathCheck>,
 }
 
 /// Puts it together.
 pub(super) fn assemble(own: OwnFacts, directory: Reachability, dht: DhtNumbers) -> NetCheck {
+    let layer = |report: LayerReport| {
+        let on = match report.via {
+            Via::Mdns => own.mdns,
+            Via::PeerExchange => own.exchange,
+            _ => true,
+        };
+        layer_check(report, on)
+    };
     let mut check = NetCheck {
         peer_id: own.peer_id,
         network: own.network,
@@ -98,9 +124,10 @@ pub(super) fn assemble(own: OwnFacts, directory: Reachability, dht: DhtNumbers) 
         wanted: directory.wanted,
         remembered: [directory.cached.0, directory.cached.1],
         reachable: directory.is_reachable,
+        paths: own.paths,
         heard: heard(&directory, &dht),
         addresses: directory.addresses,
-        layers: directory.layers.into_iter().map(|layer| layer_check(layer, own.mdns)).collect(),
+        layers: directory.layers.into_iter().map(layer).collect(),
         dht,
         advice: Vec::new(),
     };
@@ -126,11 +153,11 @@ fn heard(directory: &Reachability, dht: &DhtNumbers) -> Vec<HeardAddress> {
     heard
 }
 
-fn layer_check(report: LayerReport, mdns: bool) -> LayerCheck {
+fn layer_check(report: LayerReport, on: bool) -> LayerCheck {
     let (last_error, failed_at_unix_s) = report.last_error.unzip();
     LayerCheck {
         via: report.via.word().to_owned(),
-        on: report.via != Via::Mdns || mdns,
+        on,
         found: report.found,
         connected: report.connected,
         found_at_unix_s: report.found_at_unix_s,
@@ -174,7 +201,7 @@ fn advice(check: &NetCheck) -> Vec<String> {
             .into(),
     );
     say(
-        !is_alone && check.dht.contacts == 0,
+        !check.paths.is_empty() && check.paths.iter().all(|path| path.datagram_ms.is_none()),
         format!(
             "sessions work and no datagram is answered: let UDP port {port} through as well, or \
              peers further away are not found"
@@ -217,9 +244,15 @@ mod tests {
             addresses: Vec::new(),
             heard: Vec::new(),
             layers: vec![layer("join", 1), layer("mdns", 2)],
-            dht: DhtNumbers { contacts: 3, ..DhtNumbers::default() },
+            paths: vec![path(Some(1.5))],
+            dht: DhtNumbers::default(),
             advice: Vec::new(),
         }
+    }
+
+    fn path(datagram_ms: Option<f64>) -> PathCheck {
+        let address = "192.0.2.7:8810".parse().expect("address");
+        PathCheck { peer_id: "def".into(), address, session_ms: Some(1.0), datagram_ms }
     }
 
     #[test]
@@ -237,7 +270,7 @@ mod tests {
         let no_network = NetCheck { has_network: false, ..alone };
         assert!(said(&no_network).contains("no network"), "{}", said(&no_network));
         let mut no_udp = check();
-        no_udp.dht.contacts = 0;
+        no_udp.paths = vec![path(None), path(None)];
         assert!(said(&no_udp).contains("UDP port 8810"), "{}", said(&no_udp));
         let hidden = NetCheck { reachable: false, ..check() };
         assert!(said(&hidden).contains("forward port 8810"), "{}", said(&hidden));

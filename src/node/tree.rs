@@ -11,13 +11,13 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use actix::{Actor, Addr, Arbiter, ArbiterHandle, Recipient};
 use swarmllm_actors::batch_scheduler::{BatchScheduler, SchedulerLinks, ShardFacts};
-use swarmllm_actors::clock::Clock;
+use swarmllm_actors::clock::{self, Clock};
 use swarmllm_actors::dht_router::{DhtFacts, DhtLinks, DhtRouter};
 use swarmllm_actors::dht_socket::{AttachRouter, DhtSocket};
 use swarmllm_actors::dialer::{Dialer, SessionSettings};
 use swarmllm_actors::event_log::{Event, EventLog, Record};
 use swarmllm_actors::generation::GenerationLinks;
-use swarmllm_actors::invite_keeper::{InviteKeeper, now_unix_s};
+use swarmllm_actors::invite_keeper::InviteKeeper;
 use swarmllm_actors::kv_cache_store::{KvCacheStore, ShardPages};
 use swarmllm_actors::lan_beacon::{BeaconFacts, BeaconLinks, LanBeacon};
 use swarmllm_actors::listener::Listener;
@@ -304,7 +304,7 @@ pub(super) fn build(plan: &TreePlan, sockets: Sockets) -> Result<NodeTree, NodeE
     for mut seen in plan.joins.clone() {
         let admission = invites.admission.borrow();
         // A code is redeemed once; then the certificate is what counts.
-        if seen.peer.is_some_and(|inviter| admission.is_member_of(&inviter, now_unix_s())) {
+        if seen.peer.is_some_and(|inviter| admission.is_member_of(&inviter, clock::unix_s())) {
             seen.invite = None;
         }
         offer_to(&directory, seen);

@@ -12,7 +12,6 @@ mod messages;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix::{Actor, Context, Handler, MessageResult, Recipient};
 use swarmllm_protocol::admission::{Admission, NotAdmitted};
@@ -31,14 +30,10 @@ pub use messages::{
     RedeemInvite, RenewCertificate, RevokeInvite,
 };
 
+use crate::clock;
 use crate::entropy;
 use crate::event_log::{Event, Record};
 use crate::mailbox::{self, offer};
-
-/// Seconds since 1970, on the wall clock.
-pub fn now_unix_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
 
 /// The actor.
 pub struct InviteKeeper {
@@ -61,7 +56,7 @@ impl InviteKeeper {
         mut rules: Admission,
         events: Recipient<Record>,
     ) -> Result<InviteKeeper, InviteKeeperError> {
-        let now = now_unix_s();
+        let now = clock::unix_s();
         let log = LogFile::open(data_dir, now)?;
         let keys = PreSharedKeys::default();
         for (id, known) in log.log().invites() {
@@ -86,7 +81,7 @@ impl InviteKeeper {
     }
 
     fn create(&mut self, create: CreateInvite) -> Result<InviteCode, InviteKeeperError> {
-        let now = now_unix_s();
+        let now = clock::unix_s();
         let made = MadeInvite {
             made_at_unix_s: now,
             expires_at_unix_s: now.saturating_add(create.valid_for_s),
@@ -113,7 +108,7 @@ impl InviteKeeper {
 
     fn redeem(&mut self, redeem: &RedeemInvite) -> Result<Vec<u8>, NotAdmitted> {
         let RedeemInvite { invite, peer } = redeem;
-        let now = now_unix_s();
+        let now = clock::unix_s();
         if let Redemption::Write(record) = self.log.log().redeem(invite, peer, now)? {
             self.log.append(&record).map_err(|error| {
                 tracing::error!(%error, "an invite can't be redeemed");
@@ -143,7 +138,7 @@ impl InviteKeeper {
     }
 
     fn revoke(&mut self, revoke: &RevokeInvite) -> Result<(), InviteKeeperError> {
-        let record = self.log.log().revoke(&revoke.id, revoke.members, now_unix_s())?;
+        let record = self.log.log().revoke(&revoke.id, revoke.members, clock::unix_s())?;
         self.log.append(&record)?;
         if revoke.members {
             self.publish_own_revocations();
@@ -167,7 +162,7 @@ impl InviteKeeper {
 
     fn keep_certificate(&self, keep: &KeepCertificate) -> Result<(), InviteKeeperError> {
         let network = self.admission.borrow().network().clone();
-        let certificate = MemberCertificate::read(&keep.certificate, &network, now_unix_s())?;
+        let certificate = MemberCertificate::read(&keep.certificate, &network, clock::unix_s())?;
         let facts = certificate.facts();
         if facts.issuer != keep.issuer || facts.member != self.identity.peer_id() {
             return Err(InviteKeeperError::OtherParties);
@@ -232,7 +227,7 @@ impl Handler<ListInvites> for InviteKeeper {
     type Result = MessageResult<ListInvites>;
 
     fn handle(&mut self, _: ListInvites, _: &mut Self::Context) -> Self::Result {
-        let now = now_unix_s();
+        let now = clock::unix_s();
         let invites = self.log.log().invites();
         let mut list: Vec<_> = invites.map(|(id, known)| summary(*id, known, now)).collect();
         list.sort_by_key(|invite| invite.made.made_at_unix_s);
@@ -265,7 +260,7 @@ impl Handler<RenewCertificate> for InviteKeeper {
         _: &mut Self::Context,
     ) -> Self::Result {
         let is_ours = facts.issuer == self.identity.peer_id();
-        is_ours.then(|| self.issue(facts, now_unix_s()))
+        is_ours.then(|| self.issue(facts, clock::unix_s()))
     }
 }
 

@@ -55,7 +55,7 @@ fn a_used_code_stays_used_whatever_happens_to_the_node() {
         assert!(come(&mut again, &code, 2).is_ok());
         let key = again.keys().get(&code.terms().id.0).expect("kept, so that it can be told");
         assert_eq!(*key, *code.psk());
-        let now = now_unix_s();
+        let now = clock::unix_s();
         let rules = again.admission();
         let judged = rules.borrow().judge(&identity(2).peer_id(), &[certificate], now);
         assert_eq!(judged.expect("a member").facts().invite, code.terms().id);
@@ -74,7 +74,7 @@ fn whoever_came_by_a_revoked_invite_can_be_sent_away() {
         let judge = |keeper: &InviteKeeper| {
             let rules = keeper.admission();
             let peer = identity(2).peer_id();
-            rules.borrow().judge(&peer, std::slice::from_ref(&shown), now_unix_s()).map(|_| ())
+            rules.borrow().judge(&peer, std::slice::from_ref(&shown), clock::unix_s()).map(|_| ())
         };
         keeper.revoke(&RevokeInvite { id: code.terms().id, members: false }).expect("known");
         assert_eq!(come(&mut keeper, &code, 3), Err(NotAdmitted::InviteRevoked));
@@ -113,7 +113,7 @@ fn a_certificate_outlives_the_node_that_got_it() {
         drop(guest);
         let again = keeper(&at_guest, 2, events);
         let rules = again.admission();
-        assert!(rules.borrow().is_member_of(&issuer, now_unix_s()));
+        assert!(rules.borrow().is_member_of(&issuer, clock::unix_s()));
         assert_eq!(rules.borrow().revocations().count(), 1);
         for folder in [at_inviter, at_guest] {
             std::fs::remove_dir_all(folder).expect("removed");

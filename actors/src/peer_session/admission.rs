@@ -20,10 +20,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::PeerSession;
+use crate::clock;
 use crate::event_log::{Event, Record};
-use crate::invite_keeper::{
-    KeepCertificate, KeepRevocations, RedeemInvite, RenewCertificate, now_unix_s,
-};
+use crate::invite_keeper::{KeepCertificate, KeepRevocations, RedeemInvite, RenewCertificate};
 use crate::mailbox::offer;
 
 /// How long one that is not let in may take to read why.
@@ -160,7 +159,7 @@ impl PeerSession {
 
     /// Shows what this node is a member of, if anything.
     fn present(&mut self, ctx: &mut Context<Self>) {
-        let certificates = self.links.invites.admission.borrow().shown(now_unix_s());
+        let certificates = self.links.invites.admission.borrow().shown(clock::unix_s());
         self.admittance.presented.clone_from(&certificates);
         self.admittance.presented_at = Some(Instant::now());
         if !certificates.is_empty() {
@@ -268,14 +267,14 @@ impl PeerSession {
         }
         self.admittance.shown_at = Some(now);
         let judged =
-            self.links.invites.admission.borrow().judge(&peer, &certificates, now_unix_s());
+            self.links.invites.admission.borrow().judge(&peer, &certificates, clock::unix_s());
         match judged {
             Ok(certificate) => {
                 self.admittance.shown = vec![certificate.as_bytes().to_vec()];
                 if self.admittance.place == Place::Showing {
                     self.open(ctx);
                 }
-                if certificate.is_due(now_unix_s()) {
+                if certificate.is_due(clock::unix_s()) {
                     self.renew(RenewCertificate(*certificate.facts()), ctx);
                 }
             }
@@ -299,7 +298,7 @@ impl PeerSession {
     /// away whoever is no member any more.
     fn keep_membership(&mut self, ctx: &mut Context<Self>) {
         let Some(peer) = self.peer else { return };
-        let now = now_unix_s();
+        let now = clock::unix_s();
         let (expelled, is_news, lists) = {
             let admission = self.links.invites.admission.borrow();
             let judge = || admission.judge(&peer, &self.admittance.shown, now).err();

@@ -243,7 +243,6 @@ impl PeerSession {
         pre_shared: Option<PreSharedKeyId>,
         ctx: &mut Context<Self>,
     ) {
-        self.peer = Some(peer);
         self.guest = None;
         self.returned = Some(Returned::new(ctx.address().recipient()));
         let handle = SessionHandle {

@@ -20,7 +20,7 @@ use crate::{
     population, publish,
     random::Random,
     ring::NodeId,
-    settings,
+    settings::RunArgs,
     world::{Links, Role, Said, World},
 };
 
@@ -49,15 +49,8 @@ pub(crate) struct ChurnArgs {
     /// Share of datagrams lost.
     #[arg(long, default_value_t = 0.01)]
     pub(crate) loss: f64,
-    /// What everything is made from.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) seed: u64,
-    /// Change a setting, as `alpha=4`; may be repeated.
-    #[arg(long = "set", value_name = "NAME=VALUE")]
-    pub(crate) set: Vec<String>,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
 }
 
 /// What a run measured.
@@ -103,11 +96,11 @@ struct Churn {
 /// Runs it with these settings.
 pub(crate) fn measure(args: &ChurnArgs, settings: DhtSettings) -> ChurnReport {
     let links = Links { loss: args.loss, ..Links::default() };
-    let mut world = World::new(settings, links, args.seed);
+    let mut world = World::new(settings, links, args.run.seed);
     world.through_bytes = true;
     let mut churn = Churn {
         world,
-        random: Random::new(args.seed ^ 0xc4),
+        random: Random::new(args.run.seed ^ 0xc4),
         plans: BinaryHeap::new(),
         present: Vec::new(),
         providers: Vec::new(),
@@ -253,7 +246,7 @@ impl Churn {
 
 /// Runs, prints, and says whether records stayed readable.
 pub(crate) fn run(args: &ChurnArgs) -> Result<bool, String> {
-    let report = measure(args, settings::changed(&args.set)?);
+    let report = measure(args, args.run.settings()?);
     let success = 1.0 - report.missed as f64 / report.probes.max(1) as f64;
     let mut broken = Vec::new();
     if success < 0.9999 {
@@ -279,7 +272,7 @@ pub(crate) fn run(args: &ChurnArgs) -> Result<bool, String> {
         "trace_hash": report.trace_hash,
         "broken": broken,
     });
-    match (args.json, &object) {
+    match (args.run.json, &object) {
         (false, Value::Object(object)) => {
             object.iter().for_each(|(key, value)| println!("{key:20} {value}"));
         }

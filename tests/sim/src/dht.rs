@@ -14,7 +14,7 @@ use crate::{
     publish::{Announced, announce_all, search_all},
     random::Random,
     ring::NodeId,
-    settings,
+    settings::RunArgs,
     world::{Links, World},
 };
 
@@ -36,15 +36,8 @@ pub(crate) struct DhtArgs {
     /// Share of datagrams lost.
     #[arg(long, default_value_t = 0.0)]
     pub(crate) loss: f64,
-    /// What everything is made from.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) seed: u64,
-    /// Change a setting, as `alpha=4`; may be repeated.
-    #[arg(long = "set", value_name = "NAME=VALUE")]
-    pub(crate) set: Vec<String>,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
 }
 
 /// What a run measured.
@@ -67,12 +60,12 @@ pub(crate) fn frozen(settings: DhtSettings) -> DhtSettings {
 /// Runs it with these settings.
 pub(crate) fn measure(args: &DhtArgs, settings: DhtSettings) -> DhtReport {
     let links = Links { loss: args.loss, ..Links::default() };
-    let mut world = World::new(frozen(settings), links, args.seed);
+    let mut world = World::new(frozen(settings), links, args.run.seed);
     let total = (args.nodes as f64 / (1.0 - args.stale)).round() as usize;
     for _ in 0..total {
         population::add_node(&mut world);
     }
-    let mut random = Random::new(args.seed ^ 0x5eed);
+    let mut random = Random::new(args.run.seed ^ 0x5eed);
     // Nodes are alike, so the last ones are the ones that go, and those before them collude.
     let colluders = (args.nodes as f64 * args.colluders).round() as usize;
     let honest = args.nodes - colluders;
@@ -119,13 +112,13 @@ fn broken(args: &DhtArgs, figures: &SearchFigures) -> Vec<String> {
 
 /// Runs, prints, and says whether everything held.
 pub(crate) fn run(args: &DhtArgs) -> Result<bool, String> {
-    let report = measure(args, settings::changed(&args.set)?);
+    let report = measure(args, args.run.settings()?);
     let broken = broken(args, &report.figures);
     let mut object = report.figures.object();
     object.insert("trace_hash".into(), json!(report.trace_hash));
     object.insert("announce".into(), announced_object(&report.announced));
     object.insert("broken".into(), json!(broken));
-    match args.json {
+    match args.run.json {
         true => println!("{}", Value::Object(object)),
         false => object.iter().for_each(|(key, value)| println!("{key:22} {value}")),
     }

@@ -22,7 +22,7 @@ use crate::{
     publish::{Announced, Published, announce_all, search_all},
     random::Random,
     ring::{NodeId, Ring},
-    settings,
+    settings::RunArgs,
     world::{Links, World},
 };
 
@@ -47,15 +47,8 @@ pub(crate) struct EclipseArgs {
     /// Ids that the attackers hashed.
     #[arg(long, default_value_t = 2_000_000)]
     pub(crate) hashed: u32,
-    /// What everything is made from.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) seed: u64,
-    /// Change a setting, as `alpha=4`; may be repeated.
-    #[arg(long = "set", value_name = "NAME=VALUE")]
-    pub(crate) set: Vec<String>,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
 }
 
 /// What a run measured.
@@ -69,11 +62,11 @@ pub(crate) struct EclipseReport {
 
 /// Runs it with these settings.
 pub(crate) fn measure(args: &EclipseArgs, settings: DhtSettings) -> EclipseReport {
-    let mut world = World::new(frozen(settings), Links::default(), args.seed);
+    let mut world = World::new(frozen(settings), Links::default(), args.run.seed);
     for _ in 0..args.nodes {
         population::add_node(&mut world);
     }
-    let mut random = Random::new(args.seed ^ 0xec11);
+    let mut random = Random::new(args.run.seed ^ 0xec11);
     let providers: Vec<(NodeId, ModelId)> = (0..args.targets)
         .map(|_| (random.below(args.nodes) as NodeId, ModelId(random.bytes())))
         .collect();
@@ -129,7 +122,7 @@ fn in_network(network: u32, place: usize) -> SocketAddr {
 
 /// Runs, prints, and says whether records were found.
 pub(crate) fn run(args: &EclipseArgs) -> Result<bool, String> {
-    let report = measure(args, settings::changed(&args.set)?);
+    let report = measure(args, args.run.settings()?);
     let mut broken = Vec::new();
     if report.figures.success < 0.99 {
         broken.push(format!("success {} < 0.99", report.figures.success));
@@ -142,7 +135,7 @@ pub(crate) fn run(args: &EclipseArgs) -> Result<bool, String> {
     object.insert("attackers_of_nearest_20".into(), json!(report.nearest_attackers));
     object.insert("announce".into(), announced_object(&report.announced));
     object.insert("broken".into(), json!(broken));
-    match args.json {
+    match args.run.json {
         true => println!("{}", Value::Object(object)),
         false => object.iter().for_each(|(key, value)| println!("{key:24} {value}")),
     }

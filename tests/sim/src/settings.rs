@@ -1,12 +1,39 @@
 //! Settings by name, so that a command line and a sweep can change one at a time.
 
+use clap::Args;
 use swarmllm_protocol::kademlia::DhtSettings;
+
+/// What every command can be told.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RunArgs {
+    /// What everything is made from.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Change a setting, as `alpha=4`; may be repeated.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl RunArgs {
+    /// The default settings with these changes.
+    ///
+    /// # Errors
+    /// As [`change`].
+    pub(crate) fn settings(&self) -> Result<DhtSettings, String> {
+        let mut settings = DhtSettings::default();
+        self.set.iter().try_for_each(|text| change(&mut settings, text))?;
+        Ok(settings)
+    }
+}
 
 /// Changes one setting, as `alpha=4`.
 ///
 /// # Errors
 /// When there is no such setting or the value is no number.
-pub(crate) fn change(settings: &mut DhtSettings, text: &str) -> Result<(), String> {
+fn change(settings: &mut DhtSettings, text: &str) -> Result<(), String> {
     let (name, value) = text.split_once('=').ok_or_else(|| format!("{text}: not NAME=VALUE"))?;
     let number: u64 = value.parse().map_err(|_| format!("{text}: {value} is no number"))?;
     let count = usize::try_from(number).map_err(|_| format!("{text}: too large"))?;
@@ -31,14 +58,4 @@ pub(crate) fn change(settings: &mut DhtSettings, text: &str) -> Result<(), Strin
         _ => return Err(format!("{name}: no such setting")),
     }
     Ok(())
-}
-
-/// The default ones with these changes.
-///
-/// # Errors
-/// As [`change`].
-pub(crate) fn changed(changes: &[String]) -> Result<DhtSettings, String> {
-    let mut settings = DhtSettings::default();
-    changes.iter().try_for_each(|text| change(&mut settings, text))?;
-    Ok(settings)
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     dht::{self, DhtArgs},
     figures::rounded,
-    settings,
+    settings::RunArgs,
 };
 
 /// What is changed; together where one alone means little.
@@ -63,13 +63,12 @@ pub(crate) struct SweepArgs {
 pub(crate) fn run(args: &SweepArgs) -> Result<bool, String> {
     for text in CHANGES {
         let set: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
-        let changed = settings::changed(&set)?;
+        let run = RunArgs { seed: args.seed, set, json: false };
+        let changed = run.settings()?;
         for (stale, colluders) in CONDITIONS.iter().copied() {
-            let (nodes, lookups, seed) = (args.nodes, args.lookups, args.seed);
-            let (loss, json) = (0.0, false);
-            let set = set.clone();
-            let run = DhtArgs { nodes, stale, colluders, lookups, loss, seed, set, json };
-            let report = dht::measure(&run, changed);
+            let (nodes, lookups, run) = (args.nodes, args.lookups, run.clone());
+            let asked = DhtArgs { nodes, stale, colluders, lookups, loss: 0.0, run };
+            let report = dht::measure(&asked, changed);
             let mut object = report.figures.object();
             let announce = &report.announced.messages;
             let announce = announce.iter().sum::<u64>() as f64 / announce.len().max(1) as f64;

@@ -8,20 +8,16 @@ use crate::{
     eclipse::{self, EclipseArgs},
     population,
     publish::{announce_all, search_all},
+    settings::RunArgs,
     world::{Links, World},
 };
 
+fn run(seed: u64) -> RunArgs {
+    RunArgs { seed, set: Vec::new(), json: false }
+}
+
 fn dht_args() -> DhtArgs {
-    DhtArgs {
-        nodes: 400,
-        stale: 0.3,
-        colluders: 0.0,
-        lookups: 60,
-        loss: 0.0,
-        seed: 7,
-        set: Vec::new(),
-        json: false,
-    }
+    DhtArgs { nodes: 400, stale: 0.3, colluders: 0.0, lookups: 60, loss: 0.0, run: run(7) }
 }
 
 #[test]
@@ -38,7 +34,7 @@ fn the_same_seed_makes_the_same_trace_and_another_one_another() {
     let args = DhtArgs { loss: 0.02, lookups: 20, ..dht_args() };
     let first = dht::measure(&args, settings).trace_hash;
     assert_eq!(dht::measure(&args, settings).trace_hash, first);
-    let other = DhtArgs { seed: 8, ..args };
+    let other = DhtArgs { run: run(8), ..args };
     assert_ne!(dht::measure(&other, settings).trace_hash, first);
 }
 
@@ -59,9 +55,7 @@ fn attackers_nearest_to_a_key_do_not_hide_its_record() {
         targets: 2,
         lookups: 60,
         hashed: 60_000,
-        seed: 3,
-        set: Vec::new(),
-        json: false,
+        run: run(3),
     };
     let spread = eclipse::measure(&args, DhtSettings::default());
     assert!(spread.nearest_attackers >= 18.0, "they stand nearest: {}", spread.nearest_attackers);
@@ -79,9 +73,7 @@ fn records_stay_readable_while_nodes_come_and_go() {
         providers: 0.2,
         probe_every_s: 10.0,
         loss: 0.01,
-        seed: 5,
-        set: Vec::new(),
-        json: false,
+        run: run(5),
     };
     let report = churn::measure(&args, DhtSettings::default());
     assert!(report.left >= 10 && report.probes >= 300, "{report:?}");
