@@ -7,6 +7,8 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::{Map, Value};
+use swarmllm_models::chat_output::ChatEvent;
 use swarmllm_models::sampler::SamplingParams;
 use swarmllm_protocol::ids::RequestId;
 use tokio::sync::mpsc;
@@ -14,17 +16,77 @@ use tokio::sync::mpsc;
 /// What to generate from, before tokenisation.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Prompt {
-    /// Chat messages (and tools) for the model's own template.
-    Chat {
-        /// JSON array of messages, as the template sees them.
-        messages: serde_json::Value,
-        /// JSON array of tool definitions.
-        tools: Option<serde_json::Value>,
-    },
+    /// A conversation for the model's own template.
+    Chat(Chat),
     /// Token ids, fed exactly so.
     Tokens(Vec<u32>),
     /// Plain text, encoded with the model's default specials.
     Text(String),
+    /// What stands before and behind the text that is missing.
+    Infill {
+        /// Before it.
+        prefix: String,
+        /// Behind it.
+        suffix: String,
+    },
+}
+
+/// A conversation in the form that templates take, whichever dialect it came in.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Chat {
+    /// JSON array of `{"role","content"}`, role `system`, `user`, `assistant` or `tool`, content a
+    /// text or null. An assistant's may have `reasoning_content` and `tool_calls`
+    /// (`[{"id","type":"function","function":{"name","arguments":{..}}}]`, arguments an object), a
+    /// tool's has `tool_call_id` and `name`.
+    pub messages: Value,
+    /// Functions that may be called, as `{"type":"function","function":{"name","description",
+    /// "parameters"}}`; empty when there are none.
+    pub tools: Vec<Value>,
+    /// Whether they must be.
+    pub tool_choice: ToolChoice,
+    /// Only one call in an answer.
+    pub single_call: bool,
+    /// The last message is the assistant's and is to be continued.
+    pub continue_last: bool,
+    /// More variables of the template, such as `enable_thinking`.
+    pub variables: Map<String, Value>,
+}
+
+impl Chat {
+    /// Messages and nothing else.
+    pub fn of_messages(messages: Value) -> Chat {
+        Chat { messages, ..Chat::default() }
+    }
+}
+
+/// Whether an answer calls functions.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ToolChoice {
+    /// As the model sees fit.
+    #[default]
+    Auto,
+    /// It does not, although it is told of them.
+    None,
+    /// At least one.
+    Required,
+    /// At least one of these.
+    OneOf(Vec<String>),
+}
+
+/// What the text of an answer must follow; calls and reasoning are no part of it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum AnswerFormat {
+    /// Nothing.
+    #[default]
+    Text,
+    /// It is a JSON object.
+    JsonObject,
+    /// It is JSON that is valid under this schema.
+    JsonSchema(Value),
+    /// It matches as a whole.
+    Regex(String),
+    /// It follows this Lark grammar from its rule `start`.
+    Lark(String),
 }
 
 /// One request, whichever door it came through.
@@ -34,8 +96,16 @@ pub struct GenerateRequest {
     pub model: String,
     /// The prompt.
     pub prompt: Prompt,
-    /// How a token is chosen; part of the one answer.
+    /// How a token is chosen; part of the one answer. Penalties look at the answer alone.
     pub sampling: SamplingParams,
+    /// Added to the logits of these tokens.
+    pub logit_bias: Vec<(u32, f32)>,
+    /// What the answer must follow.
+    pub format: AnswerFormat,
+    /// Report every token with its log-probability and those of so many likeliest ones.
+    pub log_probabilities: Option<u8>,
+    /// Go on behind tokens that end answers.
+    pub ignores_end: bool,
     /// At most so many new tokens; the rest of the context when absent.
     pub max_tokens: Option<u32>,
     /// Texts that end the answer and are never part of it.
@@ -48,6 +118,26 @@ pub struct GenerateRequest {
     pub deadline: Option<Duration>,
 }
 
+impl GenerateRequest {
+    /// Greedy, free, as long as there is room.
+    pub fn new(model: impl Into<String>, prompt: Prompt) -> GenerateRequest {
+        GenerateRequest {
+            model: model.into(),
+            prompt,
+            sampling: SamplingParams::default(),
+            logit_bias: Vec::new(),
+            format: AnswerFormat::Text,
+            log_probabilities: None,
+            ignores_end: false,
+            max_tokens: None,
+            stop: Vec::new(),
+            client: String::new(),
+            sample_of: None,
+            deadline: None,
+        }
+    }
+}
+
 /// Why an answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -56,6 +146,8 @@ pub enum FinishReason {
     Stop,
     /// The token limit or the context was reached.
     Length,
+    /// The model ended it after it called at least one function.
+    ToolCalls,
 }
 
 /// One stage of the route that computed an answer.
@@ -82,6 +174,10 @@ pub struct Summary {
     pub prompt_tokens: u32,
     /// Every sampled token, the ending one included.
     pub token_ids: Vec<u32>,
+    /// Of those, the ones that belong to reasoning.
+    pub reasoning_tokens: u32,
+    /// The stop text that ended it.
+    pub stop_text: Option<String>,
     /// Who computed it.
     pub route: Vec<RouteStage>,
     /// Tokens of the prompt that every stage knew from before.
@@ -106,10 +202,38 @@ pub enum TokenEvent {
         /// Prompt length in tokens.
         prompt_tokens: u32,
     },
-    /// More text; always whole characters, never empty.
-    Text(String),
+    /// Every stage has a place for it; the prompt is being read.
+    Opened {
+        /// Tokens of the prompt that every stage knew from before.
+        cached_tokens: u32,
+    },
+    /// A token was sampled; its text, once its characters are whole, is in the parts that follow.
+    /// Only where log-probabilities were asked for.
+    Sampled(SampledToken),
+    /// More of the answer: text, reasoning or a call. Whole characters, never empty.
+    Part(ChatEvent),
     /// The end. Nothing follows.
     Finished(Summary),
+}
+
+/// A token that was sampled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SampledToken {
+    /// The token.
+    pub token: TokenLogProbability,
+    /// The likeliest tokens there, best first.
+    pub top: Vec<TokenLogProbability>,
+}
+
+/// A token with the natural logarithm of its probability, before bias, penalties and filters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenLogProbability {
+    /// Its id.
+    pub id: u32,
+    /// Its bytes; not always whole characters.
+    pub bytes: Vec<u8>,
+    /// At most 0.
+    pub log_probability: f32,
 }
 
 /// What kind of failure, so that a door can choose its code.

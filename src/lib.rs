@@ -15,6 +15,7 @@
 //! Absent on purpose: numbers (`models`), network rules (`protocol`), concurrency (`actors`).
 
 pub mod cli;
+pub mod cloud;
 pub mod config;
 pub mod control;
 pub mod demo;
@@ -22,6 +23,7 @@ pub mod generate;
 pub mod http;
 pub mod loading;
 pub mod local;
+pub mod mcp;
 pub mod node;
 pub mod prompt;
 pub mod sampling;

@@ -46,7 +46,7 @@ use swarmllm_protocol::membership::Grant;
 use swarmllm_protocol::route;
 use tokio::sync::{mpsc, watch};
 
-use crate::generate::{GenerateError, GenerateRequest, GenerationStream};
+use crate::generate::{GenerateError, GenerateRequest, GenerationStream, Prompt};
 use metrics::Metrics;
 pub use net_check::{NetCheck, PathCheck};
 use tree::NodeTree;
@@ -174,6 +174,15 @@ impl NodeHandle {
             request,
         };
         answer::start(&tree, asked, (counters, &self.shared.metrics)).await
+    }
+
+    /// Tokens of a prompt, as its model reads it.
+    ///
+    /// # Errors
+    /// When the model is not here, or its template refuses.
+    pub async fn count_tokens(&self, model: &str, prompt: &Prompt) -> Result<u32, GenerateError> {
+        let tree = self.tree().map_err(|error| answer::unavailable(error.to_string()))?;
+        answer::count_tokens(&tree, (model, prompt)).await
     }
 
     /// State of the node.

@@ -35,6 +35,15 @@ pub struct SamplingFields {
     pub top_k: Option<i64>,
     /// Extension: from 0 to 1.
     pub min_p: Option<f64>,
+    /// Extension: above 0, up to 1.
+    pub typical_p: Option<f64>,
+    /// From -2 to 2.
+    pub frequency_penalty: Option<f64>,
+    /// From -2 to 2.
+    pub presence_penalty: Option<f64>,
+    /// Extension: above 0, up to 10; also `repeat_penalty`.
+    #[serde(alias = "repeat_penalty")]
+    pub repetition_penalty: Option<f64>,
     /// Any integer; the same one gives the same tokens.
     pub seed: Option<i64>,
 }
@@ -49,6 +58,15 @@ impl SamplingFields {
         check("top_p", "from 0 to 1", top_p, 0.0..=1.0)?;
         let min_p = self.min_p.unwrap_or(0.0);
         check("min_p", "from 0 to 1", min_p, 0.0..=1.0)?;
+        let typical_p = self.typical_p.unwrap_or(1.0);
+        check("typical_p", "above 0, up to 1", typical_p, f64::MIN_POSITIVE..=1.0)?;
+        let frequency_penalty = self.frequency_penalty.unwrap_or(0.0);
+        check("frequency_penalty", "from -2 to 2", frequency_penalty, -2.0..=2.0)?;
+        let presence_penalty = self.presence_penalty.unwrap_or(0.0);
+        check("presence_penalty", "from -2 to 2", presence_penalty, -2.0..=2.0)?;
+        let repetition_penalty = self.repetition_penalty.unwrap_or(1.0);
+        let within = 0.01..=10.0;
+        check("repetition_penalty", "from 0.01 to 10", repetition_penalty, within)?;
         let top_k = self.top_k.unwrap_or(0);
         check("top_k", "from 0 to 1048576", top_k, 0..=TOP_K_MAX)?;
         Ok(SamplingParams {
@@ -56,6 +74,10 @@ impl SamplingFields {
             top_k: u32::try_from(top_k).unwrap_or(0),
             top_p: top_p as f32,
             min_p: min_p as f32,
+            typical_p: typical_p as f32,
+            repetition_penalty: repetition_penalty as f32,
+            frequency_penalty: frequency_penalty as f32,
+            presence_penalty: presence_penalty as f32,
             seed: self.seed.map_or(seed, i64::cast_unsigned),
             ..SamplingParams::default()
         })

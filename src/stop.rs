@@ -19,33 +19,38 @@ pub struct StopStep {
 pub struct StopMatcher {
     stops: Vec<String>,
     held: String,
-    stopped: bool,
+    found: Option<String>,
 }
 
 impl StopMatcher {
     /// A matcher for these texts; empty ones would stop everything and are ignored.
     pub fn new(stops: impl IntoIterator<Item = String>) -> StopMatcher {
         let stops = stops.into_iter().filter(|stop| !stop.is_empty()).collect();
-        StopMatcher { stops, held: String::new(), stopped: false }
+        StopMatcher { stops, held: String::new(), found: None }
     }
 
     /// Takes the next piece; returns what may be shown now.
     pub fn push(&mut self, piece: &str) -> StopStep {
-        if self.stopped {
+        if self.found.is_some() {
             return StopStep { text: String::new(), stopped: true };
         }
         if self.stops.is_empty() {
             return StopStep { text: piece.to_owned(), stopped: false };
         }
         self.held.push_str(piece);
-        if let Some(start) = first_completed(&self.stops, &self.held) {
-            self.stopped = true;
+        if let Some((start, stop)) = first_completed(&self.stops, &self.held) {
+            self.found = Some(stop.to_owned());
             self.held.truncate(start);
             return StopStep { text: std::mem::take(&mut self.held), stopped: true };
         }
         let keep_from = self.undecided_from();
         let undecided = self.held.split_off(keep_from);
         StopStep { text: std::mem::replace(&mut self.held, undecided), stopped: false }
+    }
+
+    /// The stop text that was reached.
+    pub fn found(&self) -> Option<&str> {
+        self.found.as_deref()
     }
 
     /// The answer ended otherwise: what was held back belongs to it after all.
@@ -64,11 +69,14 @@ impl StopMatcher {
     }
 }
 
-/// Where the stop text begins that is completed first; of those ending together, the longest.
-/// Counting by the end makes the cut the same however the text was cut into pieces.
-fn first_completed(stops: &[String], text: &str) -> Option<usize> {
-    let found = stops.iter().filter_map(|stop| text.find(stop).map(|at| (at + stop.len(), at)));
-    found.min().map(|(_, start)| start)
+/// The stop text that is completed first, and where it begins; of those ending together, the
+/// longest. Counting by the end makes the cut the same however the text was cut into pieces.
+fn first_completed<'s>(stops: &'s [String], text: &str) -> Option<(usize, &'s str)> {
+    let found = stops.iter().filter_map(|stop| {
+        let start = text.find(stop)?;
+        Some((start + stop.len(), start, stop.as_str()))
+    });
+    found.min().map(|(_, start, stop)| (start, stop))
 }
 
 #[cfg(test)]
@@ -128,7 +136,8 @@ mod tests {
             stops in prop::collection::vec("[ab\u{e9}]{1,4}", 0..4),
             cuts in prop::collection::vec(0usize..60, 0..8),
         ) {
-            let expected = &text[..first_completed(&stops, &text).unwrap_or(text.len())];
+            let end = first_completed(&stops, &text).map_or(text.len(), |(start, _)| start);
+            let expected = &text[..end];
             let mut bounds: Vec<usize> = cuts.into_iter()
                 .filter(|&at| at <= text.len() && text.is_char_boundary(at)).collect();
             bounds.extend([0, text.len()]);
@@ -138,7 +147,7 @@ mod tests {
             for pair in bounds.windows(2) {
                 shown.push_str(&matcher.push(&text[pair[0]..pair[1]]).text);
             }
-            if !matcher.stopped {
+            if matcher.found().is_none() {
                 shown.push_str(&matcher.finish());
             }
             prop_assert_eq!(shown, expected);

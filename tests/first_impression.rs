@@ -5,7 +5,7 @@
 use std::ops::ControlFlow;
 
 use serde_json::{Value, json};
-use swarmllm::generate::Prompt;
+use swarmllm::generate::{Chat, Prompt};
 use swarmllm::local::{self, Chain, ChainOptions, LocalRequest};
 use swarmllm::prompt;
 use swarmllm_models::sampler::SamplingParams;
@@ -38,8 +38,8 @@ fn at_least_sixteen_of_twenty_strangers_questions_are_answered() {
     for question in &questions {
         let words = question["question"].as_str().expect("a question");
         let messages = json!([{"role": "user", "content": words}]);
-        let chat = Prompt::Chat { messages, tools: None };
-        let prompt = prompt::tokens(&tokenizer, Some(&template), &chat).expect("a prompt");
+        let chat = Prompt::Chat(Chat::of_messages(messages));
+        let prompt = prompt::prepare(&tokenizer, Some(&template), &chat).expect("a prompt").tokens;
         let sampling = SamplingParams::default();
         let request = LocalRequest { prompt, max_new: None, sampling, chunk: 0 };
         chain.forget();

@@ -106,7 +106,7 @@ fn answers(node: &Node) {
 }
 
 fn open_stage(request: RequestId, model: ModelId, layers: LayerRange) -> OpenStage {
-    let sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, seed: 0 };
+    let sampling = Sampling::default();
     OpenStage {
         request,
         model,

@@ -45,6 +45,7 @@ pub mod connection;
 pub mod dht_datagram;
 pub mod dial_budget;
 pub mod frame;
+pub mod guide;
 pub mod identity;
 pub mod ids;
 pub mod invite;

@@ -8,7 +8,7 @@
 use crate::node_record::NODE_RECORD_MAX_BYTES;
 
 /// Version of everything on the wire. It is part of the handshake's prologue.
-pub const PROTOCOL_VERSION: u16 = 3;
+pub const PROTOCOL_VERSION: u16 = 4;
 
 /// Bytes of a record's length prefix, little endian.
 pub const RECORD_LENGTH_BYTES: usize = 2;
@@ -126,6 +126,19 @@ pub const PREFIX_KEYS_MAX: usize = (POSITIONS_MAX / PAGE_TOKENS) as usize;
 /// Most bytes of names that go by the control lane: those of 16,384 tokens.
 pub const PREFIX_CONTROL_MAX_BYTES: usize = 8 * 1024;
 
+/// Most tokens whose logits a request changes.
+pub const BIASES_MAX: usize = 4_096;
+
+/// Longest grammar of an answer, bytes: a few dozen tools with their schemas.
+pub const GRAMMAR_MAX_BYTES: usize = 256 * 1024;
+
+/// Most bytes that guide the choice of tokens: biases, a grammar, and the longest answer so far.
+pub const GUIDE_MAX_BYTES: usize =
+    8 + 8 * BIASES_MAX + GRAMMAR_MAX_BYTES + 4 * POSITIONS_MAX as usize;
+
+/// Most tokens beside the chosen one whose log-probabilities are told; the OpenAI API's bound.
+pub const LOG_PROBABILITIES_MAX: u8 = 20;
+
 /// Longest time after which a refused requester is asked to come back, milliseconds.
 pub const RETRY_AFTER_MAX_MS: u32 = 600_000;
 
@@ -227,7 +240,7 @@ const _: () = {
     assert!(BULK_MESSAGE_MAX_BYTES <= u32::MAX as usize);
     // A body's length must fit the two bytes a message has for it.
     assert!(MESSAGE_HEADER_MAX_BYTES <= u16::MAX as usize);
-    assert!(PREFIX_KEYS_MAX * 16 <= ROWS_PAYLOAD_MAX_BYTES);
+    assert!(PREFIX_KEYS_MAX * 16 + GUIDE_MAX_BYTES <= ROWS_PAYLOAD_MAX_BYTES);
     // Every queue takes at least one message of its lane.
     assert!(CONTROL_QUEUE_MAX_BYTES >= CONTROL_MESSAGE_MAX_BYTES);
     assert!(TENSOR_QUEUE_MAX_BYTES >= TENSOR_MESSAGE_MAX_BYTES);

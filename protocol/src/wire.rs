@@ -2,8 +2,9 @@
 //!
 //! Built and read by the actors; carried by `connection.rs`.
 //! Layout of a message: version `u8`, body length `u16` little endian, body (`codec.rs`), payload.
-//! A payload goes around the codec, never through it: rows (`tensor_frame.rs`), or the names of the
-//! pages of a generation (`prefix.rs`) with [`Body::OpenStage`] and [`Body::CloseStage`].
+//! A payload goes around the codec, never through it: rows (`tensor_frame.rs`), or the names of
+//! pages of a generation (`prefix.rs`) with [`Body::OpenStage`] and [`Body::CloseStage`], and
+//! behind those of the former, for the last stage, what guides its choice (`guide.rs`).
 //! Units: positions and rows count tokens, times are microseconds, layers are half-open ranges.
 //! Errors: [`WireError`], and nothing is used before [`Message::validate`] has accepted it; both
 //! the sending and the receiving side of a connection call it.
@@ -24,9 +25,9 @@ use crate::{
     lanes::Lane,
     limits::{
         ADDRESSES_MAX, AGENT_MAX_BYTES, CERTIFICATES_MAX, DETAIL_MAX_BYTES, EXCHANGE_MAX,
-        LAYERS_MAX, MODEL_NAME_MAX_BYTES, OFFERS_MAX, POSITIONS_MAX, PREFIX_CONTROL_MAX_BYTES,
-        PREFIX_KEYS_MAX, RETRY_AFTER_MAX_MS, ROWS_HEADER_MAX_BYTES, STAGES_MAX,
-        TENSOR_MESSAGE_MAX_BYTES,
+        GUIDE_MAX_BYTES, LAYERS_MAX, LOG_PROBABILITIES_MAX, MODEL_NAME_MAX_BYTES, OFFERS_MAX,
+        POSITIONS_MAX, PREFIX_CONTROL_MAX_BYTES, PREFIX_KEYS_MAX, RETRY_AFTER_MAX_MS,
+        ROWS_HEADER_MAX_BYTES, STAGES_MAX, TENSOR_MESSAGE_MAX_BYTES,
     },
     membership::{CERTIFICATE_MAX_BYTES, REVOCATION_LIST_MAX_BYTES},
     node_record::NODE_RECORD_MAX_BYTES,
@@ -96,7 +97,7 @@ pub enum WireError {
 pub struct Message {
     /// What is said.
     pub body: Body,
-    /// Raw rows, or prefix keys one after the other; empty for every other body.
+    /// Raw rows, or prefix keys one after the other and a guide; empty for every other body.
     pub payload: Bytes,
 }
 
@@ -247,6 +248,17 @@ pub struct TokenSampled {
     pub token: u32,
     /// One entry per stage, in the order of the route.
     pub trace: Vec<StageTrace>,
+    /// How likely it was, where the requester asked for that.
+    pub log_probabilities: Option<LogProbabilities>,
+}
+
+/// Natural logarithms of probabilities, before bias, penalties and filters.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+pub struct LogProbabilities {
+    /// Of the token that was chosen.
+    pub chosen: f32,
+    /// The likeliest tokens with theirs, best first.
+    pub top: Vec<(u32, f32)>,
 }
 
 impl Message {
@@ -266,6 +278,13 @@ impl Message {
     #[must_use]
     pub fn with_keys(body: Body, keys: Bytes) -> Self {
         Self { body, payload: keys }
+    }
+
+    /// Names of pages, and what is behind them: what guides the last stage of a route.
+    #[must_use]
+    pub fn split_keys(payload: &Bytes, named_pages: u32) -> (Bytes, Bytes) {
+        let keys = (named_pages as usize * PREFIX_KEY_BYTES).min(payload.len());
+        (payload.slice(..keys), payload.slice(keys..))
     }
 
     /// The lane this message wants: payloads go by size, everything else is control.
@@ -316,8 +335,18 @@ impl Message {
     pub fn validate(&self) -> Result<(), WireError> {
         match &self.body {
             Body::Rows(rows) => rows.validate(&self.payload),
-            Body::OpenStage(OpenStage { named_pages, .. })
-            | Body::CloseStage { named_pages, .. } => {
+            Body::OpenStage(OpenStage { named_pages, sampling, .. }) => {
+                at_most("named pages", *named_pages as usize, PREFIX_KEYS_MAX)?;
+                let keys = *named_pages as usize * PREFIX_KEY_BYTES;
+                match self.payload.len().checked_sub(keys) {
+                    Some(guide) if sampling.is_some() => {
+                        at_most("bytes of a guide", guide, GUIDE_MAX_BYTES)?;
+                    }
+                    _ => self.expect_payload(keys)?,
+                }
+                self.body.validate()
+            }
+            Body::CloseStage { named_pages, .. } => {
                 at_most("named pages", *named_pages as usize, PREFIX_KEYS_MAX)?;
                 self.expect_payload(*named_pages as usize * PREFIX_KEY_BYTES)?;
                 self.body.validate()
@@ -376,6 +405,9 @@ impl Body {
             Self::Rows(_) => Ok(()),
             Self::TokenSampled(sampled) => {
                 below("position", sampled.position, POSITIONS_MAX)?;
+                if let Some(LogProbabilities { top, .. }) = &sampled.log_probabilities {
+                    at_most("log-probabilities", top.len(), LOG_PROBABILITIES_MAX.into())?;
+                }
                 StageTrace::validate_all(&sampled.trace)
             }
             Self::Present { certificates } => {

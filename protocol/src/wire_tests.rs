@@ -23,7 +23,14 @@ fn known(text: &str) -> PeerAddress {
 }
 
 fn sampling() -> Sampling {
-    Sampling { temperature: 0.7, top_k: 40, top_p: 0.95, min_p: 0.05, seed: u64::MAX }
+    Sampling {
+        temperature: 0.7,
+        top_k: 40,
+        top_p: 0.95,
+        min_p: 0.05,
+        seed: u64::MAX,
+        ..Sampling::default()
+    }
 }
 
 fn open_stage() -> OpenStage {
@@ -79,7 +86,13 @@ fn every_message() -> Vec<Message> {
         Body::CloseStage { request: REQUEST, named_pages: 3 },
         Body::StageFailed { request: REQUEST, stage: 1, detail },
         Body::Rows(rows()),
-        Body::TokenSampled(TokenSampled { request: REQUEST, position: 9, token: 70_000, trace }),
+        Body::TokenSampled(TokenSampled {
+            request: REQUEST,
+            position: 9,
+            token: 70_000,
+            trace,
+            log_probabilities: Some(LogProbabilities { chosen: -0.5, top: vec![(70_000, -0.5)] }),
+        }),
         Body::StageQueued { request: REQUEST, waiting: 3 },
         Body::StagePreempted { request: REQUEST },
         Body::Present { certificates: vec![vec![1; 90]; CERTIFICATES_MAX] },
@@ -124,11 +137,14 @@ fn the_bytes_of_a_message_are_pinned() {
         position: 9,
         token: 70_000,
         trace: vec![StageTrace { stage: 1, compute_us: 300, ..StageTrace::default() }],
+        log_probabilities: None,
     })));
     // Version, body length, tag, request, position, token (marker 252: u32), one entry.
     let mut expected = vec![WIRE_VERSION, 32, 0, 11];
     expected.extend_from_slice(&[7; 16]);
     expected.extend_from_slice(&[9, 252, 0x70, 0x11, 1, 0, 1, 1, 251, 0x2c, 1, 0, 0, 0]);
+    // No log-probabilities.
+    expected.push(0);
     expected[1] = (expected.len() - 3) as u8;
     assert_eq!(bytes, expected);
 }
@@ -214,7 +230,13 @@ fn refused_bodies() -> Vec<Body> {
     let exchange = |added, dropped| Body::PeerExchange { added, dropped };
     let failed = |stage, detail: String| Body::StageFailed { request: REQUEST, stage, detail };
     let token = |position, trace| {
-        Body::TokenSampled(TokenSampled { request: REQUEST, position, token: 0, trace })
+        Body::TokenSampled(TokenSampled {
+            request: REQUEST,
+            position,
+            token: 0,
+            trace,
+            log_probabilities: None,
+        })
     };
     vec![
         hello(&"x".repeat(AGENT_MAX_BYTES + 1), Vec::new()),
@@ -357,7 +379,7 @@ proptest! {
     fn sampling_values_are_finite_and_in_range(
         temperature: f32, top_p: f32, min_p: f32, top_k: u32, seed: u64,
     ) {
-        let sampling = Sampling { temperature, top_k, top_p, min_p, seed };
+        let sampling = Sampling { temperature, top_k, top_p, min_p, seed, ..Sampling::default() };
         if sampling.validate().is_ok() {
             prop_assert!([temperature, top_p, min_p].iter().all(|value| value.is_finite()));
             prop_assert!(top_p <= 1.0 && min_p <= 1.0 && temperature >= 0.0);

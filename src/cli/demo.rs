@@ -17,7 +17,7 @@ use super::{CliError, log, print_json, table};
 use crate::{
     config::Environment,
     demo::{self, DemoAnswer, DemoPlan, Swarm},
-    generate::Prompt,
+    generate::{Chat, Prompt},
     local::{self, Chain, ChainOptions, LocalRequest},
     prompt,
     service::{ready_file::Ready, signals::EndSignals},
@@ -133,12 +133,12 @@ fn generate_alone(prompt: &str) -> Result<Vec<u32>, CliError> {
     let model = embedded()?;
     let tokenizer = model.tokenizer().map_err(CliError::failed)?;
     let template = local::chat_template(&model).map_err(CliError::failed)?;
-    let messages = Prompt::Chat { messages: demo::messages(prompt), tools: None };
-    let prompt = prompt::tokens(&tokenizer, template.as_ref(), &messages);
+    let messages = Prompt::Chat(Chat::of_messages(demo::messages(prompt)));
+    let prompt = prompt::prepare(&tokenizer, template.as_ref(), &messages);
     let positions = model.config().context_length;
     let options = ChainOptions { positions, ..ChainOptions::default() };
     let request = LocalRequest {
-        prompt: prompt.map_err(CliError::failed)?,
+        prompt: prompt.map_err(CliError::failed)?.tokens,
         max_new: None,
         sampling: SamplingParams::default(),
         chunk: local::DEFAULT_CHUNK,

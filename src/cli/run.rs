@@ -24,7 +24,7 @@ use super::{
     print_json,
 };
 use crate::{
-    generate::Prompt,
+    generate::{Chat, Prompt},
     local::{self, Chain, ChainOptions, LocalAnswer, LocalRequest},
     prompt,
 };
@@ -111,12 +111,12 @@ pub fn run(args: RunArgs) -> Result<(), CliError> {
         (Some(tokens), _) => Some(tokens),
         (None, Some(text)) if template.is_some() => {
             let messages = json!([{"role": "user", "content": text}]);
-            Some(Prompt::Chat { messages, tools: None })
+            Some(Prompt::Chat(Chat::of_messages(messages)))
         }
         (None, text) => text.map(Prompt::Text),
     };
-    let ids = prompt.map(|prompt| prompt::tokens(&tokenizer, template.as_ref(), &prompt));
-    let ids = ids.transpose().map_err(CliError::failed)?;
+    let ids = prompt.map(|prompt| prompt::prepare(&tokenizer, template.as_ref(), &prompt));
+    let ids = ids.transpose().map_err(CliError::failed)?.map(|prepared| prepared.tokens);
     let positions = positions(&model, ids.as_deref(), args.n)?;
     let options = ChainOptions { shard: args.engine.shard_options(), cuts: Vec::new(), positions };
     let chain = engine::load(&model, &options, 1)?;
@@ -261,10 +261,10 @@ fn chat_on_terminal(talk: &mut Talk, name: &str) -> Result<(), CliError> {
 impl Talk {
     /// One turn: what is known of the conversation stays in the cache.
     fn turn(&mut self, messages: &[Value], stop: &AtomicBool) -> Result<String, CliError> {
-        let prompt = Prompt::Chat { messages: Value::Array(messages.to_vec()), tools: None };
-        let ids = prompt::tokens(&self.tokenizer, self.template.as_ref(), &prompt)
+        let prompt = Prompt::Chat(Chat::of_messages(messages.into()));
+        let prepared = prompt::prepare(&self.tokenizer, self.template.as_ref(), &prompt)
             .map_err(CliError::failed)?;
-        let answer = self.answer(ids, true, stop)?;
+        let answer = self.answer(prepared.tokens, true, stop)?;
         writeln!(std::io::stdout())?;
         self.report(&answer);
         Ok(answer.text)

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
+use swarmllm_models::chat_output::ChatEvent;
 use tokio::sync::mpsc;
 
 use super::invites;
@@ -18,7 +19,7 @@ use super::json_rpc::{
     request_line,
 };
 use crate::{
-    generate::{GenerateError, GenerateRequest, Prompt, TokenEvent},
+    generate::{Chat, GenerateError, GenerateRequest, Prompt, TokenEvent},
     node::{NodeError, NodeHandle},
     sampling::SamplingFields,
 };
@@ -204,9 +205,7 @@ struct GenerateParams {
 impl GenerateParams {
     fn into_request(self, default_model: String) -> Result<GenerateRequest, String> {
         let prompt = match (self.messages, self.prompt, self.tokens) {
-            (Some(messages), None, None) => {
-                Prompt::Chat { messages: Value::Array(messages), tools: None }
-            }
+            (Some(messages), None, None) => Prompt::Chat(Chat::of_messages(Value::Array(messages))),
             (None, Some(text), None) => Prompt::Text(text),
             (None, None, Some(tokens)) => Prompt::Tokens(tokens),
             _ => return Err("give exactly one of messages, prompt and tokens".to_owned()),
@@ -220,16 +219,15 @@ impl GenerateParams {
             top_k: self.top_k,
             min_p: self.min_p,
             seed: self.seed,
+            ..SamplingFields::default()
         };
         Ok(GenerateRequest {
-            model: self.model.unwrap_or(default_model),
-            prompt,
             sampling: fields.resolve(0.0, 0).map_err(|error| error.to_string())?,
             max_tokens: self.max_tokens,
             stop: self.stop,
             client: self.client.unwrap_or_default(),
-            sample_of: None,
             deadline: self.deadline_ms.map(Duration::from_millis),
+            ..GenerateRequest::new(self.model.unwrap_or(default_model), prompt)
         })
     }
 }
@@ -258,11 +256,12 @@ async fn generate(
                 let params = json!({"id": request.id, "prompt_tokens": prompt_tokens});
                 notify(lines, "generate.started", &params).await?;
             }
-            TokenEvent::Text(piece) => {
+            TokenEvent::Part(ChatEvent::Content(piece)) => {
                 text.push_str(&piece);
                 let params = json!({"id": request.id, "text": piece});
                 notify(lines, "generate.text", &params).await?;
             }
+            TokenEvent::Opened { .. } | TokenEvent::Sampled(_) | TokenEvent::Part(_) => {}
             TokenEvent::Finished(summary) => {
                 let mut result = json!(summary);
                 result["text"] = text.into();

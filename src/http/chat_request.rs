@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::{errors::ApiError, samples::SAMPLES_MAX};
 use crate::{
-    generate::{GenerateRequest, Prompt},
+    generate::{Chat, GenerateRequest, Prompt},
     sampling::SamplingFields,
 };
 
@@ -42,8 +42,6 @@ struct Body {
     logprobs: Option<bool>,
     top_logprobs: Option<i64>,
     logit_bias: Option<Map<String, Value>>,
-    frequency_penalty: Option<f64>,
-    presence_penalty: Option<f64>,
     response_format: Option<Value>,
     modalities: Option<Vec<String>>,
     functions: Option<Value>,
@@ -98,20 +96,18 @@ pub fn parse(body: &[u8], seed: u64) -> Result<ChatRequest, ApiError> {
         .map(|(index, message)| normalise_message(index, message))
         .collect::<Result<Vec<Value>, ApiError>>()?;
     let no_tools = body.tool_choice.as_ref().and_then(Value::as_str) == Some("none");
-    let tools = body.tools.filter(|tools| !tools.is_empty() && !no_tools).map(Value::Array);
+    let tools = body.tools.filter(|_| !no_tools).unwrap_or_default();
     let sampling = body
         .sampling
         .resolve(1.0, seed)
         .map_err(|error| ApiError::invalid(error.to_string(), Some(error.field)))?;
+    let prompt = Prompt::Chat(Chat { messages: Value::Array(messages), tools, ..Chat::default() });
     let generate = GenerateRequest {
-        model,
-        prompt: Prompt::Chat { messages: Value::Array(messages), tools },
         sampling,
         max_tokens: max_tokens(body.max_completion_tokens, body.max_tokens)?,
         stop: stop_texts(body.stop)?,
         client: body.user.unwrap_or_default(),
-        sample_of: None,
-        deadline: None,
+        ..GenerateRequest::new(model, prompt)
     };
     let include_usage = body.stream_options.and_then(|options| options.include_usage);
     Ok(ChatRequest {
@@ -140,11 +136,6 @@ fn refuse_what_is_not_there(body: &Body) -> Result<(), ApiError> {
     refuse(body.top_logprobs.unwrap_or(0) != 0, "top_logprobs", "see `logprobs`")?;
     let biased = body.logit_bias.as_ref().is_some_and(|bias| !bias.is_empty());
     refuse(biased, "logit_bias", "`logit_bias` is not applied here; leave it out")?;
-    for (value, param) in
-        [(body.frequency_penalty, "frequency_penalty"), (body.presence_penalty, "presence_penalty")]
-    {
-        refuse(value.unwrap_or(0.0) != 0.0, param, "penalties are not applied here; use 0")?;
-    }
     let format = kind(&body.response_format);
     let constrained = format.is_some_and(|format| format != "text");
     refuse(constrained, "response_format", "only {\"type\":\"text\"} can be promised here")?;

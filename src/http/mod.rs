@@ -7,12 +7,19 @@
 //! Absent on purpose: TLS and API keys (the server is on loopback; a proxy adds them), and any
 //! knowledge of actors.
 
+pub mod anthropic;
 pub mod chat_request;
+pub mod completions;
+pub mod docs;
+pub mod embeddings;
 pub mod errors;
 pub mod health;
+pub mod mcp;
 pub mod metrics;
+pub mod ollama;
 pub mod openai_chat;
 pub mod openai_models;
+pub mod responses;
 mod samples;
 pub mod server;
 pub mod sse;

@@ -17,6 +17,7 @@ use actix_web::{HttpResponse, http::StatusCode, http::header, web};
 use bytes::Bytes;
 use futures_util::stream;
 use serde_json::{Map, Value, json};
+use swarmllm_models::chat_output::ChatEvent;
 
 use super::{
     chat_request::{self, ChatRequest},
@@ -105,9 +106,9 @@ impl Answer {
         let mut texts = vec![String::new(); self.samples.len()];
         while let Some((index, event)) = self.samples.next().await {
             match event? {
-                TokenEvent::Started { .. } => {}
-                TokenEvent::Text(piece) => texts[index].push_str(&piece),
+                TokenEvent::Part(ChatEvent::Content(piece)) => texts[index].push_str(&piece),
                 TokenEvent::Finished(summary) => self.summaries[index] = Some(summary),
+                _ => {}
             }
         }
         let summaries: Vec<Summary> = self.summaries.into_iter().flatten().collect();
@@ -138,12 +139,15 @@ impl Answer {
             return (last_chunks(&self), Next::End);
         };
         match event {
-            Ok(TokenEvent::Text(piece)) => {
+            Ok(TokenEvent::Part(ChatEvent::Content(piece))) => {
                 (self.delta(index, &json!({"content": piece})), Next::Wait(self))
             }
-            Ok(TokenEvent::Started { .. }) => {
-                (self.delta(index, &json!({"content": ""})), Next::Wait(self))
-            }
+            Ok(
+                TokenEvent::Started { .. }
+                | TokenEvent::Opened { .. }
+                | TokenEvent::Sampled(_)
+                | TokenEvent::Part(_),
+            ) => (self.delta(index, &json!({"content": ""})), Next::Wait(self)),
             Ok(TokenEvent::Finished(summary)) => {
                 let reason = Some(finish_reason(summary.finish_reason));
                 let mut last = chunk(&self.head, index, &json!({}), reason);
@@ -196,6 +200,7 @@ fn finish_reason(reason: FinishReason) -> &'static str {
     match reason {
         FinishReason::Stop => "stop",
         FinishReason::Length => "length",
+        FinishReason::ToolCalls => "tool_calls",
     }
 }
 
@@ -317,6 +322,8 @@ mod tests {
             finish_reason: FinishReason::Stop,
             prompt_tokens: 3,
             token_ids: vec![10, 11],
+            reasoning_tokens: 0,
+            stop_text: None,
             route: Vec::new(),
             cached_tokens: 2,
             preemptions: 0,
@@ -357,8 +364,8 @@ mod tests {
     #[actix_web::test]
     async fn a_stream_has_role_texts_reason_usage_and_end() {
         let events = vec![
-            Ok(TokenEvent::Text("Hi ".into())),
-            Ok(TokenEvent::Text("you".into())),
+            Ok(TokenEvent::Part(ChatEvent::Content("Hi ".into()))),
+            Ok(TokenEvent::Part(ChatEvent::Content("you".into()))),
             Ok(TokenEvent::Finished(summary())),
         ];
         let sent = sent(true, events).await;
@@ -390,7 +397,9 @@ mod tests {
     #[actix_web::test]
     async fn a_lost_stage_ends_the_stream_with_an_error_and_no_end_marker() {
         let lost = GenerateError::new(ErrorKind::StageLost, "gone");
-        let sent = sent(false, vec![Ok(TokenEvent::Text("a".into())), Err(lost)]).await;
+        let sent =
+            sent(false, vec![Ok(TokenEvent::Part(ChatEvent::Content("a".into()))), Err(lost)])
+                .await;
         let last = json_of(sent.last().expect("an event"));
         assert_eq!(last["error"]["code"], "stage_lost");
         assert!(!sent.contains(&"[DONE]".to_owned()));
@@ -421,7 +430,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_stream_that_just_ends_is_an_error_too() {
-        let sent = sent(false, vec![Ok(TokenEvent::Text("a".into()))]).await;
+        let sent = sent(false, vec![Ok(TokenEvent::Part(ChatEvent::Content("a".into())))]).await;
         assert_eq!(json_of(&sent[2])["error"]["code"], "internal_error");
     }
 

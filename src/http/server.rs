@@ -27,7 +27,10 @@ use actix_web::{
     web,
 };
 
-use super::{errors::ApiError, health, metrics, openai_chat, openai_models};
+use super::{
+    anthropic, completions, docs, embeddings, errors::ApiError, health, mcp, metrics, ollama,
+    openai_chat, openai_models, responses,
+};
 use crate::node::NodeHandle;
 
 /// Agents send whole files as context; nothing sensible is larger.
@@ -81,6 +84,13 @@ fn routes(config: &mut web::ServiceConfig) {
     let chat =
         web::resource("/v1/chat/completions").route(web::post().to(openai_chat::chat_completions));
     config
+        .configure(completions::routes)
+        .configure(embeddings::routes)
+        .configure(responses::routes)
+        .configure(anthropic::routes)
+        .configure(ollama::routes)
+        .configure(mcp::routes)
+        .configure(docs::routes)
         .service(chat.default_service(web::to(wrong_method)))
         .service(
             web::resource("/v1/models")

@@ -17,18 +17,21 @@ use swarmllm_actors::generation::{
 use swarmllm_actors::mailbox::offer_to;
 use swarmllm_actors::model_store::{FindModel, OpenModel};
 use swarmllm_models::KvType;
-use swarmllm_models::tokenizer::StreamDecoder;
+use swarmllm_models::chat_output::{ChatEvent, ChatOutputParser, OutputFormat};
+use swarmllm_models::tokenizer::{StreamDecoder, Tokenizer};
+use swarmllm_protocol::guide::{GrammarKind, GuideGrammar};
 use swarmllm_protocol::ids::{PeerId, RequestId};
 use swarmllm_protocol::session::{self, GenerationPlan, PlanError};
+use swarmllm_protocol::wire::LogProbabilities;
 use tokio::sync::mpsc;
 
 use super::metrics::{Metrics, RequestMeter};
 use super::tree::{NodeTree, wire_cache, wire_profile};
 use crate::generate::{
-    ErrorKind, FinishReason, GenerateError, GenerateRequest, GenerationStream, RouteStage, Summary,
-    TokenEvent,
+    AnswerFormat, ErrorKind, FinishReason, GenerateError, GenerateRequest, GenerationStream,
+    Prompt, RouteStage, SampledToken, Summary, TokenEvent, TokenLogProbability,
 };
-use crate::prompt;
+use crate::prompt::{self, PreparedPrompt};
 use crate::stop::StopMatcher;
 
 /// Answers under way at once; more are told to come back.
@@ -89,7 +92,9 @@ pub(super) async fn start(
     let Asked { local, prefix_secret, request } = asked;
     let began = Instant::now();
     let model = find_model(tree, &request.model).await?;
-    let plan = plan_of(&model, &request)?;
+    let prepared = prepare(&model, &request.prompt)?;
+    let PreparedPrompt { output, in_reasoning, .. } = prepared;
+    let plan = plan_of(&model, &request, prepared.tokens)?;
     let prompt_tokens = u32::try_from(plan.prompt.len()).unwrap_or(u32::MAX);
     let generation = GenerationRequest {
         request: RequestId(entropy::bytes()),
@@ -102,6 +107,9 @@ pub(super) async fn start(
         cache: wire_cache(model.cache),
         plan,
         sampling: request.sampling,
+        grammar: answer_grammar(&request)?,
+        logit_bias: request.logit_bias,
+        log_probabilities: request.log_probabilities,
         sample_of: request.sample_of,
         prefix_secret,
         deadline: request.deadline,
@@ -116,17 +124,48 @@ pub(super) async fn start(
         generation: actor,
         tokens,
         events: sender,
-        decoder: model.tokenizer.stream(),
+        tokenizer: Arc::clone(&model.tokenizer),
+        decoder: model.tokenizer.stream_with_tags(&output.tags()),
         stops: StopMatcher::new(request.stop),
+        parser: ChatOutputParser::new(output, in_reasoning),
         token_ids: Vec::new(),
+        reasoning_tokens: 0,
+        has_called: false,
         prompt_tokens,
         cache: model.cache,
-        is_stopped: false,
         meter: metrics.request(&model.name, began),
         _counters: counters,
     };
     actix_web::rt::spawn(answer.run());
     Ok(GenerationStream { request: id, events })
+}
+
+/// Tokens of a prompt, as its model reads it.
+pub(super) async fn count_tokens(
+    tree: &NodeTree,
+    (name, prompt): (&str, &Prompt),
+) -> Result<u32, GenerateError> {
+    let model = find_model(tree, name).await?;
+    Ok(u32::try_from(prepare(&model, prompt)?.tokens.len()).unwrap_or(u32::MAX))
+}
+
+/// What the answer must follow, as the last stage takes it.
+fn answer_grammar(request: &GenerateRequest) -> Result<Option<GuideGrammar>, GenerateError> {
+    let (kind, text) = match &request.format {
+        AnswerFormat::Text => return Ok(None),
+        AnswerFormat::JsonObject => {
+            (GrammarKind::JsonSchema, serde_json::json!({"type": "object"}).to_string())
+        }
+        AnswerFormat::JsonSchema(schema) => (GrammarKind::JsonSchema, schema.to_string()),
+        AnswerFormat::Regex(text) => (GrammarKind::Regex, text.clone()),
+        AnswerFormat::Lark(text) => (GrammarKind::Lark, text.clone()),
+    };
+    Ok(Some(GuideGrammar { kind, text }))
+}
+
+fn prepare(model: &OpenModel, prompt: &Prompt) -> Result<PreparedPrompt, GenerateError> {
+    let prepared = prompt::prepare(&model.tokenizer, model.template.as_deref(), prompt);
+    prepared.map_err(|error| GenerateError::new(ErrorKind::Invalid, error.to_string()))
 }
 
 async fn find_model(tree: &NodeTree, name: &str) -> Result<OpenModel, GenerateError> {
@@ -139,10 +178,12 @@ async fn find_model(tree: &NodeTree, name: &str) -> Result<OpenModel, GenerateEr
     })
 }
 
-fn plan_of(model: &OpenModel, request: &GenerateRequest) -> Result<GenerationPlan, GenerateError> {
+fn plan_of(
+    model: &OpenModel,
+    request: &GenerateRequest,
+    tokens: Vec<u32>,
+) -> Result<GenerationPlan, GenerateError> {
     let invalid = |message: String| GenerateError::new(ErrorKind::Invalid, message);
-    let tokens = prompt::tokens(&model.tokenizer, model.template.as_deref(), &request.prompt)
-        .map_err(|error| invalid(error.to_string()))?;
     let config = model.model.config();
     if let Some(id) = tokens.iter().find(|id| **id >= config.vocab) {
         return Err(invalid(format!("token {id} is beyond the vocabulary of {}", config.vocab)));
@@ -153,7 +194,10 @@ fn plan_of(model: &OpenModel, request: &GenerateRequest) -> Result<GenerationPla
         prompt: tokens,
         chunk: CHUNK,
         max_new: request.max_tokens.unwrap_or(room).min(room.max(1)),
-        end_tokens: model.tokenizer.end_tokens(),
+        end_tokens: match request.ignores_end {
+            true => Vec::new(),
+            false => model.tokenizer.end_tokens(),
+        },
         context: config.context_length,
     })
 }
@@ -163,12 +207,15 @@ struct Answer {
     generation: Addr<Generation>,
     tokens: mpsc::Receiver<GenerationEvent>,
     events: mpsc::Sender<Result<TokenEvent, GenerateError>>,
+    tokenizer: Arc<Tokenizer>,
     decoder: StreamDecoder,
     stops: StopMatcher,
+    parser: ChatOutputParser,
     token_ids: Vec<u32>,
+    reasoning_tokens: u32,
+    has_called: bool,
     prompt_tokens: u32,
     cache: KvType,
-    is_stopped: bool,
     meter: RequestMeter,
     _counters: Counters,
 }
@@ -177,7 +224,7 @@ impl Answer {
     /// Runs until the generation ends or the door goes away; dropping `tokens` cancels everywhere.
     async fn run(mut self) {
         let started = TokenEvent::Started { prompt_tokens: self.prompt_tokens };
-        if self.events.send(Ok(started)).await.is_err() {
+        if !self.send(started).await {
             return;
         }
         loop {
@@ -186,8 +233,12 @@ impl Answer {
                 () = self.events.closed() => return,
             };
             let is_open = match event {
-                Some(GenerationEvent::Started) => true,
-                Some(GenerationEvent::Token(token)) => self.token(token).await,
+                Some(GenerationEvent::Started { cached_tokens }) => {
+                    self.send(TokenEvent::Opened { cached_tokens }).await
+                }
+                Some(GenerationEvent::Token { token, log_probabilities }) => {
+                    self.token(token, log_probabilities).await
+                }
                 Some(GenerationEvent::Finished(report)) => return self.finish(report).await,
                 Some(GenerationEvent::Failed(error)) => {
                     return self.fail(generate_error(error)).await;
@@ -204,42 +255,73 @@ impl Answer {
     }
 
     /// Returns false once nobody listens any more.
-    async fn token(&mut self, token: u32) -> bool {
-        if self.is_stopped {
+    async fn token(&mut self, token: u32, likely: Option<LogProbabilities>) -> bool {
+        if self.stops.found().is_some() {
             return true;
         }
         self.meter.token(self.prompt_tokens);
         self.token_ids.push(token);
+        if let Some(LogProbabilities { chosen, top }) = likely {
+            let top = top.into_iter().map(|(id, value)| self.with_bytes(id, value)).collect();
+            let sampled = SampledToken { token: self.with_bytes(token, chosen), top };
+            if !self.send(TokenEvent::Sampled(sampled)).await {
+                return false;
+            }
+        }
+        self.reasoning_tokens += u32::from(self.parser.is_in_reasoning());
         let piece = self.decoder.push(token);
         self.text(&piece).await
     }
 
+    fn with_bytes(&self, id: u32, log_probability: f32) -> TokenLogProbability {
+        TokenLogProbability { id, bytes: self.tokenizer.token_bytes(id).to_vec(), log_probability }
+    }
+
     async fn text(&mut self, piece: &str) -> bool {
         let step = self.stops.push(piece);
-        if step.stopped && !self.is_stopped {
-            self.is_stopped = true;
+        if step.stopped {
             // If its box is full it goes on to its limit; the text has ended all the same.
             offer_to(&self.generation, StopGeneration);
         }
-        step.text.is_empty() || self.events.send(Ok(TokenEvent::Text(step.text))).await.is_ok()
+        let parts = self.parser.push(&step.text);
+        self.parts(parts).await
+    }
+
+    async fn parts(&mut self, parts: Vec<ChatEvent>) -> bool {
+        for part in parts {
+            self.has_called |= part == ChatEvent::ToolCallEnd;
+            if !self.send(TokenEvent::Part(part)).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn send(&mut self, event: TokenEvent) -> bool {
+        self.events.send(Ok(event)).await.is_ok()
     }
 
     async fn finish(mut self, report: GenerationReport) {
-        if !self.is_stopped {
+        if self.stops.found().is_none() {
             let rest = self.decoder.finish();
             if !self.text(&rest).await {
                 return;
             }
             let held = self.stops.finish();
-            if !self.is_stopped
-                && !held.is_empty()
-                && self.events.send(Ok(TokenEvent::Text(held))).await.is_err()
-            {
+            let parts = self.parser.push(&held);
+            if !self.parts(parts).await {
                 return;
             }
         }
+        let parser = ChatOutputParser::new(OutputFormat::PLAIN, false);
+        let parts = std::mem::replace(&mut self.parser, parser).finish();
+        if !self.parts(parts).await {
+            return;
+        }
+        let stop_text = self.stops.found().map(str::to_owned);
         let finish_reason = match report.reason {
-            session::FinishReason::Length if !self.is_stopped => FinishReason::Length,
+            session::FinishReason::Length if stop_text.is_none() => FinishReason::Length,
+            _ if self.has_called => FinishReason::ToolCalls,
             _ => FinishReason::Stop,
         };
         self.meter.finished(finish_reason, report.queue_ms / 1000.0);
@@ -247,6 +329,8 @@ impl Answer {
             finish_reason,
             prompt_tokens: self.prompt_tokens,
             token_ids: std::mem::take(&mut self.token_ids),
+            reasoning_tokens: self.reasoning_tokens,
+            stop_text,
             route: report.stages.iter().map(route_stage).collect(),
             cached_tokens: report.cached_tokens,
             preemptions: report.preemptions,
@@ -256,7 +340,7 @@ impl Answer {
             decode_tok_s: report.decode_tok_s,
         };
         // The door may close right before the end; nobody is left to tell.
-        let _ = self.events.send(Ok(TokenEvent::Finished(summary))).await;
+        self.send(TokenEvent::Finished(summary)).await;
     }
 
     async fn fail(mut self, error: GenerateError) {
@@ -279,7 +363,7 @@ fn route_stage(stage: &swarmllm_actors::generation::StageReport) -> RouteStage {
 fn generate_error(error: GenerationError) -> GenerateError {
     let kind = match &error {
         GenerationError::Plan(PlanError::PromptTooLong { .. }) => ErrorKind::ContextLength,
-        GenerationError::Plan(_) => ErrorKind::Invalid,
+        GenerationError::Plan(_) | GenerationError::Invalid(_) => ErrorKind::Invalid,
         GenerationError::NoRoute(_) => ErrorKind::NoRoute,
         GenerationError::Refused { is_busy: true, .. } => ErrorKind::Busy,
         GenerationError::Refused { .. } => ErrorKind::NoRoute,

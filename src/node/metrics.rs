@@ -198,6 +198,7 @@ impl RequestMeter {
         self.end(match reason {
             FinishReason::Stop => "stop",
             FinishReason::Length => "length",
+            FinishReason::ToolCalls => "tool_calls",
         });
         self.queue.observe(queue_s);
         self.whole.observe(self.began.elapsed().as_secs_f64());

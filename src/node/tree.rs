@@ -29,6 +29,7 @@ use swarmllm_actors::peer_directory::{
 };
 use swarmllm_actors::peer_session::{InviteLinks, SessionLinks};
 use swarmllm_actors::shard_worker::ShardWorker;
+use swarmllm_actors::shard_worker::guide::AnswerVocabulary;
 use swarmllm_models::kv::PAGE_TOKENS;
 use swarmllm_models::{
     DeviceChoice, KvType, LoadProgress, Model, RunProfile, Shard, ShardError, ShardOptions,
@@ -252,9 +253,9 @@ pub(super) fn build(plan: &TreePlan, sockets: Sockets) -> Result<NodeTree, NodeE
     let kv_cache_store = KvCacheStore::start_in_arbiter(&net, move |_| KvCacheStore::new(&pages));
     let mut shard_workers = Vec::new();
     let mut shards = Vec::new();
-    for (facts, worker) in loaded.shards {
+    for (facts, vocabulary, worker) in loaded.shards {
         let worker = ShardWorker::start_in_arbiter(&net, move |_| worker);
-        shards.push((facts, worker.clone().recipient()));
+        shards.push((facts, vocabulary, worker.clone().recipient()));
         shard_workers.push(worker);
     }
     let links = SchedulerLinks {
@@ -433,7 +434,7 @@ fn start_beacon(
 
 struct Loaded {
     models: Vec<OpenModel>,
-    shards: Vec<(ShardFacts, ShardWorker)>,
+    shards: Vec<(ShardFacts, AnswerVocabulary, ShardWorker)>,
     /// KV pages of each shard.
     pages: Vec<ShardPages>,
 }
@@ -514,15 +515,17 @@ fn load_models(plan: &TreePlan) -> Result<Loaded, NodeError> {
         let keeps_states = shard.keeps_states();
         let worker = ShardWorker::new(shard).map_err(|error| failed(error.to_string()))?;
         loaded.pages.push(ShardPages { n_pages: kv_pages, keeps_states });
-        loaded.shards.push((facts, worker));
         let tokenizer = model.tokenizer().map_err(|error| failed(error.to_string()))?;
+        let tokenizer = Arc::new(tokenizer);
+        let vocabulary = AnswerVocabulary::new(Arc::clone(&tokenizer));
+        loaded.shards.push((facts, vocabulary, worker));
         let created = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         loaded.models.push(OpenModel {
             name: name.clone(),
             id,
             layers,
             model: model.clone(),
-            tokenizer: Arc::new(tokenizer),
+            tokenizer,
             template: model.chat_template().ok().map(Arc::new),
             profile,
             cache: options.kv,

@@ -7,9 +7,12 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use swarmllm_models::kv::PageCopy;
+use swarmllm_models::sampler;
 use swarmllm_models::{BorderType, HiddenRows, LogitsWanted, SequenceRows, ShardInput};
 use swarmllm_protocol::schedule::{SequenceId, Share};
-use swarmllm_protocol::wire::{Message, Profile, RowEncoding, Rows, StageTrace, TokenSampled};
+use swarmllm_protocol::wire::{
+    LogProbabilities, Message, Profile, RowEncoding, Rows, StageTrace, TokenSampled,
+};
 use tokio::time::Instant;
 
 use super::policy::ShardFacts;
@@ -17,7 +20,7 @@ use super::rows::TakenRows;
 use super::sequence::Sequence;
 use crate::clock::micros;
 use crate::peer_session::SessionHandle;
-use crate::shard_worker::{BatchRun, RunBatch, SampleAt};
+use crate::shard_worker::{BatchRun, RunBatch, SampleAt, Sampled};
 
 /// What is left of a sequence's rows until the step ends.
 #[derive(Debug)]
@@ -41,7 +44,7 @@ impl Batch {
     /// Adds the rows of a sequence.
     pub(super) fn add(
         &mut self,
-        sequence: &Sequence,
+        sequence: &mut Sequence,
         share: Share,
         taken: TakenRows,
         table: Arc<[u32]>,
@@ -52,7 +55,12 @@ impl Batch {
         let Share { first_position, rows, .. } = share;
         self.sequences.push(SequenceRows { pages: table, first_position, n_rows: rows, logits });
         let position = first_position + rows;
-        self.samples.push(params.map(|params| SampleAt { position, params }));
+        self.samples.push(params.map(|params| SampleAt {
+            position,
+            params,
+            guide: sequence.guide.take(),
+            log_probabilities: sequence.log_probabilities,
+        }));
         self.payloads.extend(payloads);
         self.entries.push(Entry { share, sample, trace, received_at });
     }
@@ -98,12 +106,14 @@ pub(super) enum Outcome {
     Frame(Message),
     /// A token to the requester.
     Token(TokenSampled),
+    /// There is no token, for this reason.
+    Failed(String),
 }
 
 /// The result of a step, taken apart sequence by sequence in its order.
 pub(super) struct Results {
     hidden: Option<HiddenRows>,
-    tokens: std::vec::IntoIter<Option<u32>>,
+    tokens: std::vec::IntoIter<Option<Sampled>>,
     n_rows: u32,
     compute_us: u32,
 }
@@ -120,7 +130,7 @@ impl Results {
     pub(super) fn next(&mut self, entry: Entry, of: Option<&mut Sequence>) -> Option<Outcome> {
         let Entry { share: Share { first_position, rows, .. }, sample, mut trace, received_at } =
             entry;
-        let token = self.tokens.next().flatten();
+        let sampled = self.tokens.next().flatten();
         let hidden = self.hidden.as_mut().map(|hidden| {
             let row_bytes = hidden.hidden as usize * hidden.dtype.bytes();
             (hidden.dtype, hidden.hidden, hidden.bytes.split_to(rows as usize * row_bytes))
@@ -146,8 +156,21 @@ impl Results {
             return Some(Outcome::Frame(Message::rows(rows, bytes)));
         }
         let position = first_position + rows;
-        Some(Outcome::Token(TokenSampled { request, position, token: token?, trace }))
+        let Sampled { token, log_probabilities, guide } = sampled?;
+        sequence.guide = guide;
+        let log_probabilities = log_probabilities.map(wire_log_probabilities);
+        Some(match token {
+            Ok(token) => {
+                Outcome::Token(TokenSampled { request, position, token, trace, log_probabilities })
+            }
+            Err(detail) => Outcome::Failed(detail),
+        })
     }
+}
+
+fn wire_log_probabilities(of: sampler::LogProbabilities) -> LogProbabilities {
+    let pair = |one: &sampler::TokenLogProbability| (one.token, one.log_probability as f32);
+    LogProbabilities { chosen: pair(&of.chosen).1, top: of.top.iter().map(pair).collect() }
 }
 
 /// Sequences of a step that reached the end of a page or of their prompt, and how far.

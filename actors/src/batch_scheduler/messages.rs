@@ -23,7 +23,7 @@ pub struct StageOwner {
 }
 
 /// Command. Senders: peer_session (a remote requester), generation (this node). Reply: later, as
-/// `StageReply::{Queued, Opened, Refused}`. Worst size: names of all pages, 512 KiB.
+/// `StageReply::{Queued, Opened, Refused}`. Worst size: names of all pages and a guide, 5 MiB.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct OpenSequence {
@@ -31,6 +31,8 @@ pub struct OpenSequence {
     pub open: OpenStage,
     /// Names of the full pages of its prompt, one after the other.
     pub keys: Bytes,
+    /// What guides the choice of tokens, as `swarmllm_protocol::guide` writes it.
+    pub guide: Bytes,
     /// Who opens it.
     pub owner: StageOwner,
 }

@@ -46,6 +46,7 @@ use crate::kv_cache_store::{
 use crate::mailbox::{self, offer};
 use crate::peer_directory::FindSession;
 use crate::peer_session::{SendFrame, SessionClosed, SessionDrained, SessionHandle};
+use crate::shard_worker::guide::AnswerVocabulary;
 use crate::shard_worker::{BatchRun, RunBatch, RunBatchError};
 
 /// How often what depends on time alone is looked at: deadlines, leaders that stopped.
@@ -73,6 +74,7 @@ pub struct SchedulerLinks {
 
 struct LoadedShard {
     facts: ShardFacts,
+    vocabulary: AnswerVocabulary,
     worker: Recipient<RunBatch>,
     schedule: Schedule,
     is_woken: bool,
@@ -98,16 +100,16 @@ pub struct BatchScheduler {
 impl BatchScheduler {
     /// A scheduler over these shards; their order numbers them for `kv_cache_store`.
     pub fn new(
-        shards: Vec<(ShardFacts, Recipient<RunBatch>)>,
+        shards: Vec<(ShardFacts, AnswerVocabulary, Recipient<RunBatch>)>,
         limits: Limits,
         links: SchedulerLinks,
     ) -> BatchScheduler {
-        let facts = shards.iter().map(|(facts, _)| facts.clone()).collect();
-        let shards = shards.into_iter().map(|(facts, worker)| {
+        let facts = shards.iter().map(|(facts, ..)| facts.clone()).collect();
+        let shards = shards.into_iter().map(|(facts, vocabulary, worker)| {
             let room = PageRoom { total: facts.n_pages, available: facts.n_pages };
             let schedule = Schedule::new(limits, room);
             let idle_since = Some(Instant::now());
-            LoadedShard { schedule, facts, worker, is_woken: false, idle_since }
+            LoadedShard { schedule, facts, vocabulary, worker, is_woken: false, idle_since }
         });
         BatchScheduler {
             facts,
@@ -286,6 +288,7 @@ impl BatchScheduler {
             (_, Outcome::Token(sampled)) => {
                 return sequence.reply(StageReplyBody::Sampled(sampled));
             }
+            (_, Outcome::Failed(detail)) => detail,
             (Some(next), Outcome::Frame(message)) => {
                 match next.send.try_send(SendFrame { message, replies: None }) {
                     Ok(()) => return,

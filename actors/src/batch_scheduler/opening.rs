@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use actix::{ActorFutureExt, AsyncContext, Context, Handler, MailboxError, WrapFuture};
+use swarmllm_protocol::guide::Guide;
 use swarmllm_protocol::ids::RequestId;
 use swarmllm_protocol::limits::{PAGE_TOKENS, RETRY_AFTER_MAX_MS};
 use swarmllm_protocol::schedule::{Admission, Held, Newcomer, SequenceId};
@@ -13,6 +14,7 @@ use super::{BatchScheduler, OpenSequence, Sequence, policy};
 use crate::generation::StageReplyBody;
 use crate::kv_cache_store::{AttachSequence, Attachment};
 use crate::peer_directory::FindSession;
+use crate::shard_worker::guide::TokenGuide;
 
 /// Preempted sequences whose age is remembered.
 const AGES_MAX: usize = 1024;
@@ -42,6 +44,27 @@ impl Ages {
 }
 
 impl BatchScheduler {
+    /// Prepares what guides the tokens of a sequence, away from this thread.
+    fn take_guide(&mut self, id: SequenceId, guide: Guide, ctx: &mut Context<Self>) {
+        let Some(sequence) = self.sequences.get(&id) else { return };
+        let penalised = sequence.sampling.is_some_and(|params| params.has_penalties());
+        if guide == Guide::default() && !penalised {
+            return self.enqueue(id, ctx);
+        }
+        let vocabulary = self.shards[sequence.shard].vocabulary.clone();
+        let made = tokio::task::spawn_blocking(move || TokenGuide::new(guide, &vocabulary));
+        ctx.spawn(made.into_actor(self).map(move |made, scheduler, ctx| match made {
+            Ok(Ok(guide)) => {
+                if let Some(sequence) = scheduler.sequences.get_mut(&id) {
+                    sequence.guide = Some(Box::new(guide));
+                }
+                scheduler.enqueue(id, ctx);
+            }
+            Ok(Err(detail)) => scheduler.refuse(id, RefusalReason::Invalid, detail, ctx),
+            Err(error) => scheduler.refuse(id, RefusalReason::Busy, error.to_string(), ctx),
+        }));
+    }
+
     /// Puts a checked sequence into the queue of its shard.
     fn enqueue(&mut self, id: SequenceId, ctx: &mut Context<Self>) {
         let now_us = self.now_us();
@@ -203,12 +226,20 @@ impl Handler<OpenSequence> for BatchScheduler {
         };
         let id = self.next_id;
         self.next_id += 1;
+        let guide = match Guide::decode(&message.guide) {
+            Ok(guide) => guide,
+            Err(error) => {
+                let (reason, detail) = (RefusalReason::Invalid, error.to_string());
+                let refused = StageReplyBody::Refused { reason, detail, retry_after_ms: 0 };
+                return tell(owner, request, refused);
+            }
+        };
         let next = open.next.clone();
         let asked_by = (owner.session != 0).then_some(owner.peer);
         let sample_of = self.parent_of(shard, &message);
         self.requests.insert(request, id);
         self.sequences.insert(id, Sequence::new(shard, message, sample_of));
-        let NextHop::Stage(to) = next else { return self.enqueue(id, ctx) };
+        let NextHop::Stage(to) = next else { return self.take_guide(id, guide, ctx) };
         let find = FindSession { peer: to.peer, addresses: to.addresses, asked_by };
         let found = self.links.find_session.send(find);
         ctx.spawn(found.into_actor(self).map(move |found, scheduler, ctx| {

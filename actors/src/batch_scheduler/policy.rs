@@ -208,13 +208,7 @@ mod tests {
             named_pages: 0,
             prompt: 7,
             next: NextHop::Requester,
-            sampling: Some(swarmllm_protocol::wire::Sampling {
-                temperature: 0.0,
-                top_k: 0,
-                top_p: 1.0,
-                min_p: 0.0,
-                seed: 0,
-            }),
+            sampling: Some(swarmllm_protocol::wire::Sampling::default()),
             max_positions: 64,
         }
     }

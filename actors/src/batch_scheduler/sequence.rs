@@ -13,6 +13,7 @@ use super::rows::PendingRows;
 use crate::generation::{StageReply, StageReplyBody};
 use crate::mailbox::offer;
 use crate::peer_session::SessionHandle;
+use crate::shard_worker::guide::TokenGuide;
 
 pub(super) struct Sequence {
     pub(super) shard: usize,
@@ -22,6 +23,9 @@ pub(super) struct Sequence {
     pub(super) owner: StageOwner,
     pub(super) next: Option<SessionHandle>,
     pub(super) sampling: Option<SamplingParams>,
+    /// With the compute thread while a token is sampled.
+    pub(super) guide: Option<Box<TokenGuide>>,
+    pub(super) log_probabilities: Option<u8>,
     pub(super) lineage: Lineage,
     /// Whose prompt it shares.
     pub(super) sample_of: Option<SequenceId>,
@@ -45,14 +49,19 @@ impl Sequence {
         message: OpenSequence,
         sample_of: Option<SequenceId>,
     ) -> Sequence {
-        let OpenSequence { open, keys, owner } = message;
+        let OpenSequence { open, keys, owner, .. } = message;
         let OpenStage { request, stage, stages, sampling, lineage, prompt, max_positions, .. } =
             open;
+        let log_probabilities = sampling.and_then(|sampling| sampling.log_probabilities);
         let sampling = sampling.map(|s| SamplingParams {
             temperature: s.temperature,
             top_k: s.top_k,
             top_p: s.top_p,
             min_p: s.min_p,
+            typical_p: s.typical_p,
+            repetition_penalty: s.repetition_penalty,
+            frequency_penalty: s.frequency_penalty,
+            presence_penalty: s.presence_penalty,
             seed: s.seed,
             ..SamplingParams::default()
         });
@@ -64,6 +73,8 @@ impl Sequence {
             owner,
             next: None,
             sampling,
+            guide: None,
+            log_probabilities,
             lineage,
             sample_of,
             keys: prefix::keys_of(&keys),

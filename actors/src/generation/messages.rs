@@ -3,7 +3,7 @@
 use actix::Message;
 use swarmllm_protocol::ids::{LayerRange, PeerId, RequestId};
 use swarmllm_protocol::session::FinishReason;
-use swarmllm_protocol::wire::{RefusalReason, TokenSampled};
+use swarmllm_protocol::wire::{LogProbabilities, RefusalReason, TokenSampled};
 
 /// Event. Senders: batch_scheduler (a stage on this node), peer_session (a stage elsewhere).
 /// Handlers: generation, or the peer_session of a remote requester. A lost reply ends in the
@@ -67,9 +67,17 @@ pub struct StopGeneration;
 #[derive(Debug, Clone, PartialEq)]
 pub enum GenerationEvent {
     /// Every stage has a place for it.
-    Started,
+    Started {
+        /// Tokens of the prompt that every stage knew from before.
+        cached_tokens: u32,
+    },
     /// A token was sampled and belongs to the answer.
-    Token(u32),
+    Token {
+        /// It.
+        token: u32,
+        /// How likely it was, where that was asked for.
+        log_probabilities: Option<LogProbabilities>,
+    },
     /// The answer is complete.
     Finished(GenerationReport),
     /// The answer is not complete and nothing follows.
@@ -119,6 +127,9 @@ pub enum GenerationError {
     /// Some layers are held by nobody who is connected.
     #[error("{0}")]
     NoRoute(#[from] swarmllm_protocol::route::RouteError),
+    /// The last stage can't choose tokens as the request wants it.
+    #[error("{0}")]
+    Invalid(String),
     /// A stage refused the request.
     #[error("peer {peer} refused the request: {detail}")]
     Refused {

@@ -17,10 +17,11 @@ use std::time::Duration;
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, WrapFuture,
 };
+use bytes::Bytes;
 use swarmllm_protocol::ids::{PeerId, RequestId};
 use swarmllm_protocol::prefix::{self, PrefixChain};
 use swarmllm_protocol::session::{Action, FinishReason, Generation as Session};
-use swarmllm_protocol::wire::{Lineage, RefusalReason, TokenSampled};
+use swarmllm_protocol::wire::{Lineage, LogProbabilities, RefusalReason, TokenSampled};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::Instant;
@@ -79,6 +80,8 @@ pub struct Generation {
     sent_at: Option<Instant>,
     first_token_at: Option<Instant>,
     n_tokens: u32,
+    /// Of the token that was sampled last.
+    log_probabilities: Option<LogProbabilities>,
     deadline: Option<SpawnHandle>,
     has_ended: bool,
 }
@@ -119,6 +122,7 @@ impl Generation {
             sent_at: None,
             first_token_at: None,
             n_tokens: 0,
+            log_probabilities: None,
             deadline: None,
             has_ended: false,
         })
@@ -143,13 +147,19 @@ impl Generation {
         self.stages = stages;
         self.name_pages();
         self.named = self.chain.keys().len();
+        let answered = self.session.tokens().skip(self.session.prompt_tokens() as usize);
+        let guide = match self.request.guide(answered).encode() {
+            Ok(guide) => guide,
+            Err(error) => return self.fail(GenerationError::Invalid(error.to_string()), ctx),
+        };
         let keys = prefix::payload_of(self.chain.keys());
         let named_pages = u32::try_from(self.named).unwrap_or(0);
         let sizes = (self.session.next_position(), self.session.max_positions(), named_pages);
         let openings = openings(&self.stages, &self.request, self.lineage, sizes);
         let asked = (&self.request, &self.links);
         let full = self.stages.iter().zip(openings).find(|(stage, open)| {
-            !stage.open(open.clone(), keys.clone(), asked, ctx.address().recipient())
+            let guide = if open.sampling.is_some() { guide.clone() } else { Bytes::new() };
+            !stage.open(open.clone(), (keys.clone(), guide), asked, ctx.address().recipient())
         });
         if let Some((stage, _)) = full {
             self.stage_lost(stage.peer, "its queue is full".into(), ctx);
@@ -186,7 +196,7 @@ impl Generation {
                 self.cached_tokens = known;
                 self.note_start(&route);
                 // The door's box is empty: nothing was sent before.
-                let _ = self.door.try_send(GenerationEvent::Started);
+                let _ = self.door.try_send(GenerationEvent::Started { cached_tokens: known });
             }
         }
         let actions = self.session.start(known);
@@ -227,7 +237,10 @@ impl Generation {
                     self.set_deadline(ROUND_SECONDS + longer, Self::round_late, ctx);
                     continue;
                 }
-                Action::Emit { token } => GenerationEvent::Token(token),
+                Action::Emit { token } => {
+                    let log_probabilities = self.log_probabilities.take();
+                    GenerationEvent::Token { token, log_probabilities }
+                }
                 Action::Finish(reason) => return self.finish(reason, ctx),
             };
             match self.door.try_send(event) {
@@ -262,6 +275,7 @@ impl Generation {
         if let Some(report) = &mut self.report {
             report.add(&sampled.trace, elapsed, return_rtt_us);
         }
+        self.log_probabilities = sampled.log_probabilities;
         match self.session.token_sampled(sampled.position, sampled.token) {
             Ok(actions) => {
                 self.actions.extend(actions);
@@ -374,6 +388,9 @@ impl Generation {
         (reason, detail, retry_after_ms): (RefusalReason, String, u32),
         ctx: &mut Context<Self>,
     ) {
+        if reason == RefusalReason::Invalid {
+            return self.fail(GenerationError::Invalid(detail), ctx);
+        }
         let is_busy = reason == RefusalReason::Busy || retry_after_ms > 0;
         let is_first = self.stages.first().is_some_and(|stage| stage.peer == peer);
         // The first stage has a queue of its own: it refuses when that is full. Others have none.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix::Recipient;
 use swarmllm_models::sampler::SamplingParams;
+use swarmllm_protocol::guide::{Guide, GuideGrammar};
 use swarmllm_protocol::ids::{ModelId, PeerId, RequestId};
 use swarmllm_protocol::session::GenerationPlan;
 use swarmllm_protocol::wire::{CacheType, Profile};
@@ -57,12 +58,30 @@ pub struct GenerationRequest {
     pub plan: GenerationPlan,
     /// How tokens are chosen.
     pub sampling: SamplingParams,
+    /// Added to the logits of these tokens.
+    pub logit_bias: Vec<(u32, f32)>,
+    /// What the answer must follow.
+    pub grammar: Option<GuideGrammar>,
+    /// Tell how likely each token was, and so many of the likeliest.
+    pub log_probabilities: Option<u8>,
     /// A generation with the same prompt that is open: stages share its pages.
     pub sample_of: Option<RequestId>,
     /// Key of the names of prefixes; other nodes can't tell texts by the names.
     pub prefix_secret: [u8; 32],
     /// The answer is given up after so long.
     pub deadline: Option<Duration>,
+}
+
+impl GenerationRequest {
+    /// What guides the choice of tokens after these ones of the answer.
+    pub(super) fn guide(&self, answered: impl Iterator<Item = u32>) -> Guide {
+        let looks_back = self.grammar.is_some() || self.sampling.has_penalties();
+        Guide {
+            logit_bias: self.logit_bias.clone(),
+            grammar: self.grammar.clone(),
+            answered: if looks_back { answered.collect() } else { Vec::new() },
+        }
+    }
 }
 
 impl std::fmt::Debug for GenerationRequest {

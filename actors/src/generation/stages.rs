@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 
 use actix::Recipient;
 use bytes::Bytes;
-use swarmllm_models::sampler::SamplingParams;
 use swarmllm_protocol::ids::{LayerRange, PeerId, RequestId};
 use swarmllm_protocol::kademlia::ProviderFacts;
 use swarmllm_protocol::prefix::{self, PrefixKey};
@@ -53,7 +52,7 @@ impl Stage {
     pub(super) fn open(
         &self,
         open: OpenStage,
-        keys: Bytes,
+        (keys, guide): (Bytes, Bytes),
         (request, links): (&GenerationRequest, &GenerationLinks),
         reply: Recipient<StageReply>,
     ) -> bool {
@@ -61,10 +60,14 @@ impl Stage {
             Link::Local => {
                 let (peer, client) = (request.local, request.client);
                 let owner = StageOwner { session: 0, peer, client, reply };
-                offer(&links.open, OpenSequence { open, keys, owner })
+                offer(&links.open, OpenSequence { open, keys, guide, owner })
             }
             Link::Remote(session) => {
-                let message = Message::with_keys(Body::OpenStage(open), keys);
+                let payload = match guide.is_empty() {
+                    true => keys,
+                    false => [keys, guide].concat().into(),
+                };
+                let message = Message::with_keys(Body::OpenStage(open), payload);
                 offer(&session.send, SendFrame { message, replies: Some(reply) })
             }
         }
@@ -135,7 +138,7 @@ pub(super) fn openings(
             profile: request.profile,
             cache: request.cache,
             lineage,
-            sampling: next.is_none().then(|| sampling_of(&request.sampling)),
+            sampling: next.is_none().then(|| sampling_of(request)),
             next: next.map_or(NextHop::Requester, |next| {
                 NextHop::Stage(PeerAddress { peer: next.peer, addresses: next.addresses.clone() })
             }),
@@ -147,8 +150,14 @@ pub(super) fn openings(
     stages.iter().enumerate().map(opening).collect()
 }
 
-fn sampling_of(params: &SamplingParams) -> Sampling {
+fn sampling_of(request: &GenerationRequest) -> Sampling {
+    let params = &request.sampling;
     Sampling {
+        typical_p: params.typical_p,
+        repetition_penalty: params.repetition_penalty,
+        frequency_penalty: params.frequency_penalty,
+        presence_penalty: params.presence_penalty,
+        log_probabilities: request.log_probabilities,
         temperature: params.temperature,
         top_k: params.top_k,
         top_p: params.top_p,

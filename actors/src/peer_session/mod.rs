@@ -338,8 +338,9 @@ impl PeerSession {
                 let request = open.request;
                 let reply = ctx.address().recipient();
                 let owner = StageOwner { session: self.id, peer, client: 0, reply };
-                let keys = message.payload;
-                if self.links.open.try_send(OpenSequence { open, keys, owner }).is_err() {
+                let (keys, guide) = Message::split_keys(&message.payload, open.named_pages);
+                let opening = OpenSequence { open, keys, guide, owner };
+                if self.links.open.try_send(opening).is_err() {
                     let refused = Body::StageRefused {
                         request,
                         reason: RefusalReason::Busy,

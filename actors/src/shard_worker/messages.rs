@@ -2,16 +2,33 @@
 
 use actix::Message;
 use swarmllm_models::kv::PageCopy;
-use swarmllm_models::sampler::SamplingParams;
+use swarmllm_models::sampler::{LogProbabilities, SamplingParams};
 use swarmllm_models::{HiddenRows, SequenceRows, ShardError, ShardInput};
 
+use super::guide::TokenGuide;
+
 /// Sample a token from a sequence's last row.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub struct SampleAt {
     /// Position the token will take; addresses the random number.
     pub position: u32,
     /// How.
     pub params: SamplingParams,
+    /// What else the choice depends on.
+    pub guide: Option<Box<TokenGuide>>,
+    /// Tell how likely it was, and so many of the likeliest.
+    pub log_probabilities: Option<u8>,
+}
+
+/// A token that was sampled.
+#[derive(Debug)]
+pub struct Sampled {
+    /// It, or why there is none.
+    pub token: Result<u32, String>,
+    /// How likely it was.
+    pub log_probabilities: Option<LogProbabilities>,
+    /// What came with the row, brought up to date.
+    pub guide: Option<Box<TokenGuide>>,
 }
 
 /// Command. Sender: batch_scheduler. Reply: [`BatchRun`]. Worst size: the step's rows. A full box
@@ -35,7 +52,7 @@ pub struct BatchRun {
     /// Hidden rows for the next stage; absent at the last one.
     pub hidden: Option<HiddenRows>,
     /// One entry per sequence.
-    pub tokens: Vec<Option<u32>>,
+    pub tokens: Vec<Option<Sampled>>,
     /// Time on the compute thread, sampling included.
     pub compute_us: u32,
 }

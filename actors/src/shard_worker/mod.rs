@@ -4,6 +4,7 @@
 //! Arbiter ever waits for arithmetic. A panic in the engine is caught, answered as an error, and
 //! the shard refuses further work until the supervisor has restarted the tree.
 
+pub mod guide;
 mod messages;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,11 +12,11 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Instant;
 
 use actix::{Actor, ActorContext, Context, Handler, ResponseFuture};
-use swarmllm_models::sampler::sample;
-use swarmllm_models::{Logits, SequenceRows, Shard, ShardOutput};
+use swarmllm_models::sampler::{log_probabilities, sample};
+use swarmllm_models::{Logits, Shard, ShardOutput};
 use tokio::sync::oneshot;
 
-pub use messages::{BatchRun, RunBatch, RunBatchError, SampleAt};
+pub use messages::{BatchRun, RunBatch, RunBatchError, SampleAt, Sampled};
 
 use crate::mailbox;
 
@@ -65,10 +66,8 @@ fn run_batch(shard: &mut Shard, batch: RunBatch) -> Answer {
     }
     let output = shard.forward(&batch.sequences, batch.input)?;
     let (hidden, tokens) = match output {
-        ShardOutput::Hidden(rows) => (Some(rows), vec![None; batch.samples.len()]),
-        ShardOutput::Logits(logits) => {
-            (None, sample_rows(&logits, &batch.sequences, &batch.samples)?)
-        }
+        ShardOutput::Hidden(rows) => (Some(rows), batch.samples.iter().map(|_| None).collect()),
+        ShardOutput::Logits(logits) => (None, sample_rows(&logits, batch.samples)?),
     };
     Ok(BatchRun { hidden, tokens, compute_us: crate::clock::micros(started.elapsed()) })
 }
@@ -76,23 +75,33 @@ fn run_batch(shard: &mut Shard, batch: RunBatch) -> Answer {
 /// One token for each sequence that wants one: its last logits row.
 fn sample_rows(
     logits: &Logits,
-    sequences: &[SequenceRows],
-    samples: &[Option<SampleAt>],
-) -> Result<Vec<Option<u32>>, RunBatchError> {
+    samples: Vec<Option<SampleAt>>,
+) -> Result<Vec<Option<Sampled>>, RunBatchError> {
     let vocab = logits.vocab as usize;
     let mut rows = logits.values.chunks_exact(vocab);
-    let mut tokens = Vec::with_capacity(sequences.len());
+    let mut tokens = Vec::with_capacity(samples.len());
     for wanted in samples {
         let token = match wanted {
             None => None,
             Some(at) => {
                 let row = rows.next().ok_or(RunBatchError::LogitsMissing)?;
-                Some(sample(row, at.position, &at.params))
+                Some(sample_row(row, at))
             }
         };
         tokens.push(token);
     }
     Ok(tokens)
+}
+
+fn sample_row(row: &[f32], at: SampleAt) -> Sampled {
+    let SampleAt { position, params, mut guide, log_probabilities: n_top } = at;
+    let token = match &mut guide {
+        None => Ok(sample(row, position, &params)),
+        Some(guide) => guide.choose(row, position, &params),
+    };
+    let likely = |(n_top, token): (u8, u32)| log_probabilities(row, token, n_top.into());
+    let log_probabilities = n_top.zip(token.clone().ok()).map(likely);
+    Sampled { token, log_probabilities, guide }
 }
 
 impl Actor for ShardWorker {

@@ -85,6 +85,11 @@ impl ChatOutputParser {
         std::mem::take(&mut self.out.events)
     }
 
+    /// Whether what comes next is reasoning, as far as is known.
+    pub fn is_in_reasoning(&self) -> bool {
+        matches!(self.state, State::Reasoning(_))
+    }
+
     /// Ends the answer; answers what was held back.
     pub fn finish(mut self) -> Vec<ChatEvent> {
         let rest = if self.skips_space { self.text.trim_start() } else { &self.text };

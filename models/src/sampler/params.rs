@@ -67,6 +67,12 @@ pub struct SamplingError {
 }
 
 impl SamplingParams {
+    /// Whether the choice of a token depends on those before it.
+    pub fn has_penalties(&self) -> bool {
+        let penalties = [self.frequency_penalty, self.presence_penalty];
+        self.repetition_penalty != 1.0 || penalties.iter().any(|penalty| *penalty != 0.0)
+    }
+
     /// Refuses parameters outside their ranges; sampling itself bends them into range.
     pub fn validate(&self) -> Result<(), SamplingError> {
         check("temperature", self.temperature, "0 to 100", |v| (0.0..=100.0).contains(&v))?;

@@ -11,6 +11,7 @@
 
 mod byte_alphabet;
 mod byte_pair;
+mod infill;
 mod merge;
 mod metadata;
 mod pre_tokenizer;

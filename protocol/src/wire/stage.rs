@@ -4,13 +4,13 @@
 //! Units: positions and rows count tokens, layers are half-open ranges. Errors: [`WireError`].
 //! Absent on purpose: rows; they travel behind their message (`tensor_frame.rs`).
 
-use std::fmt;
+use std::{fmt, ops::RangeInclusive};
 
 use super::{PeerAddress, WireError, at_most, below, layers};
 use crate::{
     codec::{Decode, Encode},
     ids::{LayerRange, ModelId, RequestId},
-    limits::{PAGE_TOKENS, POSITIONS_MAX, STAGES_MAX, TEMPERATURE_MAX},
+    limits::{LOG_PROBABILITIES_MAX, PAGE_TOKENS, POSITIONS_MAX, STAGES_MAX, TEMPERATURE_MAX},
 };
 
 /// Everything a stage must know about one generation.
@@ -106,6 +106,16 @@ pub struct Sampling {
     pub top_p: f32,
     /// Keep tokens at least this likely relative to the likeliest.
     pub min_p: f32,
+    /// Keep the tokens of most typical information up to this share of probability.
+    pub typical_p: f32,
+    /// Divides positive logits of tokens of the answer, multiplies negative ones; 1 does nothing.
+    pub repetition_penalty: f32,
+    /// Subtracted from a logit for every time its token is in the answer.
+    pub frequency_penalty: f32,
+    /// Subtracted from a logit when its token is in the answer.
+    pub presence_penalty: f32,
+    /// Tell how likely the token was, and so many of the likeliest.
+    pub log_probabilities: Option<u8>,
     /// With the position, decides every draw.
     pub seed: u64,
 }
@@ -159,19 +169,43 @@ impl OpenStage {
     }
 }
 
+/// Greedy, and nothing else.
+impl Default for Sampling {
+    fn default() -> Sampling {
+        Sampling {
+            temperature: 0.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            typical_p: 1.0,
+            repetition_penalty: 1.0,
+            frequency_penalty: 0.0,
+            presence_penalty: 0.0,
+            log_probabilities: None,
+            seed: 0,
+        }
+    }
+}
+
 impl Sampling {
     /// Finite numbers in the ranges where they mean something.
     pub fn validate(&self) -> Result<(), WireError> {
-        let within = |what, value: f32, highest: f32| {
+        let between = |what, value: f32, range: RangeInclusive<f32>| {
             // A comparison with a NaN is false, so NaNs are refused here too.
-            if (0.0..=highest).contains(&value) {
+            if range.contains(&value) {
                 Ok(())
             } else {
                 Err(WireError::Invalid { what, reason: "must be a number in its range" })
             }
         };
-        within("temperature", self.temperature, TEMPERATURE_MAX)?;
-        within("top_p", self.top_p, 1.0)?;
-        within("min_p", self.min_p, 1.0)
+        between("temperature", self.temperature, 0.0..=TEMPERATURE_MAX)?;
+        between("top_p", self.top_p, 0.0..=1.0)?;
+        between("min_p", self.min_p, 0.0..=1.0)?;
+        between("typical_p", self.typical_p, 0.0..=1.0)?;
+        between("repetition_penalty", self.repetition_penalty, 0.01..=10.0)?;
+        between("frequency_penalty", self.frequency_penalty, -2.0..=2.0)?;
+        between("presence_penalty", self.presence_penalty, -2.0..=2.0)?;
+        let n_top = self.log_probabilities.unwrap_or(0);
+        at_most("log_probabilities", n_top.into(), LOG_PROBABILITIES_MAX.into())
     }
 }

@@ -1,8 +1,17 @@
 //! Promises of the doors, kept by the real program: HTTP, control socket, commands, settings, demo.
 //!
 //! Run by `cargo test`. Each test starts its own node on loopback with the built-in model and ends
-//! it. Absent on purpose: several nodes in one route, except through `demo`.
+//! it. One file per dialect beside this one. Absent on purpose: several nodes in one route, except
+//! through `demo`.
 
+mod anthropic;
+mod cloud;
+mod keys;
+mod mcp;
+mod ollama;
+mod openai;
+mod responses;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::{

@@ -1,0 +1,6 @@
+//! The OpenAI responses dialect.
+
+use actix_web::web;
+
+/// Its paths.
+pub fn routes(_config: &mut web::ServiceConfig) {}

@@ -1,0 +1,1 @@
+//! The MCP server: tools over a node, over stdio and HTTP.

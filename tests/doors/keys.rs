@@ -1,0 +1,1 @@
+//! Promises of API keys, origins and descriptions.
