@@ -195,7 +195,8 @@ fn a_tool_is_called_and_its_result_is_told() {
     assert_eq!(told["stop_reason"], "end_turn", "{told}");
     assert_eq!(told["content"][0]["type"], "text", "{told}");
     let text = told["content"][0]["text"].as_str().expect("a text");
-    assert!(text.contains("rainy") && text.contains('7'), "{text}");
+    // The small model may mistake the sky, but it has this number from nowhere else.
+    assert!(text.contains("7 degrees"), "{text}");
 }
 
 #[test]
