@@ -1,10 +1,9 @@
 //! The composition root: the only place that knows every actor. Doors hold a [`NodeHandle`].
 //!
 //! `node/tree.rs` starts the actors, `node/answer.rs` turns sampled tokens into an answer's text,
-//! `node/cache_budget.rs` shares memory among the caches, `node/embedding.rs` makes embeddings, `node/identity.rs` keeps the key,
-//! `node/interfaces.rs` knows the machine's addresses,
-//! `node/metrics.rs` counts,
-//! `node/types.rs` is the data that doors show.
+//! `node/embedding.rs` makes embeddings, `node/cache_budget.rs` shares memory among the caches,
+//! `node/identity.rs` keeps the key, `node/interfaces.rs` knows the machine's addresses,
+//! `node/metrics.rs` counts, `node/types.rs` is the data that doors show.
 
 mod answer;
 mod cache_budget;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use actix::{Actor, Addr};
+use serde_json::{Value, json};
 use swarmllm_actors::batch_scheduler::policy::client_number;
 use swarmllm_actors::entropy;
 use swarmllm_actors::generation::{
@@ -18,6 +19,7 @@ use swarmllm_actors::mailbox::offer_to;
 use swarmllm_actors::model_store::{FindModel, OpenModel};
 use swarmllm_models::KvType;
 use swarmllm_models::chat_output::{ChatEvent, ChatOutputParser, OutputFormat};
+use swarmllm_models::constraint::{AnswerBody, answer_grammar};
 use swarmllm_models::tokenizer::{StreamDecoder, Tokenizer};
 use swarmllm_protocol::guide::{GrammarKind, GuideGrammar};
 use swarmllm_protocol::ids::{PeerId, RequestId};
@@ -29,7 +31,7 @@ use super::metrics::{Metrics, RequestMeter};
 use super::tree::{NodeTree, wire_cache, wire_profile};
 use crate::generate::{
     AnswerFormat, ErrorKind, FinishReason, GenerateError, GenerateRequest, GenerationStream,
-    Prompt, RouteStage, SampledToken, Summary, TokenEvent, TokenLogProbability,
+    Prompt, RouteStage, SampledToken, Summary, TokenEvent, TokenLogProbability, ToolChoice,
 };
 use crate::prompt::{self, PreparedPrompt};
 use crate::stop::StopMatcher;
@@ -112,6 +114,7 @@ pub(super) async fn start(
         token_ids: Vec::new(),
         reasoning_tokens: 0,
         has_called: false,
+        is_single_call: matches!(&asked.request.prompt, Prompt::Chat(chat) if chat.single_call),
         prompt_tokens,
         cache: model.cache,
         meter: metrics.request(&model.name, began),
@@ -137,7 +140,7 @@ pub(super) fn generation_request(
         n_layers: model.n_layers(),
         profile: wire_profile(model.profile),
         cache: wire_cache(model.cache),
-        grammar: answer_grammar(request)?,
+        grammar: grammar_of(model, request, &prepared)?,
         plan: plan_of(model, request, prepared.tokens)?,
         embeds: false,
         sampling: request.sampling,
@@ -158,18 +161,50 @@ pub(super) async fn count_tokens(
     Ok(u32::try_from(prepare(&model, prompt)?.tokens.len()).unwrap_or(u32::MAX))
 }
 
-/// What the answer must follow, as the last stage takes it.
-fn answer_grammar(request: &GenerateRequest) -> Result<Option<GuideGrammar>, GenerateError> {
-    let (kind, text) = match &request.format {
-        AnswerFormat::Text => return Ok(None),
-        AnswerFormat::JsonObject => {
-            (GrammarKind::JsonSchema, serde_json::json!({"type": "object"}).to_string())
+/// What the answer must follow, as the last stage takes it: forced calls, or a bound text, behind
+/// reasoning where the model reasons.
+fn grammar_of(
+    model: &OpenModel,
+    request: &GenerateRequest,
+    prepared: &PreparedPrompt,
+) -> Result<Option<GuideGrammar>, GenerateError> {
+    let object = json!({"type": "object"});
+    let tools = forced_tools(&request.prompt)?;
+    let body = match (&request.format, &tools) {
+        (_, Some((tools, single))) => AnswerBody::Calls { tools, single: *single },
+        (AnswerFormat::Text, None) => return Ok(None),
+        (AnswerFormat::JsonObject, None) => AnswerBody::Json(&object),
+        (AnswerFormat::JsonSchema(schema), None) => AnswerBody::Json(schema),
+        (AnswerFormat::Regex(text), None) => AnswerBody::Regex(text),
+        (AnswerFormat::Lark(text), None) => {
+            return Ok(Some(GuideGrammar { kind: GrammarKind::Lark, text: text.clone() }));
         }
-        AnswerFormat::JsonSchema(schema) => (GrammarKind::JsonSchema, schema.to_string()),
-        AnswerFormat::Regex(text) => (GrammarKind::Regex, text.clone()),
-        AnswerFormat::Lark(text) => (GrammarKind::Lark, text.clone()),
     };
-    Ok(Some(GuideGrammar { kind, text }))
+    let template = model.template.as_ref().map_or("", |template| template.source());
+    let format = (&prepared.output, template);
+    let text = answer_grammar(format, prepared.in_reasoning, body, &model.tokenizer);
+    let text = text.map_err(|error| GenerateError::new(ErrorKind::Invalid, error.to_string()))?;
+    Ok(Some(GuideGrammar { kind: GrammarKind::Lark, text }))
+}
+
+/// Tools of which at least one must be called, and whether exactly one.
+fn forced_tools(prompt: &Prompt) -> Result<Option<(Vec<Value>, bool)>, GenerateError> {
+    let Prompt::Chat(chat) = prompt else { return Ok(None) };
+    let name = |tool: &Value| tool["function"]["name"].as_str().map(str::to_owned);
+    let tools: Vec<Value> = match &chat.tool_choice {
+        ToolChoice::Auto | ToolChoice::None => return Ok(None),
+        ToolChoice::Required => chat.tools.clone(),
+        ToolChoice::OneOf(names) => {
+            let is_meant = |tool: &&Value| name(tool).is_some_and(|name| names.contains(&name));
+            chat.tools.iter().filter(is_meant).cloned().collect()
+        }
+    };
+    if tools.is_empty() {
+        let message = "a call is forced, but of no tool that is offered; add it to the tools";
+        return Err(GenerateError::new(ErrorKind::Invalid, message));
+    }
+    let is_one = matches!(&chat.tool_choice, ToolChoice::OneOf(names) if names.len() == 1);
+    Ok(Some((tools, chat.single_call || is_one)))
 }
 
 pub(super) fn prepare(model: &OpenModel, prompt: &Prompt) -> Result<PreparedPrompt, GenerateError> {
@@ -223,6 +258,8 @@ struct Answer {
     token_ids: Vec<u32>,
     reasoning_tokens: u32,
     has_called: bool,
+    /// The answer ends with its first call.
+    is_single_call: bool,
     prompt_tokens: u32,
     cache: KvType,
     meter: RequestMeter,
@@ -299,9 +336,16 @@ impl Answer {
 
     async fn parts(&mut self, parts: Vec<ChatEvent>) -> bool {
         for part in parts {
-            self.has_called |= part == ChatEvent::ToolCallEnd;
+            if self.is_single_call && self.has_called {
+                return true;
+            }
+            let ends_call = part == ChatEvent::ToolCallEnd;
             if !self.send(TokenEvent::Part(part)).await {
                 return false;
+            }
+            self.has_called |= ends_call;
+            if ends_call && self.is_single_call {
+                offer_to(&self.generation, StopGeneration);
             }
         }
         true
