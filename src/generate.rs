@@ -138,6 +138,26 @@ impl GenerateRequest {
     }
 }
 
+/// Texts whose embeddings are wanted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EmbedRequest {
+    /// Name of a model this node knows.
+    pub model: String,
+    /// The texts.
+    pub inputs: Vec<Prompt>,
+    /// Which of the node's clients asks, if it says so.
+    pub client: String,
+}
+
+/// Embeddings of texts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embeddings {
+    /// One vector of length 1 for each text, in order; as many values as the model's rows have.
+    pub vectors: Vec<Vec<f32>>,
+    /// Tokens of all texts.
+    pub prompt_tokens: u32,
+}
+
 /// Why an answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

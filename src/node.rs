@@ -1,13 +1,14 @@
 //! The composition root: the only place that knows every actor. Doors hold a [`NodeHandle`].
 //!
 //! `node/tree.rs` starts the actors, `node/answer.rs` turns sampled tokens into an answer's text,
-//! `node/cache_budget.rs` shares memory among the caches, `node/identity.rs` keeps the key,
+//! `node/cache_budget.rs` shares memory among the caches, `node/embedding.rs` makes embeddings, `node/identity.rs` keeps the key,
 //! `node/interfaces.rs` knows the machine's addresses,
 //! `node/metrics.rs` counts,
 //! `node/types.rs` is the data that doors show.
 
 mod answer;
 mod cache_budget;
+mod embedding;
 mod identity;
 mod interfaces;
 mod metrics;
@@ -46,7 +47,9 @@ use swarmllm_protocol::membership::Grant;
 use swarmllm_protocol::route;
 use tokio::sync::{mpsc, watch};
 
-use crate::generate::{GenerateError, GenerateRequest, GenerationStream, Prompt};
+use crate::generate::{
+    EmbedRequest, Embeddings, GenerateError, GenerateRequest, GenerationStream, Prompt,
+};
 use metrics::Metrics;
 pub use net_check::{NetCheck, PathCheck};
 use tree::NodeTree;
@@ -174,6 +177,15 @@ impl NodeHandle {
             request,
         };
         answer::start(&tree, asked, (counters, &self.shared.metrics)).await
+    }
+
+    /// Embeddings of texts.
+    ///
+    /// # Errors
+    /// When one of them can't be computed.
+    pub async fn embed(&self, request: EmbedRequest) -> Result<Embeddings, GenerateError> {
+        let tree = self.tree().map_err(|error| answer::unavailable(error.to_string()))?;
+        embedding::embed(&tree, (&self.shared, request), &self.shared.metrics).await
     }
 
     /// Tokens of a prompt, as its model reads it.

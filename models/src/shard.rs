@@ -103,6 +103,8 @@ pub enum LogitsWanted {
     Last,
     /// Every row's.
     All,
+    /// None, but every row behind the final norm.
+    Normed,
 }
 
 /// What goes into a shard.
@@ -155,6 +157,8 @@ pub struct Logits {
     pub vocab: u32,
     /// The rows.
     pub values: Vec<f32>,
+    /// Rows behind the final norm, `hidden` values each, of the sequences that want those.
+    pub normed: Vec<f32>,
 }
 
 /// What comes out of a shard.
@@ -488,6 +492,7 @@ impl Shard {
     fn logits(&self, batch: &[SequenceRows], x: Tensor<2>) -> Result<ShardOutput, ShardError> {
         let vocab = self.config.vocab;
         let mut wanted: Vec<Range<usize>> = Vec::new();
+        let mut to_norm: Vec<Range<usize>> = Vec::new();
         let mut first = 0;
         for rows in batch {
             let end = first + rows.n_rows as usize;
@@ -495,12 +500,19 @@ impl Shard {
                 LogitsWanted::None => {}
                 LogitsWanted::Last => wanted.push(end - 1..end),
                 LogitsWanted::All => wanted.push(first..end),
+                LogitsWanted::Normed => to_norm.push(first..end),
             }
             first = end;
         }
         let n_rows: usize = wanted.iter().map(Range::len).sum();
+        let mut normed = Vec::new();
+        for rows in to_norm {
+            let rows = host(x.clone().slice([rows]))?;
+            normed.extend(self.network.norm(&rows).unwrap_or_default());
+        }
         if n_rows == 0 {
-            return Ok(ShardOutput::Logits(Logits { n_rows: 0, vocab, values: Vec::new() }));
+            let values = Vec::new();
+            return Ok(ShardOutput::Logits(Logits { n_rows: 0, vocab, values, normed }));
         }
         let x = if n_rows == first {
             x
@@ -512,7 +524,7 @@ impl Shard {
             .head(x)
             .ok_or_else(|| ShardError::Batch("this shard has no output head".into()))?;
         let values = host(logits)?;
-        Ok(ShardOutput::Logits(Logits { n_rows: n_rows as u32, vocab, values }))
+        Ok(ShardOutput::Logits(Logits { n_rows: n_rows as u32, vocab, values, normed }))
     }
 }
 

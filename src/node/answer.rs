@@ -89,31 +89,12 @@ pub(super) async fn start(
     asked: Asked,
     (counters, metrics): (Counters, &Metrics),
 ) -> Result<GenerationStream, GenerateError> {
-    let Asked { local, prefix_secret, request } = asked;
     let began = Instant::now();
-    let model = find_model(tree, &request.model).await?;
-    let prepared = prepare(&model, &request.prompt)?;
+    let model = find_model(tree, &asked.request.model).await?;
+    let prepared = prepare(&model, &asked.request.prompt)?;
     let PreparedPrompt { output, in_reasoning, .. } = prepared;
-    let plan = plan_of(&model, &request, prepared.tokens)?;
-    let prompt_tokens = u32::try_from(plan.prompt.len()).unwrap_or(u32::MAX);
-    let generation = GenerationRequest {
-        request: RequestId(entropy::bytes()),
-        local,
-        client: client_number(&request.client),
-        model: model.id,
-        model_name: model.name.clone(),
-        n_layers: model.n_layers(),
-        profile: wire_profile(model.profile),
-        cache: wire_cache(model.cache),
-        plan,
-        sampling: request.sampling,
-        grammar: answer_grammar(&request)?,
-        logit_bias: request.logit_bias,
-        log_probabilities: request.log_probabilities,
-        sample_of: request.sample_of,
-        prefix_secret,
-        deadline: request.deadline,
-    };
+    let generation = generation_request(&model, &asked, prepared)?;
+    let prompt_tokens = u32::try_from(generation.plan.prompt.len()).unwrap_or(u32::MAX);
     let id = generation.request;
     let (door, tokens) = mpsc::channel(EVENTS);
     let actor =
@@ -126,7 +107,7 @@ pub(super) async fn start(
         events: sender,
         tokenizer: Arc::clone(&model.tokenizer),
         decoder: model.tokenizer.stream_with_tags(&output.tags()),
-        stops: StopMatcher::new(request.stop),
+        stops: StopMatcher::new(asked.request.stop),
         parser: ChatOutputParser::new(output, in_reasoning),
         token_ids: Vec::new(),
         reasoning_tokens: 0,
@@ -138,6 +119,34 @@ pub(super) async fn start(
     };
     actix_web::rt::spawn(answer.run());
     Ok(GenerationStream { request: id, events })
+}
+
+/// What a request asks of the swarm, once its prompt is tokens.
+pub(super) fn generation_request(
+    model: &OpenModel,
+    asked: &Asked,
+    prepared: PreparedPrompt,
+) -> Result<GenerationRequest, GenerateError> {
+    let Asked { local, prefix_secret, request } = asked;
+    Ok(GenerationRequest {
+        request: RequestId(entropy::bytes()),
+        local: *local,
+        client: client_number(&request.client),
+        model: model.id,
+        model_name: model.name.clone(),
+        n_layers: model.n_layers(),
+        profile: wire_profile(model.profile),
+        cache: wire_cache(model.cache),
+        grammar: answer_grammar(request)?,
+        plan: plan_of(model, request, prepared.tokens)?,
+        embeds: false,
+        sampling: request.sampling,
+        logit_bias: request.logit_bias.clone(),
+        log_probabilities: request.log_probabilities,
+        sample_of: request.sample_of,
+        prefix_secret: *prefix_secret,
+        deadline: request.deadline,
+    })
 }
 
 /// Tokens of a prompt, as its model reads it.
@@ -163,12 +172,12 @@ fn answer_grammar(request: &GenerateRequest) -> Result<Option<GuideGrammar>, Gen
     Ok(Some(GuideGrammar { kind, text }))
 }
 
-fn prepare(model: &OpenModel, prompt: &Prompt) -> Result<PreparedPrompt, GenerateError> {
+pub(super) fn prepare(model: &OpenModel, prompt: &Prompt) -> Result<PreparedPrompt, GenerateError> {
     let prepared = prompt::prepare(&model.tokenizer, model.template.as_deref(), prompt);
     prepared.map_err(|error| GenerateError::new(ErrorKind::Invalid, error.to_string()))
 }
 
-async fn find_model(tree: &NodeTree, name: &str) -> Result<OpenModel, GenerateError> {
+pub(super) async fn find_model(tree: &NodeTree, name: &str) -> Result<OpenModel, GenerateError> {
     let find = FindModel { name: name.to_owned() };
     let found = tree.model_store.send(find).await;
     let found = found.map_err(|error| unavailable(error.to_string()))?;
@@ -239,6 +248,7 @@ impl Answer {
                 Some(GenerationEvent::Token { token, log_probabilities }) => {
                     self.token(token, log_probabilities).await
                 }
+                Some(GenerationEvent::Embedding(_)) => true,
                 Some(GenerationEvent::Finished(report)) => return self.finish(report).await,
                 Some(GenerationEvent::Failed(error)) => {
                     return self.fail(generate_error(error)).await;
@@ -360,7 +370,7 @@ fn route_stage(stage: &swarmllm_actors::generation::StageReport) -> RouteStage {
     }
 }
 
-fn generate_error(error: GenerationError) -> GenerateError {
+pub(super) fn generate_error(error: GenerationError) -> GenerateError {
     let kind = match &error {
         GenerationError::Plan(PlanError::PromptTooLong { .. }) => ErrorKind::ContextLength,
         GenerationError::Plan(_) | GenerationError::Invalid(_) => ErrorKind::Invalid,
