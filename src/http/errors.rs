@@ -168,8 +168,12 @@ mod tests {
         assert_eq!(told(&response, "retry-after").as_deref(), Some("5"));
         assert_eq!(told(&response, "retry-after-ms").as_deref(), Some("5000"));
         assert_eq!(told(&response, "x-should-retry").as_deref(), Some("true"));
-        let busy = GenerateError { retry_after_s: Some(7), ..GenerateError::new(ErrorKind::Busy, "m") };
-        assert_eq!(told(&ApiError::from(busy).error_response(), "retry-after").as_deref(), Some("7"));
+        let busy =
+            GenerateError { retry_after_s: Some(7), ..GenerateError::new(ErrorKind::Busy, "m") };
+        assert_eq!(
+            told(&ApiError::from(busy).error_response(), "retry-after").as_deref(),
+            Some("7")
+        );
         let invalid = mapped(ErrorKind::Invalid).error_response();
         assert_eq!(told(&invalid, "retry-after"), None);
         assert_eq!(told(&invalid, "x-should-retry").as_deref(), Some("false"));

@@ -27,9 +27,7 @@ use actix_web::{
     web,
 };
 
-use super::{
-    anthropic, docs, errors::ApiError, health, mcp, metrics, ollama, openai, responses,
-};
+use super::{anthropic, docs, errors::ApiError, health, mcp, metrics, ollama, openai, responses};
 use crate::node::NodeHandle;
 
 /// Agents send whole files as context; nothing sensible is larger.

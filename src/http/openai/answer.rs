@@ -79,15 +79,8 @@ pub(super) async fn streamed<C: StreamedChoice>(
     let early = samples.settle().await?;
     let summaries = vec![None; choices.len()];
     let quiet_until = Instant::now();
-    let state = Streamed {
-        head,
-        samples,
-        choices,
-        summaries,
-        early,
-        quiet_until,
-        stage: Stage::Before,
-    };
+    let state =
+        Streamed { head, samples, choices, summaries, early, quiet_until, stage: Stage::Before };
     Ok(sse::response().streaming(stream::unfold(state, |mut state| async move {
         let bytes = state.bytes().await?;
         Some((Ok::<Bytes, ApiError>(bytes), state))

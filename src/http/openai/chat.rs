@@ -307,7 +307,10 @@ mod tests {
         let deltas: Vec<&Value> = choices.iter().map(|choice| &choice["delta"]).collect();
         assert_eq!(deltas[0], &json!({"role": "assistant", "content": ""}));
         assert_eq!(deltas[1], &json!({"reasoning_content": "hm"}));
-        assert_eq!((deltas[2], deltas[3]), (&json!({"content": "Hi "}), &json!({"content": "you"})));
+        assert_eq!(
+            (deltas[2], deltas[3]),
+            (&json!({"content": "Hi "}), &json!({"content": "you"}))
+        );
         assert_eq!((deltas[4], &choices[4]["finish_reason"]), (&json!({}), &json!("length")));
         let whole = whole(form(), events(&parts, FinishReason::Stop)).await;
         let message = json!({
@@ -332,7 +335,8 @@ mod tests {
         assert_eq!(call(2), json!({"index": 0, "function": {"arguments": "{\"a\""}}));
         assert_eq!(call(6), json!({"index": 1, "function": {"arguments": ": 1}"}}));
         assert_eq!(choices[7]["finish_reason"], "tool_calls");
-        let message = whole(form(), events(&parts, FinishReason::ToolCalls)).await["message"].clone();
+        let message =
+            whole(form(), events(&parts, FinishReason::ToolCalls)).await["message"].clone();
         assert_eq!(message["content"], Value::Null);
         let second = json!({
             "id": "call_x1", "type": "function",
@@ -363,7 +367,8 @@ mod tests {
         parts.extend(a_call("two"));
         let choices = streamed(form(), events(&parts, FinishReason::ToolCalls)).await;
         assert_eq!(choices[4]["delta"]["tool_calls"][0]["index"], 1);
-        let message = whole(form(), events(&parts, FinishReason::ToolCalls)).await["message"].clone();
+        let message =
+            whole(form(), events(&parts, FinishReason::ToolCalls)).await["message"].clone();
         assert_eq!(message["content"], "{broken");
         assert_eq!(message["tool_calls"].as_array().map(Vec::len), Some(1));
         assert_eq!(message["tool_calls"][0]["function"]["name"], "two");
@@ -394,7 +399,10 @@ mod tests {
         assert_eq!(told, [vec![], vec![], vec!["a", "b"], vec!["c"], vec![]]);
         let whole = whole(likely(), events).await;
         assert_eq!(tokens(&whole), ["a", "b", "c"]);
-        assert_eq!(whole["logprobs"]["content"][0]["top_logprobs"].as_array().map(Vec::len), Some(2));
+        assert_eq!(
+            whole["logprobs"]["content"][0]["top_logprobs"].as_array().map(Vec::len),
+            Some(2)
+        );
     }
 
     #[actix_web::test]

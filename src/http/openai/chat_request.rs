@@ -22,7 +22,8 @@ use crate::{
 };
 
 /// Variables of a template that are not the caller's to set.
-const RESERVED: [&str; 5] = ["messages", "tools", "add_generation_prompt", "bos_token", "eos_token"];
+const RESERVED: [&str; 5] =
+    ["messages", "tools", "add_generation_prompt", "bos_token", "eos_token"];
 /// The effort that is none.
 const NO_EFFORT: &str = "none";
 /// Longest word for an effort.
@@ -147,7 +148,8 @@ fn format(fields: &mut Fields) -> Result<AnswerFormat, ApiError> {
     match schema {
         Some(schema @ Value::Object(_)) => Ok(AnswerFormat::JsonSchema(schema)),
         _ => {
-            let message = "a format of type json_schema has a `schema`, an object, in `json_schema`";
+            let message =
+                "a format of type json_schema has a `schema`, an object, in `json_schema`";
             Err(ApiError::invalid(message, Some("response_format.json_schema.schema")))
         }
     }
@@ -234,12 +236,18 @@ mod tests {
     fn effort_becomes_variables_of_the_template() {
         let high = prompt(json!({"reasoning_effort": "high", "verbosity": "low"})).variables;
         assert_eq!(high["enable_thinking"], true);
-        assert_eq!((&high["reasoning_effort"], &high["verbosity"]), (&json!("high"), &json!("low")));
+        assert_eq!(
+            (&high["reasoning_effort"], &high["verbosity"]),
+            (&json!("high"), &json!("low"))
+        );
         let none = prompt(json!({"reasoning_effort": "none"})).variables;
         assert_eq!((&none["enable_thinking"], none.get("reasoning_effort")), (&json!(false), None));
         let kwargs = json!({"enable_thinking": true, "x": 1});
         let both = prompt(json!({"reasoning_effort": "none", "chat_template_kwargs": kwargs}));
-        assert_eq!((&both.variables["enable_thinking"], &both.variables["x"]), (&json!(true), &json!(1)));
+        assert_eq!(
+            (&both.variables["enable_thinking"], &both.variables["x"]),
+            (&json!(true), &json!(1))
+        );
     }
 
     #[test]
@@ -286,7 +294,11 @@ mod tests {
         ];
         for (body, param) in cases {
             let error = chat(body.clone()).expect_err("refused");
-            assert_eq!((error.status.as_u16(), error.param.as_deref()), (400, Some(param)), "{body}");
+            assert_eq!(
+                (error.status.as_u16(), error.param.as_deref()),
+                (400, Some(param)),
+                "{body}"
+            );
         }
     }
 

@@ -102,7 +102,10 @@ mod tests {
         assert!(!request.echo && !request.asked.stream);
         let generate = &request.asked.requests[0];
         assert_eq!((generate.max_tokens, generate.sampling.temperature), (Some(16), 1.0));
-        assert_eq!((generate.log_probabilities, &generate.prompt), (None, &Prompt::Text("Once".into())));
+        assert_eq!(
+            (generate.log_probabilities, &generate.prompt),
+            (None, &Prompt::Text("Once".into()))
+        );
     }
 
     #[test]
@@ -137,7 +140,11 @@ mod tests {
         ];
         for (body, param) in cases {
             let error = completion(body.clone()).expect_err("refused");
-            assert_eq!((error.status.as_u16(), error.param.as_deref()), (400, Some(param)), "{body}");
+            assert_eq!(
+                (error.status.as_u16(), error.param.as_deref()),
+                (400, Some(param)),
+                "{body}"
+            );
         }
     }
 

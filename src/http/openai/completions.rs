@@ -17,7 +17,9 @@ use super::{
     objects::{Head, finish_reason},
 };
 use crate::{
-    generate::{ErrorKind, GenerateError, GenerateRequest, Prompt, SampledToken, Summary, TokenEvent},
+    generate::{
+        ErrorKind, GenerateError, GenerateRequest, Prompt, SampledToken, Summary, TokenEvent,
+    },
     http::{
         errors::{ApiError, body_error},
         samples::Samples,
@@ -159,7 +161,10 @@ mod tests {
         let answer = whole_of(head(false), choices, vec![events()]).await.expect("an answer");
         assert_eq!(answer["object"], "text_completion");
         let choice = &answer["choices"][0];
-        assert_eq!((&choice["text"], &choice["finish_reason"]), (&json!("Once was it"), &json!("stop")));
+        assert_eq!(
+            (&choice["text"], &choice["finish_reason"]),
+            (&json!("Once was it"), &json!("stop"))
+        );
         assert_eq!(choice["logprobs"]["tokens"], json!([" was", " it"]));
         assert_eq!(choice["logprobs"]["text_offset"], json!([4, 8]));
     }

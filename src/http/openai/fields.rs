@@ -68,16 +68,42 @@ pub(super) fn any_json() -> impl proptest::strategy::Strategy<Value = Value> {
         any::<f64>().prop_map(Value::from),
         any::<String>().prop_map(Value::from),
         proptest::sample::select(vec![
-            "user", "assistant", "tool", "function", "text", "json_schema", "auto", "required",
-            "none", "{\"a\":1}", "allowed_tools", "base64",
+            "user",
+            "assistant",
+            "tool",
+            "function",
+            "text",
+            "json_schema",
+            "auto",
+            "required",
+            "none",
+            "{\"a\":1}",
+            "allowed_tools",
+            "base64",
         ])
         .prop_map(Value::from),
     ];
     leaf.prop_recursive(6, 48, 6, |inner| {
         let key = proptest::sample::select(vec![
-            "role", "content", "type", "text", "name", "function", "arguments", "tool_calls", "id",
-            "tool_call_id", "function_call", "schema", "json_schema", "mode", "tools",
-            "parameters", "allowed_tools", "include_usage", "12",
+            "role",
+            "content",
+            "type",
+            "text",
+            "name",
+            "function",
+            "arguments",
+            "tool_calls",
+            "id",
+            "tool_call_id",
+            "function_call",
+            "schema",
+            "json_schema",
+            "mode",
+            "tools",
+            "parameters",
+            "allowed_tools",
+            "include_usage",
+            "12",
         ]);
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
@@ -89,7 +115,9 @@ pub(super) fn any_json() -> impl proptest::strategy::Strategy<Value = Value> {
 
 /// A body with any of these fields and a model, for the same.
 #[cfg(test)]
-pub(super) fn any_body(names: &[&'static str]) -> impl proptest::strategy::Strategy<Value = Vec<u8>> {
+pub(super) fn any_body(
+    names: &[&'static str],
+) -> impl proptest::strategy::Strategy<Value = Vec<u8>> {
     use proptest::prelude::*;
 
     let field = (proptest::sample::select(names.to_vec()), any_json());

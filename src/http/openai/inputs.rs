@@ -69,19 +69,37 @@ mod tests {
         assert_eq!(read("a".into()), [text("a")]);
         assert_eq!(read(json!(["a", "b"])), [text("a"), text("b")]);
         assert_eq!(read(json!([1, 2, 3, 4])), [Prompt::Tokens(vec![1, 2, 3, 4])]);
-        assert_eq!(read(json!([[1], [2, 3]])), [Prompt::Tokens(vec![1]), Prompt::Tokens(vec![2, 3])]);
+        assert_eq!(
+            read(json!([[1], [2, 3]])),
+            [Prompt::Tokens(vec![1]), Prompt::Tokens(vec![2, 3])]
+        );
     }
 
     #[test]
     fn other_forms_are_refused() {
         let wrong = [
-            json!(null), json!(3), json!({}), json!([]), json!(""), json!(["a", ""]), json!([[]]),
-            json!([-1]), json!([1.5]), json!([1_u64 << 32]), json!([1, "a"]), json!(["a", 1]),
-            json!([[["a"]]]), json!(["a", "b", "c", "d"]),
+            json!(null),
+            json!(3),
+            json!({}),
+            json!([]),
+            json!(""),
+            json!(["a", ""]),
+            json!([[]]),
+            json!([-1]),
+            json!([1.5]),
+            json!([1_u64 << 32]),
+            json!([1, "a"]),
+            json!(["a", 1]),
+            json!([[["a"]]]),
+            json!(["a", "b", "c", "d"]),
         ];
         for value in wrong {
             let error = read(value.clone(), "prompt", 3).expect_err("refused");
-            assert_eq!((error.status.as_u16(), error.param.as_deref()), (400, Some("prompt")), "{value}");
+            assert_eq!(
+                (error.status.as_u16(), error.param.as_deref()),
+                (400, Some("prompt")),
+                "{value}"
+            );
         }
     }
 

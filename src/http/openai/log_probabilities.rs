@@ -68,7 +68,8 @@ fn value(token: &TokenLogProbability) -> f32 {
 #[cfg(test)]
 pub(super) fn sampled(bytes: &[u8], log_probability: f32) -> SampledToken {
     let token = TokenLogProbability { id: 7, bytes: bytes.to_vec(), log_probability };
-    let other = TokenLogProbability { id: 8, bytes: b"?".to_vec(), log_probability: f32::NEG_INFINITY };
+    let other =
+        TokenLogProbability { id: 8, bytes: b"?".to_vec(), log_probability: f32::NEG_INFINITY };
     SampledToken { token: token.clone(), top: vec![token, other] }
 }
 
@@ -92,7 +93,10 @@ mod tests {
     #[test]
     fn completions_tell_columns_and_offsets_that_go_on() {
         let mut offset = 4;
-        let told = of_completion(&[sampled("\u{e9}a".as_bytes(), -0.5), sampled(&[0xc3], -2.0)], &mut offset);
+        let told = of_completion(
+            &[sampled("\u{e9}a".as_bytes(), -0.5), sampled(&[0xc3], -2.0)],
+            &mut offset,
+        );
         assert_eq!(told["tokens"], json!(["\u{e9}a", "bytes:\\xc3"]));
         assert_eq!(told["token_logprobs"], json!([-0.5, -2.0]));
         assert_eq!(told["top_logprobs"][0], json!({"\u{e9}a": -0.5, "?": -9999.0}));

@@ -169,9 +169,7 @@ impl Place {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
             Some(Value::Array(parts)) => self.joined(&parts).map(Some),
-            Some(_) => {
-                Err(self.wrong(".content", "content is a text or an array of parts"))
-            }
+            Some(_) => Err(self.wrong(".content", "content is a text or an array of parts")),
         }
     }
 
@@ -232,7 +230,10 @@ mod tests {
         assert_eq!(one(silent.clone()).expect("silent"), silent);
         assert!(one(json!({"role": "user"})).is_err());
         assert!(one(json!({"role": "user", "content": 3})).is_err());
-        assert_eq!(one(json!({"role": "x"})).expect_err("x").param.as_deref(), Some("messages[3].role"));
+        assert_eq!(
+            one(json!({"role": "x"})).expect_err("x").param.as_deref(),
+            Some("messages[3].role")
+        );
     }
 
     #[test]
@@ -266,8 +267,7 @@ mod tests {
                 "function_call": {"name": "now", "arguments": ""}}),
             json!({"role": "function", "name": "now", "content": "noon"}),
         ]);
-        let call =
-            json!({"id": "call_0_0", "type": "function", "function": {"name": "now", "arguments": {}}});
+        let call = json!({"id": "call_0_0", "type": "function", "function": {"name": "now", "arguments": {}}});
         let expected = json!([
             {"role": "assistant", "content": null, "tool_calls": [call]},
             {"role": "tool", "content": "noon", "name": "now"},

@@ -141,13 +141,8 @@ mod tests {
 
     #[test]
     fn prompts_count_once_and_answers_each() {
-        let head = Head {
-            id: "x".into(),
-            created: 7,
-            model: "demo".into(),
-            include_usage: false,
-            n: 2,
-        };
+        let head =
+            Head { id: "x".into(), created: 7, model: "demo".into(), include_usage: false, n: 2 };
         let four = vec![a_summary(); 4];
         let usage = head.usage(&four);
         assert_eq!((&usage["prompt_tokens"], &usage["completion_tokens"]), (&json!(6), &json!(8)));
@@ -156,6 +151,9 @@ mod tests {
         assert_eq!(usage["completion_tokens_details"]["reasoning_tokens"], 4);
         let whole = head.whole("text_completion", Vec::new(), &four);
         assert_eq!(whole["swarmllm"]["samples"].as_array().map(Vec::len), Some(4));
-        assert_eq!(head.whole("x", Vec::new(), &four[..1])["swarmllm"]["token_ids"], json!([10, 11]));
+        assert_eq!(
+            head.whole("x", Vec::new(), &four[..1])["swarmllm"]["token_ids"],
+            json!([10, 11])
+        );
     }
 }

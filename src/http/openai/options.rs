@@ -232,7 +232,11 @@ mod tests {
         ];
         for (body, param) in cases {
             let error = asked(body.clone()).expect_err("refused");
-            assert_eq!((error.status.as_u16(), error.param.as_deref()), (400, Some(param)), "{body}");
+            assert_eq!(
+                (error.status.as_u16(), error.param.as_deref()),
+                (400, Some(param)),
+                "{body}"
+            );
         }
     }
 }

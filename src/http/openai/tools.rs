@@ -244,7 +244,8 @@ mod tests {
 
     #[test]
     fn what_can_t_be_called_is_told_by_its_place() {
-        let named = |name: &str| json!({"tools": [{"type": "function", "function": {"name": name}}]});
+        let named =
+            |name: &str| json!({"tools": [{"type": "function", "function": {"name": name}}]});
         let with = |choice: Value| json!({"tools": [tool("a")], "tool_choice": choice});
         let none: [Value; 0] = [];
         let cases = [
@@ -265,7 +266,11 @@ mod tests {
         ];
         for (body, param) in cases {
             let error = offer(body.clone()).expect_err("refused");
-            assert_eq!((error.status.as_u16(), error.param.as_deref()), (400, Some(param)), "{body}");
+            assert_eq!(
+                (error.status.as_u16(), error.param.as_deref()),
+                (400, Some(param)),
+                "{body}"
+            );
         }
     }
 }
