@@ -196,6 +196,15 @@ impl NodeHandle {
         answer::count_tokens(&tree, (model, prompt)).await
     }
 
+    /// The text of these tokens; control tokens and unknown ones have none.
+    ///
+    /// # Errors
+    /// When the model is not here.
+    pub async fn decode(&self, model: &str, tokens: &[u32]) -> Result<String, GenerateError> {
+        let tree = self.tree().map_err(|error| answer::unavailable(error.to_string()))?;
+        answer::decode(&tree, (model, tokens)).await
+    }
+
     /// State of the node.
     ///
     /// # Errors
@@ -512,6 +521,8 @@ fn dht_numbers(status: DhtStatus, counts: SocketCounts) -> DhtNumbers {
 }
 
 fn model_status(model: &OpenModel, servable: bool) -> ModelStatus {
+    let summary = model.model.summary();
+    let vocabulary = model.model.gguf().get_str("tokenizer.ggml.model");
     ModelStatus {
         name: model.name.clone(),
         model_id: model.id.to_string(),
@@ -520,6 +531,11 @@ fn model_status(model: &OpenModel, servable: bool) -> ModelStatus {
         servable,
         context_length: model.model.config().context_length,
         created_unix_s: model.created_unix_s,
+        n_params: summary.parameters,
+        n_vocab: summary.vocab,
+        size_bytes: summary.weight_bytes,
+        quantization: summary.quantisation,
+        vocabulary: vocabulary.unwrap_or_default().to_owned(),
     }
 }
 

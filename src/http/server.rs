@@ -27,10 +27,7 @@ use actix_web::{
     web,
 };
 
-use super::{
-    anthropic, completions, docs, embeddings, errors::ApiError, health, mcp, metrics, ollama,
-    openai_chat, openai_models, responses,
-};
+use super::{anthropic, docs, errors::ApiError, health, mcp, metrics, ollama, openai, responses};
 use crate::node::NodeHandle;
 
 /// Agents send whole files as context; nothing sensible is larger.
@@ -81,27 +78,13 @@ pub fn start(address: SocketAddr, node: NodeHandle) -> io::Result<(Server, Socke
 }
 
 fn routes(config: &mut web::ServiceConfig) {
-    let chat =
-        web::resource("/v1/chat/completions").route(web::post().to(openai_chat::chat_completions));
     config
-        .configure(completions::routes)
-        .configure(embeddings::routes)
+        .configure(openai::routes)
         .configure(responses::routes)
         .configure(anthropic::routes)
         .configure(ollama::routes)
         .configure(mcp::routes)
         .configure(docs::routes)
-        .service(chat.default_service(web::to(wrong_method)))
-        .service(
-            web::resource("/v1/models")
-                .route(web::get().to(openai_models::list))
-                .default_service(web::to(wrong_method)),
-        )
-        .service(
-            web::resource("/v1/models/{id:.+}")
-                .route(web::get().to(openai_models::get))
-                .default_service(web::to(wrong_method)),
-        )
         .service(
             web::resource("/health")
                 .route(web::get().to(health::health))
@@ -124,7 +107,8 @@ async fn no_such_path(request: actix_web::HttpRequest) -> impl Responder {
     ApiError::with(StatusCode::NOT_FOUND, "not_found", message).error_response()
 }
 
-async fn wrong_method(request: actix_web::HttpRequest) -> impl Responder {
+/// 405 for a path that is there.
+pub(super) async fn wrong_method(request: actix_web::HttpRequest) -> impl Responder {
     let message = format!("{} is not for {}", request.path(), request.method());
     ApiError::with(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message).error_response()
 }
@@ -192,8 +176,18 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 /// `N` random bytes in lower-case hexadecimal.
 pub fn random_hex<const N: usize>() -> Result<String, ApiError> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|_| openai_chat::no_randomness())?;
+    getrandom::fill(&mut bytes).map_err(|_| no_randomness())?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A seed for a request without one.
+pub fn random_seed() -> Result<u64, ApiError> {
+    getrandom::u64().map_err(|_| no_randomness())
+}
+
+fn no_randomness() -> ApiError {
+    let message = "the system gave no random bytes; try again";
+    ApiError::with(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", message)
 }
 
 #[cfg(test)]

@@ -161,6 +161,15 @@ pub(super) async fn count_tokens(
     Ok(u32::try_from(prepare(&model, prompt)?.tokens.len()).unwrap_or(u32::MAX))
 }
 
+/// The text of tokens.
+pub(super) async fn decode(
+    tree: &NodeTree,
+    (name, tokens): (&str, &[u32]),
+) -> Result<String, GenerateError> {
+    let model = find_model(tree, name).await?;
+    Ok(String::from_utf8_lossy(&model.tokenizer.decode(tokens)).into_owned())
+}
+
 /// What the answer must follow, as the last stage takes it: forced calls, or a bound text, behind
 /// reasoning where the model reasons.
 fn grammar_of(

@@ -92,6 +92,16 @@ pub struct ModelStatus {
     pub context_length: u32,
     /// When this node opened it.
     pub created_unix_s: u64,
+    /// Number of weights.
+    pub n_params: u64,
+    /// Tokens of its vocabulary.
+    pub n_vocab: u32,
+    /// Bytes of all weights.
+    pub size_bytes: u64,
+    /// The tensor type with most bytes.
+    pub quantization: String,
+    /// Kind of vocabulary, `tokenizer.ggml.model` of its file.
+    pub vocabulary: String,
 }
 
 /// An invite to be made.
