@@ -147,6 +147,11 @@ impl NodeHandle {
         self.shared.identity.peer_id()
     }
 
+    /// A secret of this node for a purpose, the same after every start.
+    pub fn derive_secret(&self, purpose: &str) -> [u8; 32] {
+        self.shared.identity.derive_secret(purpose)
+    }
+
     /// Where peers reach it.
     pub fn listen(&self) -> SocketAddr {
         self.shared.listen

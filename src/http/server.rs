@@ -16,7 +16,7 @@ use std::{
 };
 
 use actix_web::{
-    App, HttpServer, Responder, ResponseError,
+    App, HttpMessage, HttpRequest, HttpServer, Responder, ResponseError,
     body::MessageBody,
     dev::{Server, ServiceRequest, ServiceResponse},
     http::{
@@ -40,6 +40,10 @@ const FLUSH_S: u64 = 1;
 const REQUEST_ID_MAX_BYTES: usize = 128;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What a request is called, in its extensions.
+#[derive(Debug, Clone)]
+struct RequestId(HeaderValue);
 
 /// What the guard of every request knows.
 #[derive(Debug, Clone, Default)]
@@ -99,7 +103,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .default_service(web::to(no_such_path));
 }
 
-async fn no_such_path(request: actix_web::HttpRequest) -> impl Responder {
+async fn no_such_path(request: HttpRequest) -> impl Responder {
     let message = format!(
         "nothing at {}; there are /v1/chat/completions, /v1/models, /health, /metrics",
         request.path()
@@ -108,9 +112,15 @@ async fn no_such_path(request: actix_web::HttpRequest) -> impl Responder {
 }
 
 /// 405 for a path that is there.
-pub(super) async fn wrong_method(request: actix_web::HttpRequest) -> impl Responder {
+pub(super) async fn wrong_method(request: HttpRequest) -> impl Responder {
     let message = format!("{} is not for {}", request.path(), request.method());
     ApiError::with(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message).error_response()
+}
+
+/// What a request is called in the `x-request-id` of its answer.
+pub fn request_id(request: &HttpRequest) -> String {
+    let id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
+    id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or("req_unknown").to_owned()
 }
 
 /// Refuses what must not come in, and names every request.
@@ -118,7 +128,8 @@ async fn guard(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    let id = request_id(request.headers());
+    let id = chosen_id(request.headers());
+    request.extensions_mut().insert(RequestId(id.clone()));
     let gate = request.app_data::<web::Data<Gate>>().cloned();
     let refusal = gate.and_then(|gate| refusal(&gate, request.headers()));
     let mut response = match refusal {
@@ -162,7 +173,7 @@ fn is_loopback_authority(authority: &str) -> bool {
         || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn request_id(headers: &HeaderMap) -> HeaderValue {
+fn chosen_id(headers: &HeaderMap) -> HeaderValue {
     let plain = |value: &&HeaderValue| {
         let bytes = value.as_bytes();
         let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte);
@@ -234,8 +245,8 @@ mod tests {
 
     #[test]
     fn a_plain_request_id_is_kept() {
-        assert_eq!(request_id(&headers(&[("x-request-id", "abc-1")])), "abc-1");
-        let made = request_id(&headers(&[("x-request-id", "a b")]));
+        assert_eq!(chosen_id(&headers(&[("x-request-id", "abc-1")])), "abc-1");
+        let made = chosen_id(&headers(&[("x-request-id", "a b")]));
         assert!(made.to_str().expect("ASCII").starts_with("req_"));
     }
 }
