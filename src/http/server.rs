@@ -62,11 +62,13 @@ impl Gate {
 pub fn start(address: SocketAddr, node: NodeHandle) -> io::Result<(Server, SocketAddr, Gate)> {
     let gate = Gate { loopback: address.ip().is_loopback(), stopping: Arc::default() };
     let for_workers = gate.clone();
+    let kept_responses = responses::ResponseStore::default();
     let server = HttpServer::new(move || {
         App::new()
             .wrap(from_fn(guard))
             .app_data(web::Data::new(node.clone()))
             .app_data(web::Data::new(for_workers.clone()))
+            .app_data(web::Data::new(kept_responses.clone()))
             .app_data(web::PayloadConfig::new(BODY_MAX_BYTES))
             .configure(routes)
     })
@@ -124,7 +126,8 @@ async fn no_such_path(request: actix_web::HttpRequest) -> impl Responder {
     ApiError::with(StatusCode::NOT_FOUND, "not_found", message).error_response()
 }
 
-async fn wrong_method(request: actix_web::HttpRequest) -> impl Responder {
+/// Answers a method that a path does not have.
+pub(super) async fn wrong_method(request: actix_web::HttpRequest) -> impl Responder {
     let message = format!("{} is not for {}", request.path(), request.method());
     ApiError::with(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message).error_response()
 }
