@@ -78,6 +78,22 @@ impl ApiError {
             "message": self.message, "type": kind, "param": self.param, "code": self.code,
         }})
     }
+
+    /// The status and its headers, with this body: every dialect has a shape of its own.
+    pub fn answer(&self, body: &Value) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        let retry_after_s = self.retry_after_s.unwrap_or(RETRY_AFTER_S);
+        match self.status {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                response.insert_header((header::RETRY_AFTER, retry_after_s));
+            }
+            StatusCode::UNAUTHORIZED => {
+                response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+            }
+            _ => {}
+        }
+        response.json(body)
+    }
 }
 
 impl ResponseError for ApiError {
@@ -86,12 +102,7 @@ impl ResponseError for ApiError {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let mut response = HttpResponse::build(self.status);
-        if [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&self.status) {
-            response
-                .insert_header((header::RETRY_AFTER, self.retry_after_s.unwrap_or(RETRY_AFTER_S)));
-        }
-        response.json(self.body())
+        self.answer(&self.body())
     }
 }
 
@@ -118,6 +129,12 @@ pub fn body_error(error: &actix_web::Error) -> ApiError {
     if let Some(PayloadError::Overflow) = error.as_error::<PayloadError>() {
         let message = format!("the body is larger than {} bytes", super::server::BODY_MAX_BYTES);
         return ApiError::with(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message);
+    }
+    if let Some(PayloadError::Io(cause)) = error.as_error::<PayloadError>()
+        && cause.kind() == std::io::ErrorKind::TimedOut
+    {
+        let message = "the body stopped coming; send it again";
+        return ApiError::with(StatusCode::REQUEST_TIMEOUT, "request_timeout", message);
     }
     if error.as_response_error().status_code() == StatusCode::PAYLOAD_TOO_LARGE {
         return ApiError::with(
