@@ -16,6 +16,7 @@ mod tree;
 mod types;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -208,6 +209,24 @@ impl NodeHandle {
     pub async fn decode(&self, model: &str, tokens: &[u32]) -> Result<String, GenerateError> {
         let tree = self.tree().map_err(|error| answer::unavailable(error.to_string()))?;
         answer::decode(&tree, (model, tokens)).await
+    }
+
+    /// A model that is held here, by name.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub async fn model(&self, name: &str) -> Result<OpenModel, GenerateError> {
+        let tree = self.tree().map_err(|error| answer::unavailable(error.to_string()))?;
+        answer::find_model(&tree, name).await
+    }
+
+    /// The models that are held here, in the order they were given.
+    ///
+    /// # Errors
+    /// While the tree is being restarted.
+    pub async fn open_models(&self) -> Result<Vec<OpenModel>, GenerateError> {
+        let asked = async { ask(&self.tree()?.model_store, GetModels).await };
+        asked.await.map_err(|error: NodeError| answer::unavailable(error.to_string()))
     }
 
     /// State of the node.
@@ -435,6 +454,14 @@ impl NodeHandle {
             tracing::debug!(%error, "the supervisor was gone already");
         }
     }
+}
+
+/// A secret for a purpose out of a data folder's identity, which is made if there is none.
+///
+/// # Errors
+/// When the identity is unusable.
+pub fn derive_secret(data_dir: &Path, purpose: &str) -> Result<[u8; 32], NodeError> {
+    Ok(identity::load_or_create(data_dir)?.derive_secret(purpose))
 }
 
 /// In one word, where a node stands.

@@ -17,6 +17,7 @@ pub mod demo;
 pub mod detokenize;
 pub mod engine;
 pub mod invite;
+pub mod key;
 pub mod log;
 pub mod logits;
 pub mod net;
@@ -93,6 +94,9 @@ enum Command {
     Net(net::NetCommand),
     /// Print an invite code that lets another node join.
     Invite(invite::InviteArgs),
+    /// Make, list and revoke API keys for the HTTP server.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Show what a model is.
     Show(show::ShowArgs),
     /// Turn text from stdin into token ids.
@@ -131,6 +135,7 @@ fn dispatch(command: Command) -> Result<(), CliError> {
         Command::Peers(args) => peers::run(args),
         Command::Net(command) => net::run(command),
         Command::Invite(args) => invite::run(args),
+        Command::Key(command) => key::run(command),
         Command::Show(args) => show::run(args),
         Command::Tokenize(args) => tokenize::run(args),
         Command::Detokenize(args) => detokenize::run(args),

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::CliError;
 use crate::{
-    config::{self, Environment, Flags, paths::CONTROL_SOCKET, raw::RawConfig},
+    config::{self, Environment, Flags, Settings, paths::CONTROL_SOCKET, raw::RawConfig},
     control::client::ControlClient,
     service::ready_file,
 };
@@ -71,16 +71,23 @@ fn socket(args: &NodeArgs) -> Result<PathBuf, CliError> {
     if let Some(control) = &args.control {
         return Ok(control.clone());
     }
-    let environment = Environment::of_process();
-    let flags = Flags { data_dir: args.data_dir.clone(), ..Flags::default() };
-    let files = read_files(None, &environment)?;
-    let settings = config::resolve(&files, &environment, &flags).map_err(CliError::usage)?;
-    let data_dir = settings.data_dir.value;
+    let data_dir = settings(args)?.data_dir.value;
     // A node that was killed leaves its file; the socket in it then refuses, which is the answer.
     match ready_file::read(&data_dir) {
         Ok(Some(ready)) => Ok(ready.control),
-        _ => Ok(environment.control_dir(&data_dir).unwrap_or(data_dir).join(CONTROL_SOCKET)),
+        _ => {
+            let control_dir = Environment::of_process().control_dir(&data_dir);
+            Ok(control_dir.unwrap_or(data_dir).join(CONTROL_SOCKET))
+        }
     }
+}
+
+/// The settings that the node was started with, as far as files and environment say.
+pub fn settings(args: &NodeArgs) -> Result<Settings, CliError> {
+    let environment = Environment::of_process();
+    let flags = Flags { data_dir: args.data_dir.clone(), ..Flags::default() };
+    let files = read_files(None, &environment)?;
+    config::resolve(&files, &environment, &flags).map_err(CliError::usage)
 }
 
 /// A number of the answer, for people; a dash when it is missing.

@@ -10,6 +10,10 @@ pub const DATA_DIR: &str = "data_dir";
 pub const NETWORK: &str = "network";
 /// Address of the HTTP server.
 pub const HTTP_LISTEN: &str = "http.listen";
+/// Whether whoever reaches the HTTP server beyond loopback needs no key.
+pub const HTTP_OPEN: &str = "http.open";
+/// Origins of web pages that may use it.
+pub const HTTP_ORIGINS: &str = "http.origins";
 /// Seconds that running answers get at shutdown.
 pub const HTTP_DRAIN_S: &str = "http.drain_s";
 /// Address for peers.
@@ -50,10 +54,12 @@ pub const MODELS_SERVE: &str = "models.serve";
 pub const MODELS_LAYERS: &str = "models.layers";
 
 /// All of them, in the order of the example file.
-pub const ALL: [&str; 22] = [
+pub const ALL: [&str; 24] = [
     DATA_DIR,
     NETWORK,
     HTTP_LISTEN,
+    HTTP_OPEN,
+    HTTP_ORIGINS,
     HTTP_DRAIN_S,
     PEERS_LISTEN,
     PEERS_JOIN,

@@ -131,6 +131,10 @@ pub struct Settings {
     pub network: Setting<NetworkId>,
     /// Address of the HTTP server.
     pub http: Setting<SocketAddr>,
+    /// Whether whoever reaches it beyond loopback needs no API key.
+    pub open: Setting<bool>,
+    /// Origins of web pages that may use it; `*` is any.
+    pub origins: Setting<Vec<String>>,
     /// Seconds that running answers get at shutdown.
     pub drain_s: Setting<u32>,
     /// Address for peers.
@@ -241,6 +245,10 @@ pub fn resolve(
             .pick(keys::NETWORK, flag("--network", &flags.network), network)?
             .unwrap_or_else(|| default(NetworkId::default())),
         http: or(sources.pick(keys::HTTP_LISTEN, flag("--http", &flags.http), address)?, any_http),
+        open: sources.pick(keys::HTTP_OPEN, None, boolean)?.unwrap_or(default(false)),
+        origins: sources
+            .pick(keys::HTTP_ORIGINS, None, origins)?
+            .unwrap_or_else(|| default(Vec::new())),
         drain_s: sources.pick(keys::HTTP_DRAIN_S, None, seconds)?.unwrap_or(default(DRAIN_S)),
         listen: or(
             sources.pick(keys::PEERS_LISTEN, flag("--listen", &flags.listen), address)?,
@@ -412,6 +420,24 @@ fn cache_type(value: &RawValue) -> Result<KvType, Mismatch> {
     parsed(value, "\"f16\", \"q8_0\" or \"f32\"")
 }
 
+/// An origin is as a browser writes it: no path, no slash at its end.
+fn origins(value: &RawValue) -> Result<Vec<String>, Mismatch> {
+    let is_origin = |text: &String| {
+        let authority = text.split_once("://").map(|(_, authority)| authority);
+        text == "*"
+            || authority.is_some_and(|text| {
+                !text.is_empty()
+                    && !text.contains(['/', '*'])
+                    && !text.contains(char::is_whitespace)
+            })
+    };
+    let found = texts(value)?;
+    match found.iter().all(is_origin) {
+        true => Ok(found),
+        false => Err(mismatch(value, "origins such as [\"https://chat.example\"], or [\"*\"]")),
+    }
+}
+
 fn boolean(value: &RawValue) -> Result<bool, Mismatch> {
     match value {
         RawValue::Boolean(boolean) => Ok(*boolean),
@@ -481,7 +507,8 @@ mod tests {
         let defaults = resolve(&[], &home(), &Flags::default()).expect("defaults");
         let network = |settings: &Settings| {
             let s = settings;
-            (s.network.value.clone(), s.http.value, s.listen.value, s.join.value.clone())
+            let http = (s.http.value, s.open.value, s.origins.value.clone());
+            (s.network.value.clone(), http, s.listen.value, s.join.value.clone())
         };
         let rest = |settings: &Settings| {
             let s = settings;
@@ -569,6 +596,21 @@ mod tests {
         let with = Environment::of([("HOME", "/h"), ("SWARMLLM_PEERS__JOIN", "a:1, b:2")]);
         let settings = resolve(&[], &with, &Flags::default()).expect("valid");
         assert_eq!(settings.join.value, ["a:1", "b:2"]);
+    }
+
+    #[test]
+    fn origins_are_written_as_browsers_do() {
+        let resolved = |origins: &str| {
+            let with = Environment::of([("HOME", "/h"), ("SWARMLLM_HTTP__ORIGINS", origins)]);
+            resolve(&[], &with, &Flags::default()).map(|settings| settings.origins.value)
+        };
+        let two = ["https://a.example", "http://b.example:3000"];
+        assert_eq!(resolved(&two.join(",")).expect("valid"), two);
+        assert_eq!(resolved("*").expect("any"), ["*"]);
+        for bad in ["a.example", "https://a.example/", "https://*.example", "https://", "null"] {
+            let error = resolved(bad).expect_err(bad).to_string();
+            assert!(error.contains("expected origins such as"), "{error}");
+        }
     }
 
     #[test]

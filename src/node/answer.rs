@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr};
 use serde_json::{Value, json};
@@ -40,6 +40,8 @@ use crate::stop::StopMatcher;
 const ACTIVE_MAX: usize = 256;
 /// Events between generation and door; a slow reader slows its own answer only.
 const EVENTS: usize = 64;
+/// How long a door may leave events unread: a client that stands still must not hold pages forever.
+const UNREAD_DEADLINE: Duration = Duration::from_secs(300);
 /// Prompt tokens of one message; how many are computed at once is the stages' matter.
 const CHUNK: u32 = 2048;
 
@@ -221,6 +223,7 @@ pub(super) fn prepare(model: &OpenModel, prompt: &Prompt) -> Result<PreparedProm
     prepared.map_err(|error| GenerateError::new(ErrorKind::Invalid, error.to_string()))
 }
 
+/// A model of this node.
 pub(super) async fn find_model(tree: &NodeTree, name: &str) -> Result<OpenModel, GenerateError> {
     let find = FindModel { name: name.to_owned() };
     let found = tree.model_store.send(find).await;
@@ -361,7 +364,8 @@ impl Answer {
     }
 
     async fn send(&mut self, event: TokenEvent) -> bool {
-        self.events.send(Ok(event)).await.is_ok()
+        let sent = tokio::time::timeout(UNREAD_DEADLINE, self.events.send(Ok(event))).await;
+        sent.is_ok_and(|sent| sent.is_ok())
     }
 
     async fn finish(mut self, report: GenerationReport) {
@@ -387,7 +391,6 @@ impl Answer {
             _ if self.has_called => FinishReason::ToolCalls,
             _ => FinishReason::Stop,
         };
-        self.meter.finished(finish_reason, report.queue_ms / 1000.0);
         let summary = Summary {
             finish_reason,
             prompt_tokens: self.prompt_tokens,
@@ -402,6 +405,7 @@ impl Answer {
             ttft_ms: report.ttft_ms,
             decode_tok_s: report.decode_tok_s,
         };
+        self.meter.finished(&summary);
         // The door may close right before the end; nobody is left to tell.
         self.send(TokenEvent::Finished(summary)).await;
     }
