@@ -13,12 +13,14 @@ use std::{
 use clap::{Parser, Subcommand, error::ErrorKind};
 
 pub mod bench;
+pub mod connect;
 pub mod demo;
 pub mod detokenize;
 pub mod engine;
 pub mod invite;
 pub mod log;
 pub mod logits;
+pub mod mcp;
 pub mod net;
 pub mod peers;
 pub mod reach;
@@ -93,6 +95,10 @@ enum Command {
     Net(net::NetCommand),
     /// Print an invite code that lets another node join.
     Invite(invite::InviteArgs),
+    /// Print (or start) the settings of an agent program for the running node.
+    Connect(connect::ConnectArgs),
+    /// Serve the running node's tools over MCP on stdin and stdout.
+    Mcp(mcp::McpArgs),
     /// Show what a model is.
     Show(show::ShowArgs),
     /// Turn text from stdin into token ids.
@@ -131,6 +137,8 @@ fn dispatch(command: Command) -> Result<(), CliError> {
         Command::Peers(args) => peers::run(args),
         Command::Net(command) => net::run(command),
         Command::Invite(args) => invite::run(args),
+        Command::Connect(args) => connect::run(args),
+        Command::Mcp(args) => mcp::run(args),
         Command::Show(args) => show::run(args),
         Command::Tokenize(args) => tokenize::run(args),
         Command::Detokenize(args) => detokenize::run(args),

@@ -62,11 +62,13 @@ impl Gate {
 pub fn start(address: SocketAddr, node: NodeHandle) -> io::Result<(Server, SocketAddr, Gate)> {
     let gate = Gate { loopback: address.ip().is_loopback(), stopping: Arc::default() };
     let for_workers = gate.clone();
+    let mcp = mcp::McpDoor::new(node.clone());
     let server = HttpServer::new(move || {
         App::new()
             .wrap(from_fn(guard))
             .app_data(web::Data::new(node.clone()))
             .app_data(web::Data::new(for_workers.clone()))
+            .app_data(web::Data::new(mcp.clone()))
             .app_data(web::PayloadConfig::new(BODY_MAX_BYTES))
             .configure(routes)
     })
