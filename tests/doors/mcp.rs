@@ -292,7 +292,7 @@ fn the_other_tools_answer_with_the_node_s_models() {
     let node = Node::serve(&["--model", "demo", "--model", "demo-draft"]);
     let session = Session::open(node.http(), HANDSHAKE);
     let structured = |name: &str, arguments: Value| {
-        let result = result(&session.ask("tools/call", call(name, arguments)));
+        let result = result(&session.ask("tools/call", &call(name, arguments)));
         assert_eq!(result["isError"], false, "{result}");
         result["structuredContent"].clone()
     };
