@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use swarmllm_models::chat_output::ChatEvent;
 use swarmllm_models::sampler::SamplingParams;
@@ -159,7 +160,7 @@ pub struct Embeddings {
 }
 
 /// Why an answer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
     /// The model ended it, or a stop text was reached.
@@ -171,7 +172,7 @@ pub enum FinishReason {
 }
 
 /// One stage of the route that computed an answer.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RouteStage {
     /// Peer id of the stage.
     pub peer: String,
@@ -186,7 +187,7 @@ pub struct RouteStage {
 }
 
 /// What is known at the end of an answer.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Why it ended.
     pub finish_reason: FinishReason,
@@ -257,7 +258,7 @@ pub struct TokenLogProbability {
 }
 
 /// What kind of failure, so that a door can choose its code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
     /// No model of that name.

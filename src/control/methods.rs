@@ -3,7 +3,8 @@
 //! Called by `server.rs`, one call per request line. Methods and their parameters are listed in
 //! [`METHODS`], which `rpc.discover` returns as an OpenRPC document; unknown parameters are
 //! refused. While `generate` and `events.subscribe` run they send notifications:
-//! `generate.started {id, prompt_tokens}`, `generate.text {id, text}`, `event {..}`.
+//! `generate.started {id, prompt_tokens}`, `generate.text {id, text}`,
+//! `generate.reasoning {id, text}`, `event {..}`.
 //! Units: milliseconds, seconds and bytes as the names say. Errors: [`RpcError`].
 
 use std::sync::Arc;
@@ -273,6 +274,10 @@ async fn generate(
                 text.push_str(&piece);
                 let params = json!({"id": request.id, "text": piece});
                 notify(lines, "generate.text", &params).await?;
+            }
+            TokenEvent::Part(ChatEvent::Reasoning(piece)) => {
+                let params = json!({"id": request.id, "text": piece});
+                notify(lines, "generate.reasoning", &params).await?;
             }
             TokenEvent::Opened { .. } | TokenEvent::Sampled(_) | TokenEvent::Part(_) => {}
             TokenEvent::Finished(summary) => {

@@ -63,6 +63,7 @@ pub fn start(
     let gate = Gate { loopback, open, origins: origins.into(), keys, stopping };
     let for_workers = web::Data::new(gate.clone());
     let counts = web::Data::new(HttpCounts::new());
+    let mcp = web::Data::new(mcp::McpDoor::new(node.clone()));
     let kept_responses = web::Data::new(responses::ResponseStore::default());
     let server = HttpServer::new(move || {
         App::new()
@@ -71,6 +72,7 @@ pub fn start(
             .app_data(for_workers.clone())
             .app_data(counts.clone())
             .app_data(kept_responses.clone())
+            .app_data(mcp.clone())
             .app_data(web::PayloadConfig::new(BODY_MAX_BYTES))
             .configure(routes)
     })
