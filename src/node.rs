@@ -1,6 +1,7 @@
 //! The composition root: the only place that knows every actor. Doors hold a [`NodeHandle`].
 //!
 //! `node/tree.rs` starts the actors, `node/answer.rs` turns sampled tokens into an answer's text,
+//! `node/fallback.rs` lets a provider in the cloud stand in where the swarm can't,
 //! `node/cache_budget.rs` shares memory among the caches, `node/identity.rs` keeps the key,
 //! `node/interfaces.rs` knows the machine's addresses,
 //! `node/metrics.rs` counts,
@@ -8,6 +9,7 @@
 
 mod answer;
 mod cache_budget;
+mod fallback;
 mod identity;
 mod interfaces;
 mod metrics;
@@ -46,6 +48,8 @@ use swarmllm_protocol::membership::Grant;
 use swarmllm_protocol::route;
 use tokio::sync::{mpsc, watch};
 
+use crate::caller::Caller;
+use crate::cloud::Cloud;
 use crate::generate::{GenerateError, GenerateRequest, GenerationStream, Prompt};
 use metrics::Metrics;
 pub use net_check::{NetCheck, PathCheck};
@@ -70,6 +74,8 @@ pub struct NodeHandle {
     shared: Arc<Shared>,
     trees: watch::Receiver<Option<NodeTree>>,
     supervisor: Addr<NodeSupervisor<NodeTree>>,
+    /// Whose handle this is, if it is one request's.
+    caller: Option<Arc<Caller>>,
 }
 
 struct Shared {
@@ -83,6 +89,7 @@ struct Shared {
     n_active: Arc<AtomicUsize>,
     n_finished: Arc<AtomicU64>,
     metrics: Metrics,
+    cloud: Cloud,
     is_stopping: watch::Sender<bool>,
 }
 
@@ -108,6 +115,7 @@ impl NodeHandle {
         let network = options.network.clone();
         let mdns = options.mdns && !listen.ip().is_loopback();
         let exchange = options.exchange;
+        let cloud = Cloud::new(options.cloud.clone(), options.offline);
         let plan = Rc::new(tree::TreePlan {
             options: NodeOptions { listen, ..options },
             identity: Arc::clone(&identity),
@@ -135,9 +143,10 @@ impl NodeHandle {
             n_active: Arc::new(AtomicUsize::new(0)),
             n_finished: Arc::new(AtomicU64::new(0)),
             metrics: Metrics::new(),
+            cloud,
             is_stopping: watch::Sender::new(false),
         });
-        Ok(NodeHandle { shared, trees, supervisor })
+        Ok(NodeHandle { shared, trees, supervisor, caller: None })
     }
 
     /// This node's id.
@@ -155,6 +164,17 @@ impl NodeHandle {
         tree.ok_or_else(|| NodeError::Unavailable("no tree runs now".into()))
     }
 
+    /// This handle for one request of a caller, which is told who answers it.
+    #[must_use]
+    pub fn for_caller(&self, caller: Arc<Caller>) -> NodeHandle {
+        NodeHandle { caller: Some(caller), ..self.clone() }
+    }
+
+    /// The providers that may stand in.
+    pub fn cloud(&self) -> &Cloud {
+        &self.shared.cloud
+    }
+
     /// Starts an answer.
     ///
     /// # Errors
@@ -166,14 +186,7 @@ impl NodeHandle {
         if *self.shared.is_stopping.borrow() {
             return Err(answer::unavailable("the node is stopping; ask another one"));
         }
-        let tree = self.tree().map_err(|error| answer::unavailable(error.to_string()))?;
-        let counters = answer::Counters::admit(&self.shared.n_active, &self.shared.n_finished)?;
-        let asked = answer::Asked {
-            local: self.peer_id(),
-            prefix_secret: self.shared.prefix_secret,
-            request,
-        };
-        answer::start(&tree, asked, (counters, &self.shared.metrics)).await
+        fallback::generate(self, request).await
     }
 
     /// Tokens of a prompt, as its model reads it.
@@ -265,7 +278,8 @@ impl NodeHandle {
     pub async fn metrics(&self) -> Result<String, NodeError> {
         let (scheduler, peers) = (self.scheduler_numbers().await?, self.peers().await?);
         let dht = self.dht_numbers().await?;
-        Ok(self.shared.metrics.text(&scheduler, &peers, &dht))
+        let cloud = self.shared.cloud.status();
+        Ok(self.shared.metrics.text(&scheduler, &peers, &dht, &cloud.providers))
     }
 
     /// Known peers.

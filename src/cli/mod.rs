@@ -13,6 +13,7 @@ use std::{
 use clap::{Parser, Subcommand, error::ErrorKind};
 
 pub mod bench;
+pub mod cloud;
 pub mod demo;
 pub mod detokenize;
 pub mod engine;
@@ -93,6 +94,9 @@ enum Command {
     Net(net::NetCommand),
     /// Print an invite code that lets another node join.
     Invite(invite::InviteArgs),
+    /// Providers in the cloud that stand in when the swarm can't answer, and their keys.
+    #[command(subcommand)]
+    Cloud(cloud::CloudCommand),
     /// Show what a model is.
     Show(show::ShowArgs),
     /// Turn text from stdin into token ids.
@@ -131,6 +135,7 @@ fn dispatch(command: Command) -> Result<(), CliError> {
         Command::Peers(args) => peers::run(args),
         Command::Net(command) => net::run(command),
         Command::Invite(args) => invite::run(args),
+        Command::Cloud(command) => cloud::run(command),
         Command::Show(args) => show::run(args),
         Command::Tokenize(args) => tokenize::run(args),
         Command::Detokenize(args) => detokenize::run(args),

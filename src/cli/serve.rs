@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use super::{CliError, log, reach};
 use crate::{
+    cloud::{CloudOptions, key::KeyStore},
     config::{self, Environment, Flags, Settings, paths::CONTROL_SOCKET, resolved},
     control::{methods::ControlState, server::ControlServer},
     http::{self, health::HEALTH_DEADLINE, server::Gate},
@@ -124,7 +125,7 @@ pub fn run(args: ServeArgs) -> Result<(), CliError> {
     let control_dir = environment.control_dir(&settings.data_dir.value);
     let control_dir = control_dir.unwrap_or_else(|| folder.path().to_owned());
     let plan = Plan {
-        options: node_options(&settings, &folder)?,
+        options: node_options(&settings, &folder, &environment)?,
         manager: ServiceManager::from_environment(&environment),
         until_stdin_closes: args.until_stdin_closes,
         settings,
@@ -143,7 +144,11 @@ struct Plan {
     until_stdin_closes: bool,
 }
 
-fn node_options(settings: &Settings, folder: &DataFolder) -> Result<NodeOptions, CliError> {
+fn node_options(
+    settings: &Settings,
+    folder: &DataFolder,
+    environment: &Environment,
+) -> Result<NodeOptions, CliError> {
     let layers = settings.layers.value;
     let models = settings.models.value.iter().map(|reference| {
         let (name, model) = crate::local::open_model(reference)?;
@@ -169,6 +174,10 @@ fn node_options(settings: &Settings, folder: &DataFolder) -> Result<NodeOptions,
         admission: settings.admission.value,
         shard,
         cache_memory: settings.cache_memory.value,
+        cloud: CloudOptions {
+            keys: KeyStore::new(folder.path(), &settings.cloud.providers.value, environment),
+            settings: settings.cloud.settings(),
+        },
     })
 }
 

@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 use swarmllm_models::chat_output::ChatEvent;
 use tokio::sync::mpsc;
 
-use super::invites;
 use super::json_rpc::{
     GENERATION_FAILED, INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Request, RpcError,
     request_line,
 };
+use super::{cloud, invites};
 use crate::{
     generate::{Chat, GenerateError, GenerateRequest, Prompt, TokenEvent},
     node::{NodeError, NodeHandle},
@@ -31,7 +31,7 @@ const STOPS_MAX: usize = 4;
 type Method = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
 
 /// Every method.
-const METHODS: [Method; 11] = [
+const METHODS: [Method; 13] = [
     ("rpc.discover", "This list.", &[]),
     ("status", "State of the node.", &[]),
     ("peers", "Known peers and what they offer.", &[]),
@@ -68,6 +68,8 @@ const METHODS: [Method; 11] = [
     ),
     ("events.subscribe", "Events as `event` notifications until the connection closes.", &[]),
     ("net.check", "How the node is seen, which ways of finding peers work, and what to do.", &[]),
+    ("cloud.list", "Providers in the cloud: keys, use, errors and cost so far.", &[]),
+    ("cloud.models", "Models of a provider, as it tells them now.", &[("provider", "string")]),
     ("shutdown", "Ends the node after its running answers.", &[]),
 ];
 
@@ -106,6 +108,11 @@ pub async fn call(
             json!({"invites": node.invites().await.map_err(node_error)?})
         }
         "invite.revoke" => invites::revoke(node, params(request)?).await?,
+        "cloud.list" => {
+            no_params(request)?;
+            cloud::list(node)
+        }
+        "cloud.models" => cloud::models(node, params(request)?).await?,
         "generate" => generate(state, request, lines).await?,
         "rpc.discover" => {
             no_params(request)?;

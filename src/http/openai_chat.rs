@@ -264,12 +264,13 @@ fn completion(head: &Head, prompt_tokens: u32, texts: &[String], summaries: &[Su
 
 /// The prompt counts once, however many answers there are.
 fn usage(prompt_tokens: u32, summaries: &[Summary]) -> Value {
-    let completion_tokens: usize = summaries.iter().map(|summary| summary.token_ids.len()).sum();
+    let completion_tokens: u32 = summaries.iter().map(Summary::completion_tokens).sum();
+    let prompt_tokens = summaries.first().map_or(prompt_tokens, |summary| summary.prompt_tokens);
     let cached_tokens = summaries.first().map_or(0, |summary| summary.cached_tokens);
     json!({
         "prompt_tokens": prompt_tokens,
         "completion_tokens": completion_tokens,
-        "total_tokens": prompt_tokens as usize + completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
         "prompt_tokens_details": {"cached_tokens": cached_tokens},
         "completion_tokens_details": {"reasoning_tokens": 0},
     })
@@ -285,6 +286,7 @@ fn extension(summary: &Summary) -> Value {
         "queue_ms": summary.queue_ms,
         "ttft_ms": summary.ttft_ms,
         "decode_tok_s": summary.decode_tok_s,
+        "cloud": summary.cloud,
     })
 }
 
@@ -331,6 +333,7 @@ mod tests {
             queue_ms: 0.0,
             ttft_ms: 1.0,
             decode_tok_s: 2.0,
+            cloud: None,
         }
     }
 

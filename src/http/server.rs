@@ -9,6 +9,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -18,7 +19,7 @@ use std::{
 use actix_web::{
     App, HttpServer, Responder, ResponseError,
     body::MessageBody,
-    dev::{Server, ServiceRequest, ServiceResponse},
+    dev::{Extensions, Server, ServiceRequest, ServiceResponse},
     http::{
         StatusCode,
         header::{self, HeaderMap, HeaderName, HeaderValue},
@@ -31,7 +32,7 @@ use super::{
     anthropic, completions, docs, embeddings, errors::ApiError, health, mcp, metrics, ollama,
     openai_chat, openai_models, responses,
 };
-use crate::node::NodeHandle;
+use crate::{caller::Caller, node::NodeHandle};
 
 /// Agents send whole files as context; nothing sensible is larger.
 pub const BODY_MAX_BYTES: usize = 64 << 20;
@@ -43,6 +44,10 @@ const FLUSH_S: u64 = 1;
 const REQUEST_ID_MAX_BYTES: usize = 128;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// `allow` or `never`: whether a provider in the cloud may answer.
+const X_CLOUD: HeaderName = HeaderName::from_static("x-swarmllm-cloud");
+/// `swarm` or `cloud/PROVIDER/MODEL`.
+const X_ANSWERED_BY: HeaderName = HeaderName::from_static("x-swarmllm-answered-by");
 
 /// What the guard of every request knows.
 #[derive(Debug, Clone, Default)]
@@ -131,18 +136,34 @@ async fn wrong_method(request: actix_web::HttpRequest) -> impl Responder {
 
 /// Refuses what must not come in, and names every request.
 async fn guard(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let id = request_id(request.headers());
     let gate = request.app_data::<web::Data<Gate>>().cloned();
     let refusal = gate.and_then(|gate| refusal(&gate, request.headers()));
+    let caller = Arc::new(Caller::new(forbids_cloud(request.headers())));
+    // Every door takes its node from here: none can forget what the caller forbids.
+    if let Some(node) = request.app_data::<web::Data<NodeHandle>>() {
+        let mut own = Extensions::new();
+        own.insert(web::Data::new(node.for_caller(Arc::clone(&caller))));
+        request.add_data_container(Rc::new(own));
+    }
     let mut response = match refusal {
         Some(error) => request.error_response(error).map_into_right_body(),
         None => next.call(request).await?.map_into_left_body(),
     };
     response.headers_mut().insert(X_REQUEST_ID, id);
+    let answered_by = caller.answered_by().and_then(|by| HeaderValue::from_str(&by).ok());
+    if let Some(answered_by) = answered_by {
+        response.headers_mut().insert(X_ANSWERED_BY, answered_by);
+    }
     Ok(response)
+}
+
+/// What is neither absent nor `allow` was meant to forbid.
+fn forbids_cloud(headers: &HeaderMap) -> bool {
+    headers.get_all(X_CLOUD).any(|value| !value.as_bytes().eq_ignore_ascii_case(b"allow"))
 }
 
 fn refusal(gate: &Gate, headers: &HeaderMap) -> Option<ApiError> {
@@ -236,6 +257,13 @@ mod tests {
         gate.clone().close();
         let error = refusal(&gate, &headers(&[])).expect("closed");
         assert_eq!(error.status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[test]
+    fn a_misspelt_wish_to_stay_in_the_swarm_counts_as_one() {
+        let forbids = |value| forbids_cloud(&headers(&[("x-swarmllm-cloud", value)]));
+        assert!(["never", "NEVER", "nevr", ""].into_iter().all(forbids));
+        assert!(!forbids("Allow") && !forbids_cloud(&headers(&[])));
     }
 
     #[test]

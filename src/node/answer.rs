@@ -23,7 +23,7 @@ use swarmllm_protocol::guide::{GrammarKind, GuideGrammar};
 use swarmllm_protocol::ids::{PeerId, RequestId};
 use swarmllm_protocol::session::{self, GenerationPlan, PlanError};
 use swarmllm_protocol::wire::LogProbabilities;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::metrics::{Metrics, RequestMeter};
 use super::tree::{NodeTree, wire_cache, wire_profile};
@@ -81,6 +81,8 @@ pub(super) struct Asked {
     pub(super) local: PeerId,
     pub(super) prefix_secret: [u8; 32],
     pub(super) request: GenerateRequest,
+    /// Is told of a failure instead of the door until every stage has a place; then it is dropped.
+    pub(super) refused: Option<oneshot::Sender<GenerateError>>,
 }
 
 /// Checks the request, starts its generation and the task that turns tokens into text.
@@ -89,7 +91,7 @@ pub(super) async fn start(
     asked: Asked,
     (counters, metrics): (Counters, &Metrics),
 ) -> Result<GenerationStream, GenerateError> {
-    let Asked { local, prefix_secret, request } = asked;
+    let Asked { local, prefix_secret, request, refused } = asked;
     let began = Instant::now();
     let model = find_model(tree, &request.model).await?;
     let prepared = prepare(&model, &request.prompt)?;
@@ -134,6 +136,7 @@ pub(super) async fn start(
         prompt_tokens,
         cache: model.cache,
         meter: metrics.request(&model.name, began),
+        refused,
         _counters: counters,
     };
     actix_web::rt::spawn(answer.run());
@@ -217,6 +220,7 @@ struct Answer {
     prompt_tokens: u32,
     cache: KvType,
     meter: RequestMeter,
+    refused: Option<oneshot::Sender<GenerateError>>,
     _counters: Counters,
 }
 
@@ -234,6 +238,7 @@ impl Answer {
             };
             let is_open = match event {
                 Some(GenerationEvent::Started { cached_tokens }) => {
+                    drop(self.refused.take());
                     self.send(TokenEvent::Opened { cached_tokens }).await
                 }
                 Some(GenerationEvent::Token { token, log_probabilities }) => {
@@ -338,6 +343,7 @@ impl Answer {
             queue_ms: report.queue_ms,
             ttft_ms: report.ttft_ms,
             decode_tok_s: report.decode_tok_s,
+            cloud: None,
         };
         // The door may close right before the end; nobody is left to tell.
         self.send(TokenEvent::Finished(summary)).await;
@@ -345,6 +351,13 @@ impl Answer {
 
     async fn fail(mut self, error: GenerateError) {
         self.meter.failed();
+        let error = match self.refused.take() {
+            Some(refused) => match refused.send(error) {
+                Ok(()) => return,
+                Err(error) => error,
+            },
+            None => error,
+        };
         // As above.
         let _ = self.events.send(Err(error)).await;
     }
