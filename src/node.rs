@@ -1,6 +1,7 @@
 //! The composition root: the only place that knows every actor. Doors hold a [`NodeHandle`].
 //!
 //! `node/tree.rs` starts the actors, `node/answer.rs` turns sampled tokens into an answer's text,
+//! `node/fallback.rs` lets a provider in the cloud stand in where the swarm can't,
 //! `node/embedding.rs` makes embeddings, `node/cache_budget.rs` shares memory among the caches,
 //! `node/identity.rs` keeps the key, `node/interfaces.rs` knows the machine's addresses,
 //! `node/metrics.rs` counts, `node/types.rs` is the data that doors show.
@@ -8,6 +9,7 @@
 mod answer;
 mod cache_budget;
 mod embedding;
+mod fallback;
 mod identity;
 mod interfaces;
 mod metrics;
@@ -47,6 +49,8 @@ use swarmllm_protocol::membership::Grant;
 use swarmllm_protocol::route;
 use tokio::sync::{mpsc, watch};
 
+use crate::caller::Caller;
+use crate::cloud::Cloud;
 use crate::generate::{
     EmbedRequest, Embeddings, GenerateError, GenerateRequest, GenerationStream, Prompt,
 };
@@ -73,6 +77,8 @@ pub struct NodeHandle {
     shared: Arc<Shared>,
     trees: watch::Receiver<Option<NodeTree>>,
     supervisor: Addr<NodeSupervisor<NodeTree>>,
+    /// Whose handle this is, if it is one request's.
+    caller: Option<Arc<Caller>>,
 }
 
 struct Shared {
@@ -86,6 +92,7 @@ struct Shared {
     n_active: Arc<AtomicUsize>,
     n_finished: Arc<AtomicU64>,
     metrics: Metrics,
+    cloud: Cloud,
     is_stopping: watch::Sender<bool>,
 }
 
@@ -111,6 +118,7 @@ impl NodeHandle {
         let network = options.network.clone();
         let mdns = options.mdns && !listen.ip().is_loopback();
         let exchange = options.exchange;
+        let cloud = Cloud::new(options.cloud.clone(), options.offline);
         let plan = Rc::new(tree::TreePlan {
             options: NodeOptions { listen, ..options },
             identity: Arc::clone(&identity),
@@ -138,9 +146,10 @@ impl NodeHandle {
             n_active: Arc::new(AtomicUsize::new(0)),
             n_finished: Arc::new(AtomicU64::new(0)),
             metrics: Metrics::new(),
+            cloud,
             is_stopping: watch::Sender::new(false),
         });
-        Ok(NodeHandle { shared, trees, supervisor })
+        Ok(NodeHandle { shared, trees, supervisor, caller: None })
     }
 
     /// This node's id.
@@ -163,6 +172,17 @@ impl NodeHandle {
         tree.ok_or_else(|| NodeError::Unavailable("no tree runs now".into()))
     }
 
+    /// This handle for one request of a caller, which is told who answers it.
+    #[must_use]
+    pub fn for_caller(&self, caller: Arc<Caller>) -> NodeHandle {
+        NodeHandle { caller: Some(caller), ..self.clone() }
+    }
+
+    /// The providers that may stand in.
+    pub fn cloud(&self) -> &Cloud {
+        &self.shared.cloud
+    }
+
     /// Starts an answer.
     ///
     /// # Errors
@@ -174,21 +194,17 @@ impl NodeHandle {
         if *self.shared.is_stopping.borrow() {
             return Err(answer::unavailable("the node is stopping; ask another one"));
         }
-        let tree = self.tree().map_err(|error| answer::unavailable(error.to_string()))?;
-        let counters = answer::Counters::admit(&self.shared.n_active, &self.shared.n_finished)?;
-        let asked = answer::Asked {
-            local: self.peer_id(),
-            prefix_secret: self.shared.prefix_secret,
-            request,
-        };
-        answer::start(&tree, asked, (counters, &self.shared.metrics)).await
+        fallback::generate(self, request).await
     }
 
     /// Embeddings of texts.
     ///
     /// # Errors
     /// When one of them can't be computed.
-    pub async fn embed(&self, request: EmbedRequest) -> Result<Embeddings, GenerateError> {
+    pub async fn embed(&self, mut request: EmbedRequest) -> Result<Embeddings, GenerateError> {
+        if let Some(caller) = self.caller.as_ref().filter(|_| request.client.is_empty()) {
+            request.client = caller.client().to_owned();
+        }
         let tree = self.tree().map_err(|error| answer::unavailable(error.to_string()))?;
         embedding::embed(&tree, (&self.shared, request), &self.shared.metrics).await
     }
@@ -309,7 +325,8 @@ impl NodeHandle {
     pub async fn metrics(&self) -> Result<String, NodeError> {
         let (scheduler, peers) = (self.scheduler_numbers().await?, self.peers().await?);
         let dht = self.dht_numbers().await?;
-        Ok(self.shared.metrics.text(&scheduler, &peers, &dht))
+        let cloud = self.shared.cloud.status();
+        Ok(self.shared.metrics.text(&scheduler, &peers, &dht, &cloud.providers))
     }
 
     /// Known peers.

@@ -13,6 +13,7 @@ use std::{
 use clap::{Parser, Subcommand, error::ErrorKind};
 
 pub mod bench;
+pub mod cloud;
 pub mod connect;
 pub mod demo;
 pub mod detokenize;
@@ -103,6 +104,9 @@ enum Command {
     Connect(connect::ConnectArgs),
     /// Serve the running node's tools over MCP on stdin and stdout.
     Mcp(mcp::McpArgs),
+    /// Providers in the cloud that stand in when the swarm can't answer, and their keys.
+    #[command(subcommand)]
+    Cloud(cloud::CloudCommand),
     /// Show what a model is.
     Show(show::ShowArgs),
     /// Turn text from stdin into token ids.
@@ -144,6 +148,7 @@ fn dispatch(command: Command) -> Result<(), CliError> {
         Command::Key(command) => key::run(command),
         Command::Connect(args) => connect::run(args),
         Command::Mcp(args) => mcp::run(args),
+        Command::Cloud(command) => cloud::run(command),
         Command::Show(args) => show::run(args),
         Command::Tokenize(args) => tokenize::run(args),
         Command::Detokenize(args) => detokenize::run(args),

@@ -19,7 +19,7 @@ use super::json_rpc::{
     GENERATION_FAILED, INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Request, RpcError,
     request_line,
 };
-use super::{invites, keys};
+use super::{cloud, invites, keys};
 use crate::{
     generate::{Chat, GenerateError, GenerateRequest, Prompt, TokenEvent},
     http::keys::KeyStore,
@@ -34,7 +34,7 @@ const STOPS_MAX: usize = 4;
 type Method = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
 
 /// Every method.
-const METHODS: [Method; 14] = [
+const METHODS: [Method; 16] = [
     ("rpc.discover", "This list.", &[]),
     ("status", "State of the node.", &[]),
     ("peers", "Known peers and what they offer.", &[]),
@@ -74,6 +74,8 @@ const METHODS: [Method; 14] = [
     ),
     ("events.subscribe", "Events as `event` notifications until the connection closes.", &[]),
     ("net.check", "How the node is seen, which ways of finding peers work, and what to do.", &[]),
+    ("cloud.list", "Providers in the cloud: keys, use, errors and cost so far.", &[]),
+    ("cloud.models", "Models of a provider, as it tells them now.", &[("provider", "string")]),
     ("shutdown", "Ends the node after its running answers.", &[]),
 ];
 
@@ -120,6 +122,11 @@ pub async fn call(
             json!({"keys": state.keys.list()})
         }
         "key.revoke" => keys::revoke(&state.keys, params(request)?)?,
+        "cloud.list" => {
+            no_params(request)?;
+            cloud::list(node)
+        }
+        "cloud.models" => cloud::models(node, params(request)?).await?,
         "generate" => generate(state, request, lines).await?,
         "rpc.discover" => {
             no_params(request)?;

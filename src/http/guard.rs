@@ -13,6 +13,7 @@
 use std::{
     io,
     net::IpAddr,
+    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -23,7 +24,7 @@ use std::{
 use actix_web::{
     HttpMessage, HttpRequest, HttpResponse,
     body::{BodySize, BoxBody, MessageBody},
-    dev::{Payload, ServiceRequest, ServiceResponse},
+    dev::{Extensions, Payload, ServiceRequest, ServiceResponse},
     error::PayloadError,
     http::{
         Method, StatusCode,
@@ -40,10 +41,11 @@ use tokio::time::Instant;
 use super::{
     anthropic, docs,
     errors::ApiError,
-    keys::{Caller, KeyStore},
+    keys::KeyStore,
     metrics::HttpCounts,
     server::random_hex,
 };
+use crate::{caller::Caller, node::NodeHandle};
 
 /// Longest request id taken over from a caller.
 const REQUEST_ID_MAX_BYTES: usize = 128;
@@ -58,6 +60,10 @@ const PROGRAM_SCHEMES: [&str; 3] = ["app", "tauri", "vscode-webview"];
 /// Paths that tell nothing of the node but that it is there, for which nobody needs a key.
 const OPEN_PATHS: [&str; 6] = ["/", "/health", "/v1/health", "/ready", "/docs", "/openapi.json"];
 
+/// `allow` or `never`: whether a provider in the cloud may answer.
+const X_CLOUD: HeaderName = HeaderName::from_static("x-swarmllm-cloud");
+/// `swarm` or `cloud/PROVIDER/MODEL`.
+const X_ANSWERED_BY: HeaderName = HeaderName::from_static("x-swarmllm-answered-by");
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -81,7 +87,8 @@ pub struct Gate {
 /// What becomes of a request.
 #[derive(Debug)]
 enum Admission {
-    In(Caller),
+    /// By this client, if its key says so.
+    In(String),
     Preflight,
     Refused(ApiError),
 }
@@ -121,13 +128,13 @@ impl Gate {
         self.check_key(path, headers).map_or_else(Admission::Refused, Admission::In)
     }
 
-    fn check_key(&self, path: &str, headers: &HeaderMap) -> Result<Caller, ApiError> {
+    fn check_key(&self, path: &str, headers: &HeaderMap) -> Result<String, ApiError> {
         if let Some(info) = presented_key(headers).and_then(|key| self.keys.find(key)) {
-            return Ok(Caller::with_key(&info));
+            return Ok(format!("key {}", info.id));
         }
         let needs_key = !self.keys.is_empty() || !(self.loopback || self.open);
         if !needs_key || OPEN_PATHS.contains(&path) {
-            return Ok(Caller::default());
+            return Ok(String::new());
         }
         let message = match presented_key(headers) {
             Some(_) => "this API key is not known here; `swarmllm key list` shows those that are",
@@ -188,9 +195,10 @@ pub(super) async fn guard(
     request.extensions_mut().insert(RequestId(id.clone()));
     let origin = request.headers().get(header::ORIGIN).cloned();
     let admission = gate.admit(request.method(), request.path(), request.headers());
+    let mut caller = None;
     let response = match admission {
-        Admission::In(caller) => {
-            request.extensions_mut().insert(caller);
+        Admission::In(client) => {
+            caller = take_node_for(&mut request, client);
             let payload = bounded(request.take_payload(), BODY_SILENCE, BODY_DEADLINE);
             request.set_payload(payload);
             next.call(request).await?.map_into_boxed_body()
@@ -207,11 +215,30 @@ pub(super) async fn guard(
     let mut response = with_allowed_methods(response);
     gate.add_cors(origin, response.headers_mut());
     response.headers_mut().insert(X_REQUEST_ID, id);
+    let answered_by = caller.and_then(|caller: Arc<Caller>| caller.answered_by());
+    if let Some(by) = answered_by.and_then(|by| HeaderValue::from_str(&by).ok()) {
+        response.headers_mut().insert(X_ANSWERED_BY, by);
+    }
     if let Some(counts) = counts {
         let request = response.request();
         counts.count(request.match_pattern().as_deref(), request.method(), response.status());
     }
     Ok(response)
+}
+
+/// Every door takes its node from here: none can forget who asks and what they forbid.
+fn take_node_for(request: &mut ServiceRequest, client: String) -> Option<Arc<Caller>> {
+    let node = request.app_data::<web::Data<NodeHandle>>()?;
+    let caller = Arc::new(Caller::new(client, forbids_cloud(request.headers())));
+    let mut own = Extensions::new();
+    own.insert(web::Data::new(node.for_caller(Arc::clone(&caller))));
+    request.add_data_container(Rc::new(own));
+    Some(caller)
+}
+
+/// What is neither absent nor `allow` was meant to forbid.
+fn forbids_cloud(headers: &HeaderMap) -> bool {
+    headers.get_all(X_CLOUD).any(|value| !value.as_bytes().eq_ignore_ascii_case(b"allow"))
 }
 
 /// An error in the form of the dialect that is spoken at a path.
@@ -437,6 +464,13 @@ mod tests {
             let admission = lan.admit(&Method::GET, path, &HeaderMap::new());
             assert!(matches!(admission, Admission::In(_)), "{path}");
         }
+    }
+
+    #[test]
+    fn a_misspelt_wish_to_stay_in_the_swarm_counts_as_one() {
+        let forbids = |value| forbids_cloud(&headers(&[("x-swarmllm-cloud", value)]));
+        assert!(["never", "NEVER", "nevr", ""].into_iter().all(forbids));
+        assert!(!forbids("Allow") && !forbids_cloud(&headers(&[])));
     }
 
     #[test]

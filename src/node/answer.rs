@@ -25,7 +25,7 @@ use swarmllm_protocol::guide::{GrammarKind, GuideGrammar};
 use swarmllm_protocol::ids::{PeerId, RequestId};
 use swarmllm_protocol::session::{self, GenerationPlan, PlanError};
 use swarmllm_protocol::wire::LogProbabilities;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::metrics::{Metrics, RequestMeter};
 use super::tree::{NodeTree, wire_cache, wire_profile};
@@ -85,6 +85,8 @@ pub(super) struct Asked {
     pub(super) local: PeerId,
     pub(super) prefix_secret: [u8; 32],
     pub(super) request: GenerateRequest,
+    /// Is told of a failure instead of the door until every stage has a place; then it is dropped.
+    pub(super) refused: Option<oneshot::Sender<GenerateError>>,
 }
 
 /// Checks the request, starts its generation and the task that turns tokens into text.
@@ -120,6 +122,7 @@ pub(super) async fn start(
         prompt_tokens,
         cache: model.cache,
         meter: metrics.request(&model.name, began),
+        refused: asked.refused,
         _counters: counters,
     };
     // Not on the local set of a door: some doors run where there is none.
@@ -133,7 +136,7 @@ pub(super) fn generation_request(
     asked: &Asked,
     prepared: PreparedPrompt,
 ) -> Result<GenerationRequest, GenerateError> {
-    let Asked { local, prefix_secret, request } = asked;
+    let Asked { local, prefix_secret, request, .. } = asked;
     Ok(GenerationRequest {
         request: RequestId(entropy::bytes()),
         local: *local,
@@ -276,6 +279,7 @@ struct Answer {
     prompt_tokens: u32,
     cache: KvType,
     meter: RequestMeter,
+    refused: Option<oneshot::Sender<GenerateError>>,
     _counters: Counters,
 }
 
@@ -293,6 +297,7 @@ impl Answer {
             };
             let is_open = match event {
                 Some(GenerationEvent::Started { cached_tokens }) => {
+                    drop(self.refused.take());
                     self.send(TokenEvent::Opened { cached_tokens }).await
                 }
                 Some(GenerationEvent::Token { token, log_probabilities }) => {
@@ -405,6 +410,7 @@ impl Answer {
             queue_ms: report.queue_ms,
             ttft_ms: report.ttft_ms,
             decode_tok_s: report.decode_tok_s,
+            cloud: None,
         };
         self.meter.finished(&summary);
         // The door may close right before the end; nobody is left to tell.
@@ -413,6 +419,13 @@ impl Answer {
 
     async fn fail(mut self, error: GenerateError) {
         self.meter.failed();
+        let error = match self.refused.take() {
+            Some(refused) => match refused.send(error) {
+                Ok(()) => return,
+                Err(error) => error,
+            },
+            None => error,
+        };
         // As above.
         let _ = self.events.send(Err(error)).await;
     }
