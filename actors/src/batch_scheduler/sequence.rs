@@ -30,6 +30,8 @@ pub(super) struct Sequence {
     /// Whose prompt it shares.
     pub(super) sample_of: Option<SequenceId>,
     pub(super) keys: Vec<PageKey>,
+    /// Bytes of its keys and its guide as they came.
+    pub(super) brought_bytes: usize,
     pub(super) prompt: u32,
     pub(super) max_positions: u32,
     /// Whether it has pages and the requester knows.
@@ -49,7 +51,7 @@ impl Sequence {
         message: OpenSequence,
         sample_of: Option<SequenceId>,
     ) -> Sequence {
-        let OpenSequence { open, keys, owner, .. } = message;
+        let OpenSequence { open, keys, guide, owner } = message;
         let OpenStage { request, stage, stages, sampling, lineage, prompt, max_positions, .. } =
             open;
         let log_probabilities = sampling.and_then(|sampling| sampling.log_probabilities);
@@ -78,6 +80,7 @@ impl Sequence {
             lineage,
             sample_of,
             keys: prefix::keys_of(&keys),
+            brought_bytes: keys.len() + guide.len(),
             prompt,
             max_positions,
             is_open: false,

@@ -20,9 +20,7 @@ use super::{
     credit::{Credit, Forgone, Grant, Window},
     fragment_bytes, message_cost,
 };
-use crate::limits::{
-    FRAGMENT_DATA_MAX_BYTES, MESSAGE_CREDIT_BYTES, STALL_MS, WINDOW_START_BYTES,
-};
+use crate::limits::{FRAGMENT_DATA_MAX_BYTES, MESSAGE_CREDIT_BYTES, STALL_MS, WINDOW_START_BYTES};
 
 /// Messages below this do not stay in the buffer they were received in.
 const COPY_BELOW_BYTES: usize = 12 * 1024;
