@@ -36,7 +36,8 @@ use self::{
 };
 use super::{
     errors::{ApiError, body_error},
-    server::{random_hex, request_id},
+    guard::request_id,
+    server::random_hex,
 };
 use crate::{
     generate::{ErrorKind, GenerateError, GenerationStream, Prompt, TokenEvent},
@@ -56,8 +57,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
     config.service(
         web::scope("/v1/messages")
             .wrap(from_fn(name_answer))
-            .service(messages.default_service(web::to(wrong_method)))
-            .service(count.default_service(web::to(wrong_method)))
+            .service(messages)
+            .service(count)
             .default_service(web::to(no_such_path)),
     );
 }
@@ -102,15 +103,6 @@ async fn no_such_path(request: HttpRequest) -> HttpResponse {
         format!("nothing at {path}; there are /v1/messages and /v1/messages/count_tokens");
     let error = ApiError::with(StatusCode::NOT_FOUND, "not_found", message);
     response(&error, &request_id(&request))
-}
-
-async fn wrong_method(request: HttpRequest) -> HttpResponse {
-    let message = format!("{} takes POST, not {}", request.path(), request.method());
-    let error = ApiError::with(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message);
-    let mut response = response(&error, &request_id(&request));
-    let post = actix_web::http::header::HeaderValue::from_static("POST");
-    response.headers_mut().insert(actix_web::http::header::ALLOW, post);
-    response
 }
 
 async fn counted(
