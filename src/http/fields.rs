@@ -1,6 +1,6 @@
 //! The fields of a JSON body, taken one by one, so that a wrong one is named.
 //!
-//! Used by `text.rs` and `ollama/`. A field that is null is absent; what is left over is ignored,
+//! Used by `text.rs`, `anthropic/` and `ollama/`. A field that is null is absent; what is left over is ignored,
 //! for clients send more than anybody reads. Errors: [`ApiError`] with the field.
 
 use bytes::Bytes;
