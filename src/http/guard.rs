@@ -40,7 +40,7 @@ use tokio::time::Instant;
 use super::{
     docs,
     errors::ApiError,
-    keys::{Caller, KeyStore},
+    keys::{KeyOwner, KeyStore},
     metrics::HttpCounts,
     server::random_hex,
 };
@@ -77,7 +77,7 @@ pub struct Gate {
 /// What becomes of a request.
 #[derive(Debug)]
 enum Admission {
-    In(Caller),
+    In(KeyOwner),
     Preflight,
     Refused(ApiError),
 }
@@ -117,13 +117,13 @@ impl Gate {
         self.check_key(path, headers).map_or_else(Admission::Refused, Admission::In)
     }
 
-    fn check_key(&self, path: &str, headers: &HeaderMap) -> Result<Caller, ApiError> {
+    fn check_key(&self, path: &str, headers: &HeaderMap) -> Result<KeyOwner, ApiError> {
         if let Some(info) = presented_key(headers).and_then(|key| self.keys.find(key)) {
-            return Ok(Caller::with_key(&info));
+            return Ok(KeyOwner::with_key(&info));
         }
         let needs_key = !self.keys.is_empty() || !(self.loopback || self.open);
         if !needs_key || OPEN_PATHS.contains(&path) {
-            return Ok(Caller::default());
+            return Ok(KeyOwner::default());
         }
         let message = match presented_key(headers) {
             Some(_) => "this API key is not known here; `swarmllm key list` shows those that are",
@@ -233,7 +233,9 @@ fn with_allowed_methods(mut response: ServiceResponse<BoxBody>) -> ServiceRespon
         let answer = in_dialect(path, &error);
         response = response.into_response(answer);
     }
-    if let Ok(allowed) = HeaderValue::from_str(&allowed) {
+    if let Ok(allowed) = HeaderValue::from_str(&allowed)
+        && !response.headers().contains_key(header::ALLOW)
+    {
         response.headers_mut().insert(header::ALLOW, allowed);
     }
     response
@@ -312,7 +314,7 @@ fn in_time(
         let until = end.min(Instant::now() + silence);
         match tokio::time::timeout_at(until, payload.next()).await {
             Ok(item) => Some((item?, Some(payload))),
-            Err(_) => Some((Err(io::Error::from(io::ErrorKind::TimedOut).into()), None)),
+            Err(_) => Some((Err(PayloadError::Io(io::ErrorKind::TimedOut.into())), None)),
         }
     })
 }

@@ -5,7 +5,7 @@
 //! random bits in hexadecimal; it is shown once. At rest there are names and keyed hashes alone, in
 //! `api-keys.json` of the data folder (0600, written beside its place and renamed); the hash's key
 //! comes out of the node's identity, so the file is of use to nobody else.
-//! Handlers take a [`Caller`] to learn whose key came with the request.
+//! Handlers take a [`KeyOwner`] to learn whose key came with the request.
 //! Bounds: [`KEYS_MAX`] keys. Errors: [`KeyError`]. A comparison takes the same time wherever two
 //! hashes differ, and every key is compared.
 
@@ -262,12 +262,12 @@ fn write(path: &Path, stored: &StoredKeys) -> io::Result<()> {
 
 /// Who asks, as far as an API key says it; put into a request by `guard.rs`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Caller(Option<Arc<str>>);
+pub struct KeyOwner(Option<Arc<str>>);
 
-impl Caller {
+impl KeyOwner {
     /// Whoever has this key.
-    pub(super) fn with_key(info: &KeyInfo) -> Caller {
-        Caller(Some(format!("key {}", info.id).into()))
+    pub(super) fn with_key(info: &KeyInfo) -> KeyOwner {
+        KeyOwner(Some(format!("key {}", info.id).into()))
     }
 
     /// The client for fair sharing: the one that a body names, else the key's owner.
@@ -277,12 +277,12 @@ impl Caller {
     }
 }
 
-impl FromRequest for Caller {
+impl FromRequest for KeyOwner {
     type Error = Infallible;
-    type Future = Ready<Result<Caller, Infallible>>;
+    type Future = Ready<Result<KeyOwner, Infallible>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Ok(request.extensions().get::<Caller>().cloned().unwrap_or_default()))
+        ready(Ok(request.extensions().get::<KeyOwner>().cloned().unwrap_or_default()))
     }
 }
 
@@ -376,9 +376,9 @@ mod tests {
     #[test]
     fn the_body_names_the_client_and_else_the_key() {
         let info = KeyInfo { id: "ab".into(), name: "n".into(), created_unix_s: 1 };
-        let caller = Caller::with_key(&info);
+        let caller = KeyOwner::with_key(&info);
         assert_eq!(caller.client(Some("me".into())), "me");
         assert_eq!(caller.client(Some(String::new())), "key ab");
-        assert_eq!(Caller::default().client(None), "");
+        assert_eq!(KeyOwner::default().client(None), "");
     }
 }

@@ -16,7 +16,7 @@ use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use swarmllm_actors::model_store::OpenModel;
 
-use super::{errors::ApiError, keys::Caller};
+use super::{errors::ApiError, keys::KeyOwner};
 use crate::{generate::ErrorKind, node::NodeHandle};
 use answer::{Answer, Shape};
 use request::Asked;
@@ -55,7 +55,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
 
 async fn chat(
     node: web::Data<NodeHandle>,
-    caller: Caller,
+    caller: KeyOwner,
     body: Body,
 ) -> Result<HttpResponse, OllamaError> {
     let asked = request::chat(body)?;
@@ -64,7 +64,7 @@ async fn chat(
 
 async fn generate(
     node: web::Data<NodeHandle>,
-    caller: Caller,
+    caller: KeyOwner,
     body: Body,
 ) -> Result<HttpResponse, OllamaError> {
     let asked = request::generate(body)?;
@@ -73,7 +73,7 @@ async fn generate(
 
 async fn respond(
     node: &NodeHandle,
-    caller: &Caller,
+    caller: &KeyOwner,
     asked: Asked,
     shape: Shape,
 ) -> Result<HttpResponse, OllamaError> {
