@@ -383,6 +383,11 @@ impl PeerSession {
                 let request = sampled.request;
                 self.reply(request, StageReplyBody::Sampled(sampled));
             }
+            Body::Embedded { request, trace, .. } => {
+                let values = message.payload.as_chunks().0.iter();
+                let values = values.map(|bytes| f32::from_le_bytes(*bytes)).collect();
+                self.reply(request, StageReplyBody::Embedded { values, trace });
+            }
             // Admission has taken them.
             Body::Present { .. }
             | Body::Admitted { .. }
@@ -540,6 +545,13 @@ impl Handler<StageReply> for PeerSession {
                 Body::StageFailed { request, stage: 0, detail: detail(&text) }
             }
             StageReplyBody::Sampled(sampled) => Body::TokenSampled(sampled),
+            StageReplyBody::Embedded { values, trace } => {
+                let hidden = u32::try_from(values.len()).unwrap_or(u32::MAX);
+                let payload: Vec<u8> =
+                    values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                let body = Body::Embedded { request, hidden, trace };
+                return self.send(Message { body, payload: payload.into() }, ctx);
+            }
         };
         self.say(body, ctx);
     }

@@ -26,7 +26,7 @@ use serde_json::json;
 
 use super::{
     errors::{ApiError, body_error},
-    server::{random_hex, wrong_method},
+    server::random_hex,
 };
 use crate::generate::{ErrorKind, GenerateError};
 use crate::node::NodeHandle;
@@ -37,9 +37,7 @@ pub use store::ResponseStore;
 
 /// Its paths.
 pub fn routes(config: &mut web::ServiceConfig) {
-    let resource = |path: &str, route: actix_web::Route| {
-        web::resource(path).route(route).default_service(web::to(wrong_method))
-    };
+    let resource = |path: &str, route: actix_web::Route| web::resource(path).route(route);
     config
         .service(resource("/v1/responses", web::post().to(create)))
         .service(resource("/v1/responses/input_tokens", web::post().to(input_tokens)))
