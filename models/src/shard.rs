@@ -537,7 +537,8 @@ impl Shard {
         let mut normed = Vec::new();
         for rows in to_norm {
             let rows = host(x.clone().slice([rows]))?;
-            normed.extend(self.network.norm(&rows).unwrap_or_default());
+            let decoder = self.network.decoder();
+            normed.extend(decoder.and_then(|decoder| decoder.norm(&rows)).unwrap_or_default());
         }
         if n_rows == 0 {
             let values = Vec::new();

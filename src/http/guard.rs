@@ -39,11 +39,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
-    anthropic, docs,
-    errors::ApiError,
-    keys::KeyStore,
-    metrics::HttpCounts,
-    server::random_hex,
+    anthropic, docs, errors::ApiError, keys::KeyStore, metrics::HttpCounts, server::random_hex,
 };
 use crate::{caller::Caller, node::NodeHandle};
 

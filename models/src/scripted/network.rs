@@ -132,11 +132,12 @@ impl ScriptedNetwork {
 
     fn logits(&mut self, batch: &[SequenceRows]) -> Logits {
         let vocab = self.vocab;
-        let mut logits = Logits { n_rows: 0, vocab, values: Vec::new() };
+        let mut logits = Logits { n_rows: 0, vocab, values: Vec::new(), normed: Vec::new() };
         for rows in batch {
             let end = rows.first_position + rows.n_rows;
             let first = match rows.logits {
-                LogitsWanted::None => continue,
+                // It has no rows to make an embedding of.
+                LogitsWanted::None | LogitsWanted::Normed => continue,
                 LogitsWanted::Last => end,
                 LogitsWanted::All => rows.first_position + 1,
             };

@@ -53,18 +53,12 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/api/version").route(web::get().to(catalogue::version)));
 }
 
-async fn chat(
-    node: web::Data<NodeHandle>,
-    body: Body,
-) -> Result<HttpResponse, OllamaError> {
+async fn chat(node: web::Data<NodeHandle>, body: Body) -> Result<HttpResponse, OllamaError> {
     let asked = request::chat(body)?;
     respond(&node, asked, Shape::Chat).await
 }
 
-async fn generate(
-    node: web::Data<NodeHandle>,
-    body: Body,
-) -> Result<HttpResponse, OllamaError> {
+async fn generate(node: web::Data<NodeHandle>, body: Body) -> Result<HttpResponse, OllamaError> {
     let asked = request::generate(body)?;
     respond(&node, asked, Shape::Generate).await
 }
