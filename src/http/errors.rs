@@ -79,6 +79,25 @@ impl ApiError {
             "message": self.message, "type": kind, "param": self.param, "code": self.code,
         }})
     }
+
+    /// The status and its headers, with this body: every dialect has a shape of its own.
+    pub fn answer(&self, body: &Value) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        let should_retry = matches!(self.status.as_u16(), 408 | 409 | 429 | 500 | 503);
+        response.insert_header(("x-should-retry", should_retry.to_string()));
+        let retry_after_s = self.retry_after_s.unwrap_or(RETRY_AFTER_S);
+        match self.status {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                response.insert_header((header::RETRY_AFTER, retry_after_s));
+                response.insert_header(("retry-after-ms", u64::from(retry_after_s) * 1000));
+            }
+            StatusCode::UNAUTHORIZED => {
+                response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+            }
+            _ => {}
+        }
+        response.json(body)
+    }
 }
 
 impl ResponseError for ApiError {
@@ -87,15 +106,7 @@ impl ResponseError for ApiError {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let mut response = HttpResponse::build(self.status);
-        let should_retry = matches!(self.status.as_u16(), 408 | 409 | 429 | 500 | 503);
-        response.insert_header(("x-should-retry", should_retry.to_string()));
-        if [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&self.status) {
-            let seconds = self.retry_after_s.unwrap_or(RETRY_AFTER_S);
-            response.insert_header((header::RETRY_AFTER, seconds));
-            response.insert_header(("retry-after-ms", u64::from(seconds) * 1000));
-        }
-        response.json(self.body())
+        self.answer(&self.body())
     }
 }
 
@@ -122,6 +133,12 @@ pub fn body_error(error: &actix_web::Error) -> ApiError {
     if let Some(PayloadError::Overflow) = error.as_error::<PayloadError>() {
         let message = format!("the body is larger than {} bytes", super::server::BODY_MAX_BYTES);
         return ApiError::with(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message);
+    }
+    if let Some(PayloadError::Io(cause)) = error.as_error::<PayloadError>()
+        && cause.kind() == std::io::ErrorKind::TimedOut
+    {
+        let message = "the body stopped coming; send it again";
+        return ApiError::with(StatusCode::REQUEST_TIMEOUT, "request_timeout", message);
     }
     if error.as_response_error().status_code() == StatusCode::PAYLOAD_TOO_LARGE {
         return ApiError::with(

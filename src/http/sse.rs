@@ -1,8 +1,8 @@
 //! Server-sent events: one JSON object per `data:` line, and the marker that ends a good stream.
 //!
-//! Used by `openai/answer.rs`. Form: `data: JSON`, then an empty line; JSON on one line, so no
-//! event is ever split. Source: HTML living standard, server-sent events.
-//! Absent on purpose: event names and ids, which the OpenAI dialect does not have.
+//! Used by the dialects. Form: `event: NAME` where a dialect has names, `data: JSON`, then an empty
+//! line; JSON on one line, so no event is ever split. Source: HTML living standard, server-sent events.
+//! Absent on purpose: event ids, for no dialect resumes a stream.
 
 use std::time::Duration;
 
@@ -32,6 +32,11 @@ pub fn response() -> HttpResponseBuilder {
 /// One event.
 pub fn event(value: &Value) -> Bytes {
     Bytes::from(format!("data: {value}\n\n"))
+}
+
+/// One event with a name, which has no line end.
+pub fn named_event(name: &str, value: &Value) -> Bytes {
+    Bytes::from(format!("event: {name}\ndata: {value}\n\n"))
 }
 
 #[cfg(test)]

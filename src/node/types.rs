@@ -14,6 +14,7 @@ use swarmllm_protocol::ids::{InviteId, LayerRange, NetworkId, PeerId, PoolId};
 use swarmllm_protocol::membership::MemberRole;
 use swarmllm_protocol::schedule::Limits;
 
+use crate::cloud::CloudOptions;
 use crate::config::byte_size::ByteSize;
 
 /// Everything a node needs to start, already resolved from file, environment and flags.
@@ -43,6 +44,8 @@ pub struct NodeOptions {
     pub limits: Limits,
     /// Memory of all caches; chosen from what is available when absent.
     pub cache_memory: Option<ByteSize>,
+    /// Providers that may stand in for the swarm.
+    pub cloud: CloudOptions,
 }
 
 /// One peer as `peers` shows it.

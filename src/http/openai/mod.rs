@@ -34,31 +34,28 @@ use actix_web::{
     web,
 };
 
-use super::server::wrong_method;
-
 const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
 
 /// Its paths.
 pub fn routes(config: &mut web::ServiceConfig) {
-    let resource = |path: &str| web::resource(path).default_service(web::to(wrong_method));
     config
         .service(
-            resource("/v1/chat/completions")
+            web::resource("/v1/chat/completions")
                 .route(web::post().to(chat::chat_completions))
                 .wrap(from_fn(timed)),
         )
         .service(
-            resource("/v1/completions")
+            web::resource("/v1/completions")
                 .route(web::post().to(completions::completions))
                 .wrap(from_fn(timed)),
         )
         .service(
-            resource("/v1/embeddings")
+            web::resource("/v1/embeddings")
                 .route(web::post().to(embeddings::embeddings))
                 .wrap(from_fn(timed)),
         )
-        .service(resource("/v1/models").route(web::get().to(models::list)))
-        .service(resource("/v1/models/{id:.+}").route(web::get().to(models::get)));
+        .service(web::resource("/v1/models").route(web::get().to(models::list)))
+        .service(web::resource("/v1/models/{id:.+}").route(web::get().to(models::get)));
 }
 
 async fn timed(

@@ -60,10 +60,10 @@ impl Head {
 
     /// Tokens of all choices; a prompt counts once, however many answers it has.
     pub(super) fn usage(&self, summaries: &[Summary]) -> Value {
-        let completion_tokens: usize = summaries.iter().map(|one| one.token_ids.len()).sum();
+        let completion_tokens: u32 = summaries.iter().map(Summary::completion_tokens).sum();
         let reasoning_tokens: u32 = summaries.iter().map(|one| one.reasoning_tokens).sum();
         let firsts = || summaries.iter().step_by(self.n.max(1));
-        let prompt_tokens: usize = firsts().map(|first| first.prompt_tokens as usize).sum();
+        let prompt_tokens: u32 = firsts().map(|first| first.prompt_tokens).sum();
         let cached_tokens: u32 = firsts().map(|first| first.cached_tokens).sum();
         json!({
             "prompt_tokens": prompt_tokens,
@@ -104,6 +104,7 @@ pub(super) fn extension(summary: &Summary) -> Value {
         "queue_ms": summary.queue_ms,
         "ttft_ms": summary.ttft_ms,
         "decode_tok_s": summary.decode_tok_s,
+        "cloud": summary.cloud,
     })
 }
 
