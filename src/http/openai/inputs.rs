@@ -69,10 +69,7 @@ mod tests {
         assert_eq!(of("a".into()), [text("a")]);
         assert_eq!(of(json!(["a", "b"])), [text("a"), text("b")]);
         assert_eq!(of(json!([1, 2, 3, 4])), [Prompt::Tokens(vec![1, 2, 3, 4])]);
-        assert_eq!(
-            of(json!([[1], [2, 3]])),
-            [Prompt::Tokens(vec![1]), Prompt::Tokens(vec![2, 3])]
-        );
+        assert_eq!(of(json!([[1], [2, 3]])), [Prompt::Tokens(vec![1]), Prompt::Tokens(vec![2, 3])]);
     }
 
     #[test]
