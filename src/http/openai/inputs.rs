@@ -64,12 +64,15 @@ mod tests {
 
     #[test]
     fn all_four_forms_are_read() {
-        let of = |value: Value| read(value, "prompt", 3).expect("valid");
+        let read = |value: Value| read(value, "prompt", 3).expect("valid");
         let text = |text: &str| Prompt::Text(text.to_owned());
-        assert_eq!(of("a".into()), [text("a")]);
-        assert_eq!(of(json!(["a", "b"])), [text("a"), text("b")]);
-        assert_eq!(of(json!([1, 2, 3, 4])), [Prompt::Tokens(vec![1, 2, 3, 4])]);
-        assert_eq!(of(json!([[1], [2, 3]])), [Prompt::Tokens(vec![1]), Prompt::Tokens(vec![2, 3])]);
+        assert_eq!(read("a".into()), [text("a")]);
+        assert_eq!(read(json!(["a", "b"])), [text("a"), text("b")]);
+        assert_eq!(read(json!([1, 2, 3, 4])), [Prompt::Tokens(vec![1, 2, 3, 4])]);
+        assert_eq!(
+            read(json!([[1], [2, 3]])),
+            [Prompt::Tokens(vec![1]), Prompt::Tokens(vec![2, 3])]
+        );
     }
 
     #[test]
