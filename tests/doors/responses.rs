@@ -208,7 +208,7 @@ fn a_call_and_its_output_are_read() {
             node.http(),
             json!({"max_output_tokens": 2, "input": [
                 {"role": "user", "content": "What is the weather?"},
-                {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAforeign"},
+                {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"},
                 {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "weather",
                     "arguments": "{\"city\":\"Bern\"}", "status": "completed"},
                 {"type": "function_call_output", "call_id": "call_1", "output": output},

@@ -289,6 +289,7 @@ mod tests {
             queue_ms: 1.0,
             ttft_ms: 3.0,
             decode_tok_s: 4.0,
+            cloud: None,
         }
     }
 
@@ -322,7 +323,7 @@ mod tests {
             part(ChatEvent::ToolCallArguments("{\"a\":".into())),
             part(ChatEvent::ToolCallArguments("1}".into())),
             part(ChatEvent::ToolCallEnd),
-            Ok(TokenEvent::Finished(summary())),
+            Ok(TokenEvent::Finished(summary().into())),
         ];
         let lines = lines(answer(Shape::Chat, events)).await;
         assert_eq!(lines.len(), 4);

@@ -339,7 +339,7 @@ mod tests {
             {"type": "function_call_output", "call_id": "c1",
                 "output": [{"type": "input_text", "text": "o"}, {"type": "input_text", "text": "ne"}]},
             {"type": "reasoning", "id": "rs_9", "summary": [{"type": "summary_text", "text": "x"}],
-                "encrypted_content": "gAAAAAforeign"},
+                "encrypted_content": "gAAA"},
             {"role": "assistant", "content": "done"},
         ]);
         let call = |id: &str, name: &str, arguments: Value| {
