@@ -1,10 +1,10 @@
 //! Sends a response: as one object, or as events while it grows.
 //!
-//! Called by `mod.rs`. An event is named by its `type`; the stream ends behind the last one, without
-//! a marker. While the model reads a long prompt a sign of life goes out every ten seconds. Errors
-//! before the first event have a status; later ones are `response.failed`. A finished response is
-//! kept before its last event goes out, so that it can be gone on with at once. Dropping the body
-//! drops the generation, which cancels it everywhere.
+//! Called by `mod.rs`. An event is named by its `type`; the stream ends behind the last one,
+//! without a marker. While the model reads a long prompt a sign of life goes out every ten seconds.
+//! Errors before the first event have a status; later ones are `response.failed`. A finished
+//! response is kept before its last event goes out, so that it can be gone on with at once.
+//! Dropping the body drops the generation, which cancels it everywhere.
 
 use std::time::Duration;
 

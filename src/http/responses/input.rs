@@ -1,11 +1,11 @@
 //! Input items: checked, brought to one form that is kept, and turned into messages.
 //!
-//! Called by `request.rs` and `store.rs`. Pure. A message's `content` becomes a list of parts; items
-//! without an id get one. Reasoning is kept where it is this node's: with its text in the clear
-//! (`content`), or in `encrypted_content` behind our mark. Reasoning of other services can't be read
-//! and is dropped; `item_reference` and kinds nobody here knows are skipped.
-//! An assistant's reasoning, text and calls that follow each other become one message; `developer`
-//! is `system`, and what a caller says first as such becomes one message with the instructions.
+//! Called by `request.rs` and `store.rs`. Pure. A message's `content` becomes a list of parts;
+//! items without an id get one. Reasoning is kept where it is this node's: with its text in the
+//! clear (`content`), or in `encrypted_content` behind our mark. Reasoning of other services can't
+//! be read and is dropped; `item_reference` and kinds nobody here knows are skipped. An assistant's
+//! reasoning, text and calls that follow each other become one message; `developer` is `system`,
+//! and what a caller says first as such becomes one message with the instructions.
 //! Errors: [`ApiError`] with the field. Source: OpenAI API reference, responses.
 
 use std::collections::HashMap;
@@ -337,7 +337,7 @@ mod tests {
             {"type": "function_call", "call_id": "c2", "name": "g", "arguments": "{\"a"},
             {"type": "function_call_output", "call_id": "c2", "output": "two"},
             {"type": "function_call_output", "call_id": "c1",
-                "output": [{"type": "input_text", "text": "o"}, {"type": "input_text", "text": "ne"}]},
+                "output": [{"type": "input_text", "text": "o"}, {"type": "text", "text": "ne"}]},
             {"type": "reasoning", "id": "rs_9", "summary": [{"type": "summary_text", "text": "x"}],
                 "encrypted_content": "gAAA"},
             {"role": "assistant", "content": "done"},

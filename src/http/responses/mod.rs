@@ -1,9 +1,9 @@
 //! `/v1/responses`: the OpenAI Responses dialect, whole or as a stream, with a memory of answers.
 //!
-//! Called by `server.rs`. `request.rs` reads a body with `input.rs` and `tools.rs`;
-//! `encoder.rs` turns token events into the dialect's events and objects; `answer.rs` sends them;
-//! `store.rs` keeps answers for `previous_response_id` and for being fetched again, in memory, up to
-//! a count and a number of bytes, oldest out; `truncate.rs` drops old turns where that is asked for.
+//! Called by `server.rs`. `request.rs` reads a body with `input.rs` and `tools.rs`; `encoder.rs`
+//! turns token events into the dialect's events and objects; `answer.rs` sends them; `store.rs`
+//! keeps answers for `previous_response_id` and for being fetched again, in memory, up to a count
+//! and a number of bytes, oldest out; `truncate.rs` drops old turns where that is asked for.
 //! Answers in the background and conversations kept by the server are refused in words.
 //! Extension: a finished response carries `swarmllm` with token ids, route and timings.
 //! Errors: [`ApiError`]. Source: OpenAI API reference, responses; what Codex sends, measured.

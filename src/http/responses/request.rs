@@ -1,9 +1,10 @@
 //! Reads a body of `/v1/responses` into a dialect-free request and what the response repeats of it.
 //!
-//! Called by `mod.rs`. Pure; `history` finds a conversation by `previous_response_id`. Unknown fields
-//! and those that only steer a hosted service are ignored. Temperature and `top_p` are 1 when absent,
-//! `store` is true, as the API has it. `reasoning.effort` goes to the template as `reasoning_effort`
-//! and `enable_thinking` (false for `none`). Extensions: the sampling fields of the chat dialect.
+//! Called by `mod.rs`. Pure; `history` finds a conversation by `previous_response_id`. Unknown
+//! fields and those that only steer a hosted service are ignored. Temperature and `top_p` are 1
+//! when absent, `store` is true, as the API has it. `reasoning.effort` goes to the template as
+//! `reasoning_effort` and `enable_thinking` (false for `none`). Extensions: the sampling fields of
+//! the chat dialect.
 //! Errors: [`ApiError`] with the field. Source: OpenAI API reference, responses.
 
 use serde_json::{Map, Value, json};

@@ -1,8 +1,8 @@
 //! Tools and the choice among them: from this dialect's flat form to the one that templates take.
 //!
-//! Called by `request.rs`. Pure. Functions are kept; tools of other kinds (`namespace`, `web_search`,
-//! `custom`, ...) run elsewhere or speak no JSON, and are skipped: agents send them unasked.
-//! Allowed tools in mode `auto` are the only ones that are shown to the model.
+//! Called by `request.rs`. Pure. Functions are kept; tools of other kinds (`namespace`,
+//! `web_search`, `custom`, ...) run elsewhere or speak no JSON, and are skipped: agents send them
+//! unasked. Allowed tools in mode `auto` are the only ones that are shown to the model.
 //! Errors: [`ApiError`] with the field. Source: OpenAI API reference, responses.
 
 use serde_json::{Map, Value, json};
