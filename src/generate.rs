@@ -117,6 +117,8 @@ pub struct GenerateRequest {
     pub sample_of: Option<RequestId>,
     /// The answer is given up after so long.
     pub deadline: Option<Duration>,
+    /// It must not leave the swarm: no provider in the cloud stands in.
+    pub private: bool,
 }
 
 impl GenerateRequest {
@@ -135,6 +137,7 @@ impl GenerateRequest {
             client: String::new(),
             sample_of: None,
             deadline: None,
+            private: false,
         }
     }
 }
@@ -213,6 +216,38 @@ pub struct Summary {
     pub ttft_ms: f64,
     /// New tokens per second after the first.
     pub decode_tok_s: f64,
+    /// The provider in the cloud that answered instead of the swarm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cloud: Option<CloudAnswer>,
+}
+
+impl Summary {
+    /// Length of the answer in tokens, reasoning included, whoever computed it.
+    pub fn completion_tokens(&self) -> u32 {
+        let own = || u32::try_from(self.token_ids.len()).unwrap_or(u32::MAX);
+        self.cloud.as_ref().map_or_else(own, |cloud| cloud.completion_tokens)
+    }
+}
+
+/// What a provider in the cloud says of its answer; the tokens of such an answer have no ids.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CloudAnswer {
+    /// Id of the provider.
+    pub provider: String,
+    /// Its name for the model.
+    pub model: String,
+    /// Why it was asked: `named`, `no_route`, `busy` or `model_not_found`.
+    pub reason: &'static str,
+    /// Its id of the request.
+    pub request_id: Option<String>,
+    /// Its word for why the answer ended.
+    pub finish_reason: String,
+    /// Length of the answer in its tokens.
+    pub completion_tokens: u32,
+    /// Whether it counted tokens itself; else they are an estimate from the length of the texts.
+    pub usage_reported: bool,
+    /// Tokens times list price, US dollars, where the price is known.
+    pub cost_usd: Option<f64>,
 }
 
 /// One step of an answer.

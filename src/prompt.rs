@@ -71,6 +71,33 @@ fn prepare_chat(
     template: Option<&ChatTemplate>,
     chat: &Chat,
 ) -> Result<PreparedPrompt, PromptError> {
+    let Rendered { text, output } = render_chat(tokenizer, template, chat)?;
+    let in_reasoning = output.reasons_from_the_start(&text);
+    Ok(PreparedPrompt { tokens: chat_tokens(tokenizer, &text), output, in_reasoning })
+}
+
+/// A conversation as the model's template writes it.
+///
+/// # Errors
+/// When there is no template, or it refuses.
+pub fn render(
+    tokenizer: &Tokenizer,
+    template: Option<&ChatTemplate>,
+    chat: &Chat,
+) -> Result<String, PromptError> {
+    Ok(render_chat(tokenizer, template, chat)?.text)
+}
+
+struct Rendered {
+    text: String,
+    output: OutputFormat,
+}
+
+fn render_chat(
+    tokenizer: &Tokenizer,
+    template: Option<&ChatTemplate>,
+    chat: &Chat,
+) -> Result<Rendered, PromptError> {
     let template = template.ok_or(PromptError::NoTemplate)?;
     let has_tools = !chat.tools.is_empty() && chat.tool_choice != ToolChoice::None;
     let knows_tools = template.source().contains("tools");
@@ -98,9 +125,11 @@ fn prepare_chat(
         messages,
         ..ChatInput::default()
     })?;
-    let text = if chat.continue_last { cut_behind_last(&text, &chat.messages) } else { &text };
-    let in_reasoning = output.reasons_from_the_start(text);
-    Ok(PreparedPrompt { tokens: chat_tokens(tokenizer, text), output, in_reasoning })
+    let text = match chat.continue_last {
+        true => cut_behind_last(&text, &chat.messages).to_owned(),
+        false => text,
+    };
+    Ok(Rendered { text, output })
 }
 
 /// Tells a model of functions whose template can't.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::CliError;
 use crate::{
-    config::{self, Environment, Flags, paths::CONTROL_SOCKET, raw::RawConfig},
+    config::{self, Environment, Flags, Settings, paths::CONTROL_SOCKET, raw::RawConfig},
     control::client::ControlClient,
     service::ready_file::{self, READY_FILE, Ready},
 };
@@ -72,17 +72,28 @@ pub fn socket(args: &NodeArgs) -> Result<PathBuf, CliError> {
     if let Some(control) = &args.control {
         return Ok(control.clone());
     }
-    let (environment, data_dir) = data_dir(args)?;
+    let data_dir = settings(args)?.data_dir.value;
     // A node that was killed leaves its file; the socket in it then refuses, which is the answer.
     match ready_file::read(&data_dir) {
         Ok(Some(ready)) => Ok(ready.control),
-        _ => Ok(environment.control_dir(&data_dir).unwrap_or(data_dir).join(CONTROL_SOCKET)),
+        _ => {
+            let control_dir = Environment::of_process().control_dir(&data_dir);
+            Ok(control_dir.unwrap_or(data_dir).join(CONTROL_SOCKET))
+        }
     }
+}
+
+/// The settings that the node was started with, as far as files and environment say.
+pub fn settings(args: &NodeArgs) -> Result<Settings, CliError> {
+    let environment = Environment::of_process();
+    let flags = Flags { data_dir: args.data_dir.clone(), ..Flags::default() };
+    let files = read_files(None, &environment)?;
+    config::resolve(&files, &environment, &flags).map_err(CliError::usage)
 }
 
 /// Where the node that is meant serves.
 pub fn ready(args: &NodeArgs) -> Result<Ready, CliError> {
-    let (_, data_dir) = data_dir(args)?;
+    let data_dir = settings(args)?.data_dir.value;
     let found = ready_file::read(&data_dir).map_err(|error| {
         CliError::failed(format!("{}: {error}", data_dir.join(READY_FILE).display()))
     })?;
@@ -93,14 +104,6 @@ pub fn ready(args: &NodeArgs) -> Result<Ready, CliError> {
             data_dir.display()
         ))
     })
-}
-
-fn data_dir(args: &NodeArgs) -> Result<(Environment, PathBuf), CliError> {
-    let environment = Environment::of_process();
-    let flags = Flags { data_dir: args.data_dir.clone(), ..Flags::default() };
-    let files = read_files(None, &environment)?;
-    let settings = config::resolve(&files, &environment, &flags).map_err(CliError::usage)?;
-    Ok((environment, settings.data_dir.value))
 }
 
 /// A number of the answer, for people; a dash when it is missing.

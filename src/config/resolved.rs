@@ -22,6 +22,7 @@ use swarmllm_protocol::{
 use super::{
     ConfigError, Environment,
     byte_size::ByteSize,
+    cloud::CloudSection,
     keys,
     raw::{RawConfig, RawValue},
 };
@@ -131,6 +132,10 @@ pub struct Settings {
     pub network: Setting<NetworkId>,
     /// Address of the HTTP server.
     pub http: Setting<SocketAddr>,
+    /// Whether whoever reaches it beyond loopback needs no API key.
+    pub open: Setting<bool>,
+    /// Origins of web pages that may use it; `*` is any.
+    pub origins: Setting<Vec<String>>,
     /// Seconds that running answers get at shutdown.
     pub drain_s: Setting<u32>,
     /// Address for peers.
@@ -161,6 +166,8 @@ pub struct Settings {
     pub models: Setting<Vec<String>>,
     /// Layers to hold of each; all of them when absent.
     pub layers: Setting<Option<LayerRange>>,
+    /// Providers that may stand in for the swarm.
+    pub cloud: CloudSection,
 }
 
 /// Settings of the scheduler.
@@ -241,6 +248,10 @@ pub fn resolve(
             .pick(keys::NETWORK, flag("--network", &flags.network), network)?
             .unwrap_or_else(|| default(NetworkId::default())),
         http: or(sources.pick(keys::HTTP_LISTEN, flag("--http", &flags.http), address)?, any_http),
+        open: sources.pick(keys::HTTP_OPEN, None, boolean)?.unwrap_or(default(false)),
+        origins: sources
+            .pick(keys::HTTP_ORIGINS, None, origins)?
+            .unwrap_or_else(|| default(Vec::new())),
         drain_s: sources.pick(keys::HTTP_DRAIN_S, None, seconds)?.unwrap_or(default(DRAIN_S)),
         listen: or(
             sources.pick(keys::PEERS_LISTEN, flag("--listen", &flags.listen), address)?,
@@ -275,6 +286,7 @@ pub fn resolve(
         layers: sources
             .pick(keys::MODELS_LAYERS, flag("--layers", &flags.layers), layers)?
             .unwrap_or_else(|| default(None)),
+        cloud: CloudSection::resolve(&sources)?,
     })
 }
 
@@ -295,15 +307,15 @@ pub fn unknown_variables(environment: &Environment) -> Vec<(String, Option<Strin
 
 type FlagValue = Option<(&'static str, RawValue)>;
 /// What a value was found to be instead, and what belongs there.
-type Mismatch = (String, String);
+pub(super) type Mismatch = (String, String);
 
-struct Sources<'a> {
+pub(super) struct Sources<'a> {
     files: &'a [RawConfig],
     environment: &'a Environment,
 }
 
 impl Sources<'_> {
-    fn pick<T>(
+    pub(super) fn pick<T>(
         &self,
         key: &'static str,
         flag: FlagValue,
@@ -333,7 +345,7 @@ impl Sources<'_> {
     }
 }
 
-fn default<T>(value: T) -> Setting<T> {
+pub(super) fn default<T>(value: T) -> Setting<T> {
     Setting { value, origin: Origin::Default }
 }
 
@@ -360,7 +372,7 @@ fn describe(value: &RawValue) -> String {
     }
 }
 
-fn mismatch(value: &RawValue, expected: &str) -> Mismatch {
+pub(super) fn mismatch(value: &RawValue, expected: &str) -> Mismatch {
     (describe(value), expected.to_owned())
 }
 
@@ -412,6 +424,24 @@ fn cache_type(value: &RawValue) -> Result<KvType, Mismatch> {
     parsed(value, "\"f16\", \"q8_0\" or \"f32\"")
 }
 
+/// An origin is as a browser writes it: no path, no slash at its end.
+fn origins(value: &RawValue) -> Result<Vec<String>, Mismatch> {
+    let is_origin = |text: &String| {
+        let authority = text.split_once("://").map(|(_, authority)| authority);
+        text == "*"
+            || authority.is_some_and(|text| {
+                !text.is_empty()
+                    && !text.contains(['/', '*'])
+                    && !text.contains(char::is_whitespace)
+            })
+    };
+    let found = texts(value)?;
+    match found.iter().all(is_origin) {
+        true => Ok(found),
+        false => Err(mismatch(value, "origins such as [\"https://chat.example\"], or [\"*\"]")),
+    }
+}
+
 fn boolean(value: &RawValue) -> Result<bool, Mismatch> {
     match value {
         RawValue::Boolean(boolean) => Ok(*boolean),
@@ -436,7 +466,7 @@ fn count(value: &RawValue) -> Result<u32, Mismatch> {
     number(value, 0..=MAX_THREADS, "a count from 0 (all) to 4096")
 }
 
-fn texts(value: &RawValue) -> Result<Vec<String>, Mismatch> {
+pub(super) fn texts(value: &RawValue) -> Result<Vec<String>, Mismatch> {
     match value {
         RawValue::Texts(texts) => Ok(texts.clone()),
         // The environment has no arrays; commas separate there.
@@ -481,7 +511,8 @@ mod tests {
         let defaults = resolve(&[], &home(), &Flags::default()).expect("defaults");
         let network = |settings: &Settings| {
             let s = settings;
-            (s.network.value.clone(), s.http.value, s.listen.value, s.join.value.clone())
+            let http = (s.http.value, s.open.value, s.origins.value.clone());
+            (s.network.value.clone(), http, s.listen.value, s.join.value.clone())
         };
         let rest = |settings: &Settings| {
             let s = settings;
@@ -494,6 +525,7 @@ mod tests {
         assert_eq!(network(&written), network(&defaults));
         assert_eq!(rest(&written), rest(&defaults));
         assert_eq!(written.models.value, defaults.models.value);
+        assert_eq!(written.cloud.settings(), defaults.cloud.settings());
         let commented = ["data_dir", "memory", "layers"];
         let uncommented = commented.iter().fold(example.to_owned(), |text, key| {
             text.replace(&format!("# {key} ="), &format!("{key} ="))
@@ -569,6 +601,21 @@ mod tests {
         let with = Environment::of([("HOME", "/h"), ("SWARMLLM_PEERS__JOIN", "a:1, b:2")]);
         let settings = resolve(&[], &with, &Flags::default()).expect("valid");
         assert_eq!(settings.join.value, ["a:1", "b:2"]);
+    }
+
+    #[test]
+    fn origins_are_written_as_browsers_do() {
+        let resolved = |origins: &str| {
+            let with = Environment::of([("HOME", "/h"), ("SWARMLLM_HTTP__ORIGINS", origins)]);
+            resolve(&[], &with, &Flags::default()).map(|settings| settings.origins.value)
+        };
+        let two = ["https://a.example", "http://b.example:3000"];
+        assert_eq!(resolved(&two.join(",")).expect("valid"), two);
+        assert_eq!(resolved("*").expect("any"), ["*"]);
+        for bad in ["a.example", "https://a.example/", "https://*.example", "https://", "null"] {
+            let error = resolved(bad).expect_err(bad).to_string();
+            assert!(error.contains("expected origins such as"), "{error}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! `generate.reasoning {id, text}`, `event {..}`.
 //! Units: milliseconds, seconds and bytes as the names say. Errors: [`RpcError`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, de::DeserializeOwned};
@@ -14,13 +15,14 @@ use serde_json::{Value, json};
 use swarmllm_models::chat_output::ChatEvent;
 use tokio::sync::mpsc;
 
-use super::invites;
 use super::json_rpc::{
     GENERATION_FAILED, INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Request, RpcError,
     request_line,
 };
+use super::{cloud, invites, keys};
 use crate::{
     generate::{Chat, GenerateError, GenerateRequest, Prompt, TokenEvent},
+    http::keys::KeyStore,
     node::{NodeError, NodeHandle},
     sampling::SamplingFields,
 };
@@ -32,7 +34,7 @@ const STOPS_MAX: usize = 4;
 type Method = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
 
 /// Every method.
-const METHODS: [Method; 11] = [
+const METHODS: [Method; 16] = [
     ("rpc.discover", "This list.", &[]),
     ("status", "State of the node.", &[]),
     ("peers", "Known peers and what they offer.", &[]),
@@ -48,6 +50,9 @@ const METHODS: [Method; 11] = [
         "Takes an invite back, with `members` those whom it admitted as well.",
         &[("id", "string"), ("members", "boolean")],
     ),
+    ("key.create", "A new API key for the HTTP server, shown once.", &[("name", "string")]),
+    ("key.list", "API keys without what makes them keys.", &[]),
+    ("key.revoke", "Forgets an API key, by name or id.", &[("key", "string")]),
     (
         "generate",
         "One answer to `messages`, `prompt` or `tokens`, streamed as notifications.",
@@ -69,6 +74,8 @@ const METHODS: [Method; 11] = [
     ),
     ("events.subscribe", "Events as `event` notifications until the connection closes.", &[]),
     ("net.check", "How the node is seen, which ways of finding peers work, and what to do.", &[]),
+    ("cloud.list", "Providers in the cloud: keys, use, errors and cost so far.", &[]),
+    ("cloud.models", "Models of a provider, as it tells them now.", &[("provider", "string")]),
     ("shutdown", "Ends the node after its running answers.", &[]),
 ];
 
@@ -77,6 +84,8 @@ const METHODS: [Method; 11] = [
 pub struct ControlState {
     /// The node.
     pub node: NodeHandle,
+    /// API keys of its HTTP server.
+    pub keys: Arc<KeyStore>,
     /// Where `shutdown` is said.
     pub end: mpsc::Sender<()>,
 }
@@ -107,6 +116,17 @@ pub async fn call(
             json!({"invites": node.invites().await.map_err(node_error)?})
         }
         "invite.revoke" => invites::revoke(node, params(request)?).await?,
+        "key.create" => keys::create(&state.keys, params(request)?)?,
+        "key.list" => {
+            no_params(request)?;
+            json!({"keys": state.keys.list()})
+        }
+        "key.revoke" => keys::revoke(&state.keys, params(request)?)?,
+        "cloud.list" => {
+            no_params(request)?;
+            cloud::list(node)
+        }
+        "cloud.models" => cloud::models(node, params(request)?).await?,
         "generate" => generate(state, request, lines).await?,
         "rpc.discover" => {
             no_params(request)?;

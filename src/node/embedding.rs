@@ -36,7 +36,8 @@ pub(super) async fn embed(
             ..GenerateRequest::new(model.clone(), prompt)
         };
         let prefix_secret = shared.prefix_secret;
-        let asked = Asked { local: shared.identity.peer_id(), prefix_secret, request };
+        let local = shared.identity.peer_id();
+        let asked = Asked { local, prefix_secret, request, refused: None };
         embed_one(tree, asked, metrics)
     };
     let all: Vec<(Vec<f32>, u32)> =

@@ -10,6 +10,21 @@ use swarmllm_protocol::wire::{
 /// Sequences known at one node, waiting ones included.
 pub const SEQUENCES_MAX: usize = 4096;
 
+/// Bytes that sequences of other nodes may bring with them in all: names of pages, and guides.
+pub const BROUGHT_MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes that any sequence may bring.
+const BROUGHT_FREE_BYTES: usize = 16 * 1024;
+
+// Even if all bring what they may.
+const _: () = assert!(SEQUENCES_MAX * BROUGHT_FREE_BYTES <= BROUGHT_MAX_BYTES);
+
+/// Whether a sequence brings more than there is room for beside `others`.
+#[must_use]
+pub fn brings_too_much(bytes: usize, others: impl FnOnce() -> usize) -> bool {
+    bytes > BROUGHT_FREE_BYTES && others() + bytes > BROUGHT_MAX_BYTES
+}
+
 /// What a loaded shard can serve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShardFacts {

@@ -33,6 +33,8 @@ pub(super) struct Sequence {
     /// Whose prompt it shares.
     pub(super) sample_of: Option<SequenceId>,
     pub(super) keys: Vec<PageKey>,
+    /// Bytes of its keys and its guide as they came.
+    pub(super) brought_bytes: usize,
     pub(super) prompt: u32,
     pub(super) max_positions: u32,
     /// Whether it has pages and the requester knows.
@@ -52,7 +54,7 @@ impl Sequence {
         message: OpenSequence,
         sample_of: Option<SequenceId>,
     ) -> Sequence {
-        let OpenSequence { open, keys, owner, .. } = message;
+        let OpenSequence { open, keys, guide, owner } = message;
         let OpenStage { request, stage, stages, wanted, lineage, prompt, max_positions, .. } = open;
         let embedding = (wanted == Some(Wanted::Embedding)).then(EmbeddingSum::default);
         let sampling = match wanted {
@@ -86,6 +88,7 @@ impl Sequence {
             lineage,
             sample_of,
             keys: prefix::keys_of(&keys),
+            brought_bytes: keys.len() + guide.len(),
             prompt,
             max_positions,
             is_open: false,
