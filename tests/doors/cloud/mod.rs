@@ -50,11 +50,14 @@ fn half_with(replies: Vec<Reply>) -> (Node, Imitation) {
 }
 
 fn openai_events() -> Vec<Value> {
-    let chunk = |delta: Value, finish: Value| json!({"id": "c-7", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]});
+    let chunk = |delta: Value, finish: Value| {
+        let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
+        json!({"id": "c-7", "choices": [choice]})
+    };
     vec![
         chunk(json!({"role": "assistant", "content": ""}), Value::Null),
         chunk(json!({"content": "Hello "}), Value::Null),
-        chunk(json!({"content": "there é"}), Value::Null),
+        chunk(json!({"content": "there \u{e9}"}), Value::Null),
         chunk(json!({}), json!("stop")),
         json!({"id": "c-7", "choices": [], "usage": {"prompt_tokens": 20, "completion_tokens": 5}}),
     ]
@@ -76,7 +79,7 @@ fn anthropic_answer() -> Reply {
                "content_block": {"type": "text", "text": ""}}),
         json!({"type": "ping"}),
         text("Hello "),
-        text("there é"),
+        text("there \u{e9}"),
         json!({"type": "content_block_stop", "index": 0}),
         json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"},
                "usage": {"output_tokens": 5}}),
@@ -120,7 +123,7 @@ fn a_provider_stands_in_for_missing_layers_and_every_answer_says_so() {
     settings.push("SWARMLLM_LOG=trace".to_owned());
     let node = serve(&settings, &HALF);
     let whole = post(node.http(), CHAT, &chat(json!({"max_tokens": 9})));
-    assert_eq!((whole.status, text_of(&whole).as_str()), (200, "Hello there é"), "{whole:?}");
+    assert_eq!((whole.status, text_of(&whole).as_str()), (200, "Hello there \u{e9}"), "{whole:?}");
     assert_eq!(answered_by(&whole).as_deref(), Some("cloud/openai/stand-in"));
     let extension = &whole.json()["swarmllm"];
     assert_eq!(extension["route"][0]["peer"], "cloud/openai/stand-in");
@@ -132,7 +135,7 @@ fn a_provider_stands_in_for_missing_layers_and_every_answer_says_so() {
     assert_eq!((&usage["prompt_tokens"], &usage["completion_tokens"]), (&json!(20), &json!(5)));
 
     let stream = post(node.http(), CHAT, &chat(json!({"stream": true})));
-    assert_eq!(streamed_text(&stream), "Hello there é");
+    assert_eq!(streamed_text(&stream), "Hello there \u{e9}");
     assert_eq!(answered_by(&stream).as_deref(), Some("cloud/openai/stand-in"));
     assert_eq!(stream.events().last().map(String::as_str), Some("[DONE]"));
 
@@ -165,12 +168,12 @@ fn the_other_dialect_stands_in_as_well() {
     let imitation = Imitation::start(vec![anthropic_answer()]);
     let node = serve(&settings(&imitation, "anthropic"), &HALF);
     let whole = post(node.http(), CHAT, &chat(json!({})));
-    assert_eq!((whole.status, text_of(&whole).as_str()), (200, "Hello there é"), "{whole:?}");
+    assert_eq!((whole.status, text_of(&whole).as_str()), (200, "Hello there \u{e9}"), "{whole:?}");
     assert_eq!(answered_by(&whole).as_deref(), Some("cloud/anthropic/stand-in"));
     assert_eq!(whole.json()["usage"]["total_tokens"], 25);
     assert_eq!(whole.json()["swarmllm"]["cloud"]["finish_reason"], "end_turn");
     let stream = post(node.http(), CHAT, &chat(json!({"stream": true})));
-    assert_eq!(streamed_text(&stream), "Hello there é");
+    assert_eq!(streamed_text(&stream), "Hello there \u{e9}");
     let received = &imitation.received()[0];
     assert!(received.head.starts_with("POST /v1/messages HTTP/1.1"));
     assert!(received.head.contains(&format!("x-api-key: {KEY}")), "{}", received.head);
@@ -295,7 +298,7 @@ fn refusals_are_told_without_the_key_and_passing_ones_are_tried_again() {
     assert!(named.body.contains("you sent (key)"), "{named:?}");
     let began = Instant::now();
     let late = post(node.http(), CHAT, &chat(json!({})));
-    assert_eq!(text_of(&late), "Hello there é");
+    assert_eq!(text_of(&late), "Hello there \u{e9}");
     assert!(began.elapsed() >= Duration::from_secs(1), "it came too early");
     let tomorrow = post(node.http(), CHAT, &chat(json!({"model": "openai/x"})));
     assert_eq!(tomorrow.status, 429);
