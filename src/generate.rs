@@ -230,7 +230,7 @@ impl Summary {
 }
 
 /// What a provider in the cloud says of its answer; the tokens of such an answer have no ids.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CloudAnswer {
     /// Id of the provider.
     pub provider: String,

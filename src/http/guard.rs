@@ -268,7 +268,9 @@ fn with_allowed_methods(mut response: ServiceResponse<BoxBody>) -> ServiceRespon
         let answer = in_dialect(path, &request_id(request), &error);
         response = response.into_response(answer);
     }
-    if let Ok(allowed) = HeaderValue::from_str(&allowed) {
+    if let Ok(allowed) = HeaderValue::from_str(&allowed)
+        && !response.headers().contains_key(header::ALLOW)
+    {
         response.headers_mut().insert(header::ALLOW, allowed);
     }
     response
@@ -347,7 +349,7 @@ fn in_time(
         let until = end.min(Instant::now() + silence);
         match tokio::time::timeout_at(until, payload.next()).await {
             Ok(item) => Some((item?, Some(payload))),
-            Err(_) => Some((Err(io::Error::from(io::ErrorKind::TimedOut).into()), None)),
+            Err(_) => Some((Err(PayloadError::Io(io::ErrorKind::TimedOut.into())), None)),
         }
     })
 }

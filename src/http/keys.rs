@@ -10,13 +10,11 @@
 //! hashes differ, and every key is compared.
 
 use std::{
-    convert::Infallible,
     fs::{self, OpenOptions},
-    future::{Ready, ready},
     io::{self, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{PoisonError, RwLock},
 };
 
 use serde::{Deserialize, Serialize};

@@ -4,7 +4,7 @@ use super::*;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-fn options(data_dir: &std::path::Path) -> NodeOptions {
+fn options(data_dir: &Path) -> NodeOptions {
     let (name, model) = crate::local::open_model("demo").expect("built in");
     let layers = swarmllm_protocol::ids::LayerRange { start: 0, end: 1 };
     NodeOptions {

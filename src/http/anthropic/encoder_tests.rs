@@ -20,6 +20,7 @@ pub(crate) fn summary(finish_reason: FinishReason) -> Summary {
         queue_ms: 0.0,
         ttft_ms: 1.0,
         decode_tok_s: 2.0,
+        cloud: None,
     }
 }
 

@@ -199,30 +199,41 @@ fn http_method(name: &str) -> HttpMethod {
 mod tests {
     use std::collections::BTreeSet;
 
-    use actix_web::{App, HttpRequest, http::Method, test};
+    use actix_web::{App, HttpRequest, http::Method, test as client};
 
     use super::*;
 
-    /// Patterns of every route, out of what the router says of itself.
-    fn patterns(request: &HttpRequest) -> BTreeSet<String> {
-        let shown = format!("{:?}", request.resource_map());
-        let of_each = shown.split("patterns: Single(\"").skip(1);
-        let patterns = of_each.filter_map(|rest| rest.split('"').next());
-        patterns.filter(|pattern| pattern.starts_with('/')).map(declared).collect()
+    /// Paths of every route, out of what the router shows of itself: scopes have routes within.
+    fn paths_of(request: &HttpRequest) -> BTreeSet<String> {
+        let shown = format!("{:#?}", request.resource_map());
+        let lines: Vec<&str> = shown.lines().collect();
+        let entries = lines.windows(2).filter_map(|pair| {
+            let indent = pair[0].len() - pair[0].trim_start().len();
+            let pattern = pair[1].trim().strip_prefix('"')?.split('"').next()?;
+            pair[0].trim().starts_with("patterns: Single").then_some((indent, pattern))
+        });
+        let (mut open, mut paths) = (Vec::<(usize, String)>::new(), BTreeSet::new());
+        for (indent, pattern) in entries {
+            open.retain(|(outer, _)| *outer < indent);
+            let within = open.last().map(|(_, path)| path.clone()).unwrap_or_default();
+            // What has routes within is none itself.
+            paths.remove(&within);
+            let path = declared(&(within + pattern));
+            paths.insert(path.clone());
+            open.push((indent, path));
+        }
+        paths
     }
 
     #[actix_web::test]
     async fn what_is_declared_is_what_the_server_has() {
         let app = App::new().configure(crate::http::server::routes).route(
             "/of-the-test",
-            web::get().to(async |request: HttpRequest| {
-                let patterns = Vec::from_iter(patterns(&request));
-                HttpResponse::Ok().json(patterns)
-            }),
+            web::get().to(async |request: HttpRequest| HttpResponse::Ok().json(paths_of(&request))),
         );
-        let app = test::init_service(app).await;
-        let asked = test::TestRequest::get().uri("/of-the-test").to_request();
-        let mut found: BTreeSet<String> = test::call_and_read_body_json(&app, asked).await;
+        let app = client::init_service(app).await;
+        let asked = client::TestRequest::get().uri("/of-the-test").to_request();
+        let mut found: BTreeSet<String> = client::call_and_read_body_json(&app, asked).await;
         assert!(found.remove("/of-the-test"));
         let declared: BTreeSet<String> =
             operations().map(|(_, operation)| operation.path.to_owned()).collect();
@@ -231,8 +242,8 @@ mod tests {
         for path in &declared {
             let uri = path.replace(['{', '}'], "");
             for method in &methods {
-                let request = test::TestRequest::with_uri(&uri).method(method.clone());
-                let answer = test::call_service(&app, request.to_request()).await;
+                let request = client::TestRequest::with_uri(&uri).method(method.clone());
+                let answer = client::call_service(&app, request.to_request()).await;
                 let is_declared = methods_at(path).contains(&method.as_str());
                 // Without a node handlers fail, but they are found.
                 assert_eq!(answer.status() != 405, is_declared, "{method} {path}: {answer:?}");

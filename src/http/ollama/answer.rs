@@ -289,6 +289,7 @@ mod tests {
             queue_ms: 1.0,
             ttft_ms: 3.0,
             decode_tok_s: 4.0,
+            cloud: None,
         }
     }
 

@@ -438,6 +438,7 @@ mod tests {
             queue_ms: 0.0,
             ttft_ms: 1.0,
             decode_tok_s: 2.0,
+            cloud: None,
         })
     }
 

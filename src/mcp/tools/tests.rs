@@ -48,6 +48,7 @@ fn summary(prompt_tokens: u32, n: u32) -> Summary {
         queue_ms: 0.0,
         ttft_ms: 1.0,
         decode_tok_s: 10.0,
+        cloud: None,
     }
 }
 
