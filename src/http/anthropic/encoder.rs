@@ -64,7 +64,7 @@ pub(super) fn usage(prompt_tokens: u32, cached_tokens: u32, output_tokens: usize
 
 /// The usage of an answer that is complete.
 pub(super) fn final_usage(summary: &Summary) -> Value {
-    usage(summary.prompt_tokens, summary.cached_tokens, summary.token_ids.len())
+    usage(summary.prompt_tokens, summary.cached_tokens, summary.completion_tokens() as usize)
 }
 
 /// Why it ended, and the stop text that ended it.

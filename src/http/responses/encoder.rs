@@ -376,13 +376,13 @@ impl Encoder {
 }
 
 fn usage(summary: &Summary) -> Value {
-    let output_tokens = summary.token_ids.len();
+    let output_tokens = summary.completion_tokens();
     json!({
         "input_tokens": summary.prompt_tokens,
         "input_tokens_details": {"cached_tokens": summary.cached_tokens, "cache_write_tokens": 0},
         "output_tokens": output_tokens,
         "output_tokens_details": {"reasoning_tokens": summary.reasoning_tokens},
-        "total_tokens": summary.prompt_tokens as usize + output_tokens,
+        "total_tokens": summary.prompt_tokens + output_tokens,
     })
 }
 

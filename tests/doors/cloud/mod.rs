@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::mcp::modern;
 use super::support::{
     Folder, Node, Response, get, json_stdout, post, program, request, send, signal, stderr,
 };
@@ -199,6 +200,29 @@ fn a_provider_can_be_named_and_an_unknown_model_can_have_a_stand_in() {
 }
 
 #[test]
+fn every_door_gives_the_answer_and_counts_its_tokens() {
+    let (node, _imitation) = half_with(vec![openai_answer()]);
+    let messages = json!([{"role": "user", "content": "hi"}]);
+    let cases = [
+        ("/v1/completions", json!({"prompt": "hi"}), "/usage/completion_tokens"),
+        ("/v1/responses", json!({"input": "hi"}), "/usage/output_tokens"),
+        ("/v1/messages", json!({"messages": messages, "max_tokens": 9}), "/usage/output_tokens"),
+        ("/api/chat", json!({"messages": messages, "stream": false}), "/eval_count"),
+    ];
+    for (path, mut body, count) in cases {
+        body["model"] = "demo".into();
+        let answer = post(node.http(), path, &body);
+        assert!(answer.status == 200 && answer.body.contains("Hello there"), "{path} {answer:?}");
+        assert_eq!(answered_by(&answer).as_deref(), Some("cloud/openai/stand-in"), "{path}");
+        assert_eq!(answer.json().pointer(count), Some(&json!(5)), "{path} {}", answer.body);
+    }
+    let asked = json!({"name": "chat", "arguments": {"model": "demo", "prompt": "hi"}});
+    let (head, body) = modern("tools/call", &asked);
+    let tool = request(node.http(), &head, &body.to_string());
+    assert!(tool.body.contains("Hello there"), "{tool:?}");
+}
+
+#[test]
 fn both_samples_of_a_prompt_come_from_the_same_place() {
     let (node, imitation) = half_with(vec![openai_answer()]);
     let answer = post(node.http(), CHAT, &chat(json!({"n": 2})));
@@ -247,6 +271,14 @@ fn nobody_is_asked_where_policy_caller_or_network_forbid_it() {
     named.push("SWARMLLM_CLOUD__POLICY=only-named".to_owned());
     assert_eq!(refused(&serve(&named, &HALF), "", "demo"), no_route());
 
+    let asked = json!({"name": "chat", "arguments": {"model": "demo", "prompt": "hi"}});
+    let (head, body) = modern("tools/call", &asked);
+    let head = format!("{head}\r\nx-swarmllm-cloud: never");
+    let tool = request(allowed.http(), &head, &body.to_string());
+    assert!(tool.body.contains("\"isError\":true"), "{tool:?}");
+    let question = json!({"prompt": "hi", "private": true});
+    let (_, private) = allowed.control().call("generate", question);
+    assert_eq!(private["error"]["data"]["kind"], "no_route", "{private}");
     let (_, tokens) = allowed.control().call("generate", json!({"tokens": [1, 2, 3]}));
     assert_eq!(tokens["error"]["data"]["kind"], "no_route", "{tokens}");
     assert_eq!(imitation.connections(), 0);
