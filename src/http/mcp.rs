@@ -119,6 +119,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
 
 async fn mcp(
     door: web::Data<McpDoor>,
+    node: web::Data<NodeHandle>,
     request: HttpRequest,
     body: Result<Bytes, actix_web::Error>,
 ) -> HttpResponse {
@@ -132,7 +133,7 @@ async fn mcp(
     {
         return refusal;
     }
-    let Some(request) = converted(&request, body) else {
+    let Some(request) = converted(&request, &node, body) else {
         let message = "the request line or a header can't be read";
         return json_rpc_error(StatusCode::BAD_REQUEST, INVALID_REQUEST, message);
     };
@@ -180,14 +181,18 @@ fn json_rpc_error(status: StatusCode, code: i32, message: &str) -> HttpResponse 
     }))
 }
 
-/// The same request in the types of the transport.
-fn converted(request: &HttpRequest, body: Bytes) -> Option<http::Request<Full<Bytes>>> {
+/// The same request in the types of the transport, with the node as its caller may use it.
+fn converted(
+    request: &HttpRequest,
+    node: &NodeHandle,
+    body: Bytes,
+) -> Option<http::Request<Full<Bytes>>> {
     let mut builder =
         http::Request::builder().method(request.method().as_str()).uri(request.uri().to_string());
     for (name, value) in request.headers() {
         builder = builder.header(name.as_str(), value.as_bytes());
     }
-    builder.body(Full::new(body)).ok()
+    builder.extension(node.clone()).body(Full::new(body)).ok()
 }
 
 /// The answer of the transport in the types of the server.

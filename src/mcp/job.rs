@@ -137,7 +137,7 @@ impl Answer {
             usage: Usage {
                 prompt_tokens: summary.prompt_tokens,
                 cached_tokens: summary.cached_tokens,
-                completion_tokens: summary.token_ids.len(),
+                completion_tokens: summary.completion_tokens() as usize,
             },
             ttft_ms: summary.ttft_ms,
             decode_tok_s: summary.decode_tok_s,

@@ -26,6 +26,7 @@ use super::{
     node::{Look, Node},
     tool::{self, Output, TOOLS, Tool, ToolError},
 };
+use crate::node::NodeHandle;
 
 /// The resource that is the node's state.
 pub const STATUS_URI: &str = "swarmllm://status";
@@ -58,6 +59,15 @@ impl McpServer {
     /// A server that answers with this node.
     pub fn new(node: Arc<dyn Node>) -> McpServer {
         McpServer { node }
+    }
+
+    /// The node as the caller of this HTTP request may use it; over stdio the server's own.
+    fn node_for(&self, context: &RequestContext<RoleServer>) -> Arc<dyn Node> {
+        let parts = context.extensions.get::<http::request::Parts>();
+        match parts.and_then(|parts| parts.extensions.get::<NodeHandle>()) {
+            Some(node) => Arc::new(node.clone()),
+            None => Arc::clone(&self.node),
+        }
     }
 }
 
@@ -101,7 +111,7 @@ impl ServerHandler for McpServer {
         };
         let client = context.client_info().map_or_else(String::new, |client| client.name);
         let client: String = client.chars().take(CLIENT_MAX).collect();
-        let job = Job::new(Arc::clone(&self.node), format!("mcp:{client}"));
+        let job = Job::new(self.node_for(&context), format!("mcp:{client}"));
         let mut progress = Progress::of(&context);
         let result = tokio::select! {
             result = (tool.run)(request.arguments.unwrap_or_default(), &job) => result,

@@ -171,9 +171,9 @@ impl Answer {
             FinishReason::Stop | FinishReason::ToolCalls => "stop",
             FinishReason::Length => "length",
         };
-        let n_tokens = summary.token_ids.len();
+        let n_tokens = summary.completion_tokens();
         let decode_s = match summary.decode_tok_s {
-            rate if rate > 0.0 => n_tokens.saturating_sub(1) as f64 / rate,
+            rate if rate > 0.0 => f64::from(n_tokens.saturating_sub(1)) / rate,
             _ => 0.0,
         };
         add("done_reason", reason.into());
