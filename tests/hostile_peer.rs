@@ -18,6 +18,7 @@ use swarmllm_protocol::ids::{InviteId, LayerRange, ModelId, NetworkId, RequestId
 use swarmllm_protocol::membership::{Grant, MemberCertificate, MemberFacts, MemberRole};
 use swarmllm_protocol::wire::{
     Body, CacheType, Lineage, Message, NextHop, OpenStage, Profile, RowEncoding, Rows, Sampling,
+    Wanted,
 };
 
 /// A peer of this test, with a real handshake and then whatever the test wants.
@@ -119,7 +120,7 @@ fn open_stage(request: RequestId, model: ModelId, layers: LayerRange) -> OpenSta
         named_pages: 0,
         prompt: 3,
         next: NextHop::Requester,
-        sampling: Some(sampling),
+        wanted: Some(Wanted::Tokens(sampling)),
         max_positions: 64,
     }
 }

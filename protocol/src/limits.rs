@@ -8,7 +8,7 @@
 use crate::node_record::NODE_RECORD_MAX_BYTES;
 
 /// Version of everything on the wire. It is part of the handshake's prologue.
-pub const PROTOCOL_VERSION: u16 = 4;
+pub const PROTOCOL_VERSION: u16 = 5;
 
 /// Bytes of a record's length prefix, little endian.
 pub const RECORD_LENGTH_BYTES: usize = 2;
@@ -95,8 +95,20 @@ pub const TENSOR_QUEUE_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes waiting in the bulk lane before `send` answers full: two largest messages.
 pub const BULK_QUEUE_MAX_BYTES: usize = 2 * BULK_MESSAGE_MAX_BYTES;
 
-/// Bytes that each side may send on the tensor and the bulk lane before it is granted more.
-pub const WINDOW_START_BYTES: usize = 256 * 1024;
+/// Bytes that each side may send on the tensor and the bulk lane before it is granted more: what
+/// any stranger may make a node hold, so as little as lets a first message begin.
+pub const WINDOW_START_BYTES: usize = 64 * 1024;
+
+/// Bytes of a window in use by a peer that takes part in a generation: a step of 32 rows of 8 KiB.
+pub const WINDOW_USED_BYTES: usize = 256 * 1024;
+
+/// A lane with nothing to send for so long gives back what it was granted beyond the first window,
+/// milliseconds: longer than the pauses of one generation.
+pub const FORGO_AFTER_MS: u64 = 10_000;
+
+/// A peer that does not go on with a message, or keeps a wide window without using it, has so long,
+/// milliseconds: a fragment needs 14 s at 10 kbit/s.
+pub const STALL_MS: u64 = 60_000;
 
 /// What a message takes of a window beside its bytes: about what it costs to hold one.
 pub const MESSAGE_CREDIT_BYTES: usize = 256;
@@ -247,10 +259,12 @@ const _: () = {
     assert!(BULK_QUEUE_MAX_BYTES >= BULK_MESSAGE_MAX_BYTES);
     // The largest lists fit a control message: per record a length of 3 bytes, per peer 32.
     assert!(8 + EXCHANGE_MAX * (3 + NODE_RECORD_MAX_BYTES + 32) <= CONTROL_MESSAGE_MAX_BYTES);
-    // A whole fragment, and on the tensor lane a whole message, fits the first window.
-    assert!(FRAGMENT_DATA_MAX_BYTES <= TENSOR_MESSAGE_MAX_BYTES);
-    assert!(TENSOR_MESSAGE_MAX_BYTES + MESSAGE_CREDIT_BYTES <= WINDOW_START_BYTES);
-    assert!(WINDOW_START_BYTES <= TENSOR_WINDOW_MAX_BYTES);
+    // A whole fragment fits the first window, a whole message of the tensor lane one in use.
+    assert!(FRAGMENT_DATA_MAX_BYTES + MESSAGE_CREDIT_BYTES <= WINDOW_START_BYTES);
+    assert!(TENSOR_MESSAGE_MAX_BYTES + MESSAGE_CREDIT_BYTES <= WINDOW_USED_BYTES);
+    assert!(WINDOW_START_BYTES < WINDOW_USED_BYTES);
+    assert!(WINDOW_USED_BYTES <= TENSOR_WINDOW_MAX_BYTES);
+    assert!(FORGO_AFTER_MS < STALL_MS);
     assert!(TENSOR_WINDOW_MAX_BYTES <= BULK_WINDOW_MAX_BYTES);
     assert!(REKEY_EARLIEST_MS < REKEY_AFTER_MS);
     assert!(REKEY_AFTER_MS + REKEY_GRACE_MS < KEY_LIFETIME_MAX_MS);

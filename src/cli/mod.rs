@@ -13,6 +13,8 @@ use std::{
 use clap::{Parser, Subcommand, error::ErrorKind};
 
 pub mod bench;
+pub mod cloud;
+pub mod connect;
 pub mod demo;
 pub mod detokenize;
 pub mod engine;
@@ -20,6 +22,7 @@ pub mod invite;
 pub mod key;
 pub mod log;
 pub mod logits;
+pub mod mcp;
 pub mod net;
 pub mod peers;
 pub mod reach;
@@ -97,6 +100,13 @@ enum Command {
     /// Make, list and revoke API keys for the HTTP server.
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Print (or start) the settings of an agent program for the running node.
+    Connect(connect::ConnectArgs),
+    /// Serve the running node's tools over MCP on stdin and stdout.
+    Mcp(mcp::McpArgs),
+    /// Providers in the cloud that stand in when the swarm can't answer, and their keys.
+    #[command(subcommand)]
+    Cloud(cloud::CloudCommand),
     /// Show what a model is.
     Show(show::ShowArgs),
     /// Turn text from stdin into token ids.
@@ -136,6 +146,9 @@ fn dispatch(command: Command) -> Result<(), CliError> {
         Command::Net(command) => net::run(command),
         Command::Invite(args) => invite::run(args),
         Command::Key(command) => key::run(command),
+        Command::Connect(args) => connect::run(args),
+        Command::Mcp(args) => mcp::run(args),
+        Command::Cloud(command) => cloud::run(command),
         Command::Show(args) => show::run(args),
         Command::Tokenize(args) => tokenize::run(args),
         Command::Detokenize(args) => detokenize::run(args),

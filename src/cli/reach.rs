@@ -1,6 +1,6 @@
 //! How a command reaches the running node: which socket, one question, one answer.
 //!
-//! Used by `status`, `peers` and `invite`. The socket is the one named by `--control`, else the one
+//! Used by the commands that ask a running node. The socket is the one named by `--control`, else the one
 //! in `ready.json` of the data folder, else `control.sock` in that folder.
 //! Errors: [`CliError`] that says how to start a node.
 
@@ -12,7 +12,7 @@ use super::CliError;
 use crate::{
     config::{self, Environment, Flags, Settings, paths::CONTROL_SOCKET, raw::RawConfig},
     control::client::ControlClient,
-    service::ready_file,
+    service::ready_file::{self, READY_FILE, Ready},
 };
 
 /// How long a node may take to answer; it needs milliseconds.
@@ -67,7 +67,8 @@ pub fn ask(args: &NodeArgs, method: &str, params: Value) -> Result<Value, CliErr
     )?
 }
 
-fn socket(args: &NodeArgs) -> Result<PathBuf, CliError> {
+/// The control socket of the node that is meant.
+pub fn socket(args: &NodeArgs) -> Result<PathBuf, CliError> {
     if let Some(control) = &args.control {
         return Ok(control.clone());
     }
@@ -88,6 +89,21 @@ pub fn settings(args: &NodeArgs) -> Result<Settings, CliError> {
     let flags = Flags { data_dir: args.data_dir.clone(), ..Flags::default() };
     let files = read_files(None, &environment)?;
     config::resolve(&files, &environment, &flags).map_err(CliError::usage)
+}
+
+/// Where the node that is meant serves.
+pub fn ready(args: &NodeArgs) -> Result<Ready, CliError> {
+    let data_dir = settings(args)?.data_dir.value;
+    let found = ready_file::read(&data_dir).map_err(|error| {
+        CliError::failed(format!("{}: {error}", data_dir.join(READY_FILE).display()))
+    })?;
+    found.ok_or_else(|| {
+        CliError::failed(format!(
+            "no node serves from {}; start one with `swarmllm serve`, or name its data folder with \
+             --data-dir",
+            data_dir.display()
+        ))
+    })
 }
 
 /// A number of the answer, for people; a dash when it is missing.

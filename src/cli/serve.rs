@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use super::{CliError, log, reach};
 use crate::{
+    cloud::{CloudOptions, key::ProviderKeys},
     config::{self, Environment, Flags, Settings, paths::CONTROL_SOCKET, resolved},
     control::{methods::ControlState, server::ControlServer},
     http::{
@@ -132,7 +133,7 @@ pub fn run(args: ServeArgs) -> Result<(), CliError> {
     let keys = KeyStore::open(folder.path(), secret).map_err(CliError::failed)?;
     let plan = Plan {
         keys: Arc::new(keys),
-        options: node_options(&settings, &folder)?,
+        options: node_options(&settings, &folder, &environment)?,
         manager: ServiceManager::from_environment(&environment),
         until_stdin_closes: args.until_stdin_closes,
         settings,
@@ -152,7 +153,11 @@ struct Plan {
     until_stdin_closes: bool,
 }
 
-fn node_options(settings: &Settings, folder: &DataFolder) -> Result<NodeOptions, CliError> {
+fn node_options(
+    settings: &Settings,
+    folder: &DataFolder,
+    environment: &Environment,
+) -> Result<NodeOptions, CliError> {
     let layers = settings.layers.value;
     let models = settings.models.value.iter().map(|reference| {
         let (name, model) = crate::local::open_model(reference)?;
@@ -178,6 +183,10 @@ fn node_options(settings: &Settings, folder: &DataFolder) -> Result<NodeOptions,
         admission: settings.admission.value,
         shard,
         cache_memory: settings.cache_memory.value,
+        cloud: CloudOptions {
+            keys: ProviderKeys::new(folder.path(), &settings.cloud.providers.value, environment),
+            settings: settings.cloud.settings(),
+        },
     })
 }
 

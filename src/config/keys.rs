@@ -52,9 +52,15 @@ pub const SCHEDULER_TOKEN_TARGET_MS: &str = "scheduler.token_target_ms";
 pub const MODELS_SERVE: &str = "models.serve";
 /// Layers to hold of each.
 pub const MODELS_LAYERS: &str = "models.layers";
+/// When requests may leave the swarm.
+pub const CLOUD_POLICY: &str = "cloud.policy";
+/// Which model of a provider stands in for which of the swarm.
+pub const CLOUD_MODELS: &str = "cloud.models";
+/// Changes and additions to the known providers.
+pub const CLOUD_PROVIDERS: &str = "cloud.providers";
 
 /// All of them, in the order of the example file.
-pub const ALL: [&str; 24] = [
+pub const ALL: [&str; 27] = [
     DATA_DIR,
     NETWORK,
     HTTP_LISTEN,
@@ -79,6 +85,9 @@ pub const ALL: [&str; 24] = [
     SCHEDULER_TOKEN_TARGET_MS,
     MODELS_SERVE,
     MODELS_LAYERS,
+    CLOUD_POLICY,
+    CLOUD_MODELS,
+    CLOUD_PROVIDERS,
 ];
 
 /// Name of a key in the environment.

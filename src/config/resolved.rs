@@ -22,6 +22,7 @@ use swarmllm_protocol::{
 use super::{
     ConfigError, Environment,
     byte_size::ByteSize,
+    cloud::CloudSection,
     keys,
     raw::{RawConfig, RawValue},
 };
@@ -165,6 +166,8 @@ pub struct Settings {
     pub models: Setting<Vec<String>>,
     /// Layers to hold of each; all of them when absent.
     pub layers: Setting<Option<LayerRange>>,
+    /// Providers that may stand in for the swarm.
+    pub cloud: CloudSection,
 }
 
 /// Settings of the scheduler.
@@ -283,6 +286,7 @@ pub fn resolve(
         layers: sources
             .pick(keys::MODELS_LAYERS, flag("--layers", &flags.layers), layers)?
             .unwrap_or_else(|| default(None)),
+        cloud: CloudSection::resolve(&sources)?,
     })
 }
 
@@ -303,15 +307,15 @@ pub fn unknown_variables(environment: &Environment) -> Vec<(String, Option<Strin
 
 type FlagValue = Option<(&'static str, RawValue)>;
 /// What a value was found to be instead, and what belongs there.
-type Mismatch = (String, String);
+pub(super) type Mismatch = (String, String);
 
-struct Sources<'a> {
+pub(super) struct Sources<'a> {
     files: &'a [RawConfig],
     environment: &'a Environment,
 }
 
 impl Sources<'_> {
-    fn pick<T>(
+    pub(super) fn pick<T>(
         &self,
         key: &'static str,
         flag: FlagValue,
@@ -341,7 +345,7 @@ impl Sources<'_> {
     }
 }
 
-fn default<T>(value: T) -> Setting<T> {
+pub(super) fn default<T>(value: T) -> Setting<T> {
     Setting { value, origin: Origin::Default }
 }
 
@@ -368,7 +372,7 @@ fn describe(value: &RawValue) -> String {
     }
 }
 
-fn mismatch(value: &RawValue, expected: &str) -> Mismatch {
+pub(super) fn mismatch(value: &RawValue, expected: &str) -> Mismatch {
     (describe(value), expected.to_owned())
 }
 
@@ -462,7 +466,7 @@ fn count(value: &RawValue) -> Result<u32, Mismatch> {
     number(value, 0..=MAX_THREADS, "a count from 0 (all) to 4096")
 }
 
-fn texts(value: &RawValue) -> Result<Vec<String>, Mismatch> {
+pub(super) fn texts(value: &RawValue) -> Result<Vec<String>, Mismatch> {
     match value {
         RawValue::Texts(texts) => Ok(texts.clone()),
         // The environment has no arrays; commas separate there.
@@ -521,6 +525,7 @@ mod tests {
         assert_eq!(network(&written), network(&defaults));
         assert_eq!(rest(&written), rest(&defaults));
         assert_eq!(written.models.value, defaults.models.value);
+        assert_eq!(written.cloud.settings(), defaults.cloud.settings());
         let commented = ["data_dir", "memory", "layers"];
         let uncommented = commented.iter().fold(example.to_owned(), |text, key| {
             text.replace(&format!("# {key} ="), &format!("{key} ="))

@@ -3,7 +3,8 @@
 //! Called by `server.rs`, one call per request line. Methods and their parameters are listed in
 //! [`METHODS`], which `rpc.discover` returns as an OpenRPC document; unknown parameters are
 //! refused. While `generate` and `events.subscribe` run they send notifications:
-//! `generate.started {id, prompt_tokens}`, `generate.text {id, text}`, `event {..}`.
+//! `generate.started {id, prompt_tokens}`, `generate.text {id, text}`,
+//! `generate.reasoning {id, text}`, `event {..}`.
 //! Units: milliseconds, seconds and bytes as the names say. Errors: [`RpcError`].
 
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use super::json_rpc::{
     GENERATION_FAILED, INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Request, RpcError,
     request_line,
 };
-use super::{invites, keys};
+use super::{cloud, invites, keys};
 use crate::{
     generate::{Chat, GenerateError, GenerateRequest, Prompt, TokenEvent},
     http::keys::KeyStore,
@@ -33,7 +34,7 @@ const STOPS_MAX: usize = 4;
 type Method = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
 
 /// Every method.
-const METHODS: [Method; 14] = [
+const METHODS: [Method; 16] = [
     ("rpc.discover", "This list.", &[]),
     ("status", "State of the node.", &[]),
     ("peers", "Known peers and what they offer.", &[]),
@@ -73,6 +74,8 @@ const METHODS: [Method; 14] = [
     ),
     ("events.subscribe", "Events as `event` notifications until the connection closes.", &[]),
     ("net.check", "How the node is seen, which ways of finding peers work, and what to do.", &[]),
+    ("cloud.list", "Providers in the cloud: keys, use, errors and cost so far.", &[]),
+    ("cloud.models", "Models of a provider, as it tells them now.", &[("provider", "string")]),
     ("shutdown", "Ends the node after its running answers.", &[]),
 ];
 
@@ -119,6 +122,11 @@ pub async fn call(
             json!({"keys": state.keys.list()})
         }
         "key.revoke" => keys::revoke(&state.keys, params(request)?)?,
+        "cloud.list" => {
+            no_params(request)?;
+            cloud::list(node)
+        }
+        "cloud.models" => cloud::models(node, params(request)?).await?,
         "generate" => generate(state, request, lines).await?,
         "rpc.discover" => {
             no_params(request)?;
@@ -273,6 +281,10 @@ async fn generate(
                 text.push_str(&piece);
                 let params = json!({"id": request.id, "text": piece});
                 notify(lines, "generate.text", &params).await?;
+            }
+            TokenEvent::Part(ChatEvent::Reasoning(piece)) => {
+                let params = json!({"id": request.id, "text": piece});
+                notify(lines, "generate.reasoning", &params).await?;
             }
             TokenEvent::Opened { .. } | TokenEvent::Sampled(_) | TokenEvent::Part(_) => {}
             TokenEvent::Finished(summary) => {

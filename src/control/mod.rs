@@ -7,6 +7,7 @@
 //! Absent on purpose: batches (a caller may send many lines instead).
 
 pub mod client;
+mod cloud;
 mod invites;
 pub mod json_rpc;
 mod keys;

@@ -13,6 +13,7 @@
 use std::{
     io,
     net::IpAddr,
+    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -21,9 +22,9 @@ use std::{
 };
 
 use actix_web::{
-    HttpMessage, HttpResponse,
+    HttpMessage, HttpRequest, HttpResponse,
     body::{BodySize, BoxBody, MessageBody},
-    dev::{Payload, ServiceRequest, ServiceResponse},
+    dev::{Extensions, Payload, ServiceRequest, ServiceResponse},
     error::PayloadError,
     http::{
         Method, StatusCode,
@@ -38,12 +39,9 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
-    docs,
-    errors::ApiError,
-    keys::{KeyOwner, KeyStore},
-    metrics::HttpCounts,
-    server::random_hex,
+    anthropic, docs, errors::ApiError, keys::KeyStore, metrics::HttpCounts, server::random_hex,
 };
+use crate::{caller::Caller, node::NodeHandle};
 
 /// Longest request id taken over from a caller.
 const REQUEST_ID_MAX_BYTES: usize = 128;
@@ -58,8 +56,16 @@ const PROGRAM_SCHEMES: [&str; 3] = ["app", "tauri", "vscode-webview"];
 /// Paths that tell nothing of the node but that it is there, for which nobody needs a key.
 const OPEN_PATHS: [&str; 6] = ["/", "/health", "/v1/health", "/ready", "/docs", "/openapi.json"];
 
+/// `allow` or `never`: whether a provider in the cloud may answer.
+const X_CLOUD: HeaderName = HeaderName::from_static("x-swarmllm-cloud");
+/// `swarm` or `cloud/PROVIDER/MODEL`.
+const X_ANSWERED_BY: HeaderName = HeaderName::from_static("x-swarmllm-answered-by");
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What a request is called, in its extensions.
+#[derive(Debug, Clone)]
+struct RequestId(HeaderValue);
 
 /// What the guard of every request knows; cheap to clone.
 #[derive(Debug, Clone)]
@@ -77,7 +83,8 @@ pub struct Gate {
 /// What becomes of a request.
 #[derive(Debug)]
 enum Admission {
-    In(KeyOwner),
+    /// By this client, if its key says so.
+    In(String),
     Preflight,
     Refused(ApiError),
 }
@@ -117,13 +124,13 @@ impl Gate {
         self.check_key(path, headers).map_or_else(Admission::Refused, Admission::In)
     }
 
-    fn check_key(&self, path: &str, headers: &HeaderMap) -> Result<KeyOwner, ApiError> {
+    fn check_key(&self, path: &str, headers: &HeaderMap) -> Result<String, ApiError> {
         if let Some(info) = presented_key(headers).and_then(|key| self.keys.find(key)) {
-            return Ok(KeyOwner::with_key(&info));
+            return Ok(format!("key {}", info.id));
         }
         let needs_key = !self.keys.is_empty() || !(self.loopback || self.open);
         if !needs_key || OPEN_PATHS.contains(&path) {
-            return Ok(KeyOwner::default());
+            return Ok(String::new());
         }
         let message = match presented_key(headers) {
             Some(_) => "this API key is not known here; `swarmllm key list` shows those that are",
@@ -180,12 +187,14 @@ pub(super) async fn guard(
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
     let counts = request.app_data::<web::Data<HttpCounts>>().cloned();
-    let id = request_id(request.headers());
+    let id = chosen_id(request.headers());
+    request.extensions_mut().insert(RequestId(id.clone()));
     let origin = request.headers().get(header::ORIGIN).cloned();
     let admission = gate.admit(request.method(), request.path(), request.headers());
+    let mut caller = None;
     let response = match admission {
-        Admission::In(caller) => {
-            request.extensions_mut().insert(caller);
+        Admission::In(client) => {
+            caller = take_node_for(&mut request, client);
             let payload = bounded(request.take_payload(), BODY_SILENCE, BODY_DEADLINE);
             request.set_payload(payload);
             next.call(request).await?.map_into_boxed_body()
@@ -195,13 +204,17 @@ pub(super) async fn guard(
             request.into_response(response)
         }
         Admission::Refused(error) => {
-            let response = in_dialect(request.path(), &error);
+            let response = in_dialect(request.path(), id.to_str().unwrap_or_default(), &error);
             request.into_response(response)
         }
     };
     let mut response = with_allowed_methods(response);
     gate.add_cors(origin, response.headers_mut());
     response.headers_mut().insert(X_REQUEST_ID, id);
+    let answered_by = caller.and_then(|caller: Arc<Caller>| caller.answered_by());
+    if let Some(by) = answered_by.and_then(|by| HeaderValue::from_str(&by).ok()) {
+        response.headers_mut().insert(X_ANSWERED_BY, by);
+    }
     if let Some(counts) = counts {
         let request = response.request();
         counts.count(request.match_pattern().as_deref(), request.method(), response.status());
@@ -209,12 +222,34 @@ pub(super) async fn guard(
     Ok(response)
 }
 
+/// Every door takes its node from here: none can forget who asks and what they forbid.
+fn take_node_for(request: &mut ServiceRequest, client: String) -> Option<Arc<Caller>> {
+    let node = request.app_data::<web::Data<NodeHandle>>()?;
+    let caller = Arc::new(Caller::new(client, forbids_cloud(request.headers())));
+    let mut own = Extensions::new();
+    own.insert(web::Data::new(node.for_caller(Arc::clone(&caller))));
+    request.add_data_container(Rc::new(own));
+    Some(caller)
+}
+
+/// What is neither absent nor `allow` was meant to forbid.
+fn forbids_cloud(headers: &HeaderMap) -> bool {
+    headers.get_all(X_CLOUD).any(|value| !value.as_bytes().eq_ignore_ascii_case(b"allow"))
+}
+
 /// An error in the form of the dialect that is spoken at a path.
-pub(super) fn in_dialect(path: &str, error: &ApiError) -> HttpResponse {
-    match path.starts_with("/api/") {
-        true => error.answer(&json!({"error": error.message})),
-        false => error.answer(&error.body()),
+pub(super) fn in_dialect(path: &str, request_id: &str, error: &ApiError) -> HttpResponse {
+    match path {
+        path if path.starts_with("/api/") => error.answer(&json!({"error": error.message})),
+        path if path.starts_with("/v1/messages") => anthropic::response(error, request_id),
+        _ => error.answer(&error.body()),
     }
+}
+
+/// What a request is called in the `x-request-id` of its answer.
+pub(super) fn request_id(request: &HttpRequest) -> String {
+    let id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
+    id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or("req_unknown").to_owned()
 }
 
 /// A 405 says which methods there are.
@@ -230,7 +265,7 @@ fn with_allowed_methods(mut response: ServiceResponse<BoxBody>) -> ServiceRespon
         let message = format!("{path} is not for {method}; use {allowed}");
         let status = StatusCode::METHOD_NOT_ALLOWED;
         let error = ApiError::with(status, "method_not_allowed", message);
-        let answer = in_dialect(path, &error);
+        let answer = in_dialect(path, &request_id(request), &error);
         response = response.into_response(answer);
     }
     if let Ok(allowed) = HeaderValue::from_str(&allowed)
@@ -284,7 +319,7 @@ fn is_loopback_authority(authority: &str) -> bool {
         || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn request_id(headers: &HeaderMap) -> HeaderValue {
+fn chosen_id(headers: &HeaderMap) -> HeaderValue {
     let plain = |value: &&HeaderValue| {
         let bytes = value.as_bytes();
         let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte);
@@ -430,9 +465,16 @@ mod tests {
     }
 
     #[test]
+    fn a_misspelt_wish_to_stay_in_the_swarm_counts_as_one() {
+        let forbids = |value| forbids_cloud(&headers(&[("x-swarmllm-cloud", value)]));
+        assert!(["never", "NEVER", "nevr", ""].into_iter().all(forbids));
+        assert!(!forbids("Allow") && !forbids_cloud(&headers(&[])));
+    }
+
+    #[test]
     fn a_plain_request_id_is_kept() {
-        assert_eq!(request_id(&headers(&[("x-request-id", "abc-1")])), "abc-1");
-        let made = request_id(&headers(&[("x-request-id", "a b")]));
+        assert_eq!(chosen_id(&headers(&[("x-request-id", "abc-1")])), "abc-1");
+        let made = chosen_id(&headers(&[("x-request-id", "a b")]));
         assert!(made.to_str().expect("ASCII").starts_with("req_"));
     }
 

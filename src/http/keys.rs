@@ -5,7 +5,7 @@
 //! random bits in hexadecimal; it is shown once. At rest there are names and keyed hashes alone, in
 //! `api-keys.json` of the data folder (0600, written beside its place and renamed); the hash's key
 //! comes out of the node's identity, so the file is of use to nobody else.
-//! Handlers take a [`KeyOwner`] to learn whose key came with the request.
+//! Whose key came with a request is the name of its client (`crate::caller`).
 //! Bounds: [`KEYS_MAX`] keys. Errors: [`KeyError`]. A comparison takes the same time wherever two
 //! hashes differ, and every key is compared.
 
@@ -19,7 +19,6 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
 use serde::{Deserialize, Serialize};
 use swarmllm_actors::{clock, entropy};
 
@@ -260,32 +259,6 @@ fn write(path: &Path, stored: &StoredKeys) -> io::Result<()> {
     fs::rename(&beside, path)
 }
 
-/// Who asks, as far as an API key says it; put into a request by `guard.rs`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KeyOwner(Option<Arc<str>>);
-
-impl KeyOwner {
-    /// Whoever has this key.
-    pub(super) fn with_key(info: &KeyInfo) -> KeyOwner {
-        KeyOwner(Some(format!("key {}", info.id).into()))
-    }
-
-    /// The client for fair sharing: the one that a body names, else the key's owner.
-    pub fn client(&self, named: Option<String>) -> String {
-        let named = named.filter(|name| !name.is_empty());
-        named.unwrap_or_else(|| self.0.as_deref().unwrap_or_default().to_owned())
-    }
-}
-
-impl FromRequest for KeyOwner {
-    type Error = Infallible;
-    type Future = Ready<Result<KeyOwner, Infallible>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Ok(request.extensions().get::<KeyOwner>().cloned().unwrap_or_default()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -371,14 +344,5 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("allowed");
         let error = KeyStore::open(&folder.0, [7; 32]).expect_err("refused").to_string();
         assert!(error.contains("others may touch it"), "{error}");
-    }
-
-    #[test]
-    fn the_body_names_the_client_and_else_the_key() {
-        let info = KeyInfo { id: "ab".into(), name: "n".into(), created_unix_s: 1 };
-        let caller = KeyOwner::with_key(&info);
-        assert_eq!(caller.client(Some("me".into())), "me");
-        assert_eq!(caller.client(Some(String::new())), "key ab");
-        assert_eq!(KeyOwner::default().client(None), "");
     }
 }

@@ -13,14 +13,14 @@ use actix_web::{
 };
 
 use super::{
-    anthropic, completions, docs, embeddings,
+    anthropic, docs,
     errors::ApiError,
-    guard::{Gate, guard, in_dialect},
+    guard::{Gate, guard, in_dialect, request_id},
     health,
     keys::KeyStore,
     mcp,
     metrics::{self, HttpCounts},
-    ollama, openai_chat, openai_models, responses, text,
+    ollama, openai, responses, text,
 };
 use crate::node::NodeHandle;
 
@@ -63,12 +63,16 @@ pub fn start(
     let gate = Gate { loopback, open, origins: origins.into(), keys, stopping };
     let for_workers = web::Data::new(gate.clone());
     let counts = web::Data::new(HttpCounts::new());
+    let mcp = web::Data::new(mcp::McpDoor::new(node.clone()));
+    let kept_responses = web::Data::new(responses::ResponseStore::default());
     let server = HttpServer::new(move || {
         App::new()
             .wrap(from_fn(guard))
             .app_data(web::Data::new(node.clone()))
             .app_data(for_workers.clone())
             .app_data(counts.clone())
+            .app_data(kept_responses.clone())
+            .app_data(mcp.clone())
             .app_data(web::PayloadConfig::new(BODY_MAX_BYTES))
             .configure(routes)
     })
@@ -85,8 +89,7 @@ pub fn start(
 /// Every path of the server; `docs` declares the same ones, which a test compares.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
-        .configure(completions::routes)
-        .configure(embeddings::routes)
+        .configure(openai::routes)
         .configure(responses::routes)
         .configure(anthropic::routes)
         .configure(ollama::routes)
@@ -94,12 +97,6 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .configure(docs::routes)
         .configure(health::routes)
         .configure(text::routes)
-        .service(
-            web::resource("/v1/chat/completions")
-                .route(web::post().to(openai_chat::chat_completions)),
-        )
-        .service(web::resource("/v1/models").route(web::get().to(openai_models::list)))
-        .service(web::resource("/v1/models/{id:.+}").route(web::get().to(openai_models::get)))
         .service(web::resource("/metrics").route(web::get().to(metrics::metrics)))
         .default_service(web::to(no_such_path));
 }
@@ -108,12 +105,22 @@ async fn no_such_path(request: HttpRequest) -> HttpResponse {
     let doors = docs::doors().join(", ");
     let message = format!("nothing at {}; there are {doors}", request.path());
     let error = ApiError::with(StatusCode::NOT_FOUND, "not_found", message);
-    in_dialect(request.path(), &error)
+    in_dialect(request.path(), &request_id(&request), &error)
 }
 
 /// `N` random bytes in lower-case hexadecimal.
 pub fn random_hex<const N: usize>() -> Result<String, ApiError> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|_| openai_chat::no_randomness())?;
+    getrandom::fill(&mut bytes).map_err(|_| no_randomness())?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A seed for a request without one.
+pub fn random_seed() -> Result<u64, ApiError> {
+    getrandom::u64().map_err(|_| no_randomness())
+}
+
+fn no_randomness() -> ApiError {
+    let message = "the system gave no random bytes; try again";
+    ApiError::with(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", message)
 }

@@ -1,4 +1,4 @@
-//! How many cache pages each loaded shard gets: a budget of memory, shared.
+//! How many cache pages each loaded shard gets: a budget of memory, shared; and what sessions get.
 //!
 //! Called by `tree.rs` before shards are loaded. Pure: sizes in, counts out. The shards get the
 //! same number of pages, so memory in proportion to the size of a page; each has room for one full
@@ -7,6 +7,7 @@
 //! Absent on purpose: a budget for devices, whose caches are taken at once.
 
 use swarmllm_models::kv::PAGE_TOKENS;
+use swarmllm_protocol::lanes::budget::Budget;
 
 /// Sequences of a whole context that a shard has room for at most, unless a budget is given.
 const SEQUENCES_MAX: u32 = 64;
@@ -17,6 +18,17 @@ const AVAILABLE_SHARE: u64 = 4;
 
 /// Taken to be available where the system does not say.
 const AVAILABLE_UNKNOWN: u64 = 2 << 30;
+
+/// The part of the available memory that sessions may hold beyond their first windows.
+const SESSIONS_SHARE: u64 = 32;
+/// Most of it: 20 Gbit/s over a round trip of 200 ms.
+const SESSIONS_MAX_BYTES: u64 = 512 << 20;
+
+/// What sessions may hold of the rows that others send, beyond their first windows.
+pub(super) fn of_sessions(available: Option<u64>) -> Budget {
+    let share = available.unwrap_or(AVAILABLE_UNKNOWN) / SESSIONS_SHARE;
+    Budget::new(share.min(SESSIONS_MAX_BYTES))
+}
 
 /// What a shard's cache is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +68,7 @@ pub(super) fn pages(
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use swarmllm_protocol::lanes::budget::BUDGET_MIN_BYTES;
 
     use super::*;
 
@@ -66,6 +79,13 @@ mod tests {
     fn a_budget_is_shared_in_proportion_to_pages() {
         assert_eq!(pages(Some(4_000_000), Some(0), &[SMALL, LARGE]), [1000, 1000]);
         assert_eq!(pages(Some(2_000_000), None, &[SMALL]), [2000]);
+    }
+
+    #[test]
+    fn sessions_get_a_small_share() {
+        assert_eq!(of_sessions(Some(8 << 30)).bytes(), 256 << 20);
+        assert_eq!(of_sessions(Some(u64::MAX)).bytes(), SESSIONS_MAX_BYTES);
+        assert_eq!(of_sessions(Some(0)).bytes(), BUDGET_MIN_BYTES);
     }
 
     #[test]

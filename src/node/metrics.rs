@@ -7,6 +7,8 @@
 //! Units: seconds, tokens and bytes; usage from 0 to 1. Bounds: one set of counters for each model
 //! held; no label comes from a request or a peer.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use prometheus_client::encoding::text;
@@ -17,6 +19,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::types::{DhtNumbers, PeerStatus, SchedulerNumbers};
+use crate::cloud::ProviderStatus;
 use crate::generate::{FinishReason, Summary};
 
 const PREFIX: &str = "swarmllm";
@@ -135,10 +138,13 @@ impl Metrics {
         scheduler: &SchedulerNumbers,
         peers: &[PeerStatus],
         dht: &DhtNumbers,
+        providers: &[ProviderStatus],
     ) -> String {
         let mut text = String::new();
+        let mut now = of_now(scheduler, peers, dht);
+        add_providers(&mut now, providers);
         let encoded = text::encode_registry(&mut text, &self.registry)
-            .and_then(|()| text::encode(&mut text, &of_now(scheduler, peers, dht)));
+            .and_then(|()| text::encode(&mut text, &now));
         // Only the writer can fail, and a String takes everything.
         debug_assert!(encoded.is_ok(), "{encoded:?}");
         text
@@ -220,6 +226,27 @@ fn add_dht(registry: &mut Registry, dht: &DhtNumbers) {
     counter("dht_received_bytes", "Bytes received in datagrams", dht.received_bytes);
     counter("dht_refused", "Datagrams for nobody, or altered", dht.refused);
     counter("dht_over_rate", "Questions beyond the rate", dht.over_rate);
+}
+
+/// Providers that were asked since the start.
+fn add_providers(registry: &mut Registry, providers: &[ProviderStatus]) {
+    let (requests, errors) = (Counters::default(), Counters::default());
+    let cost = Family::<Labels, Counter<f64, AtomicU64>>::default();
+    for ProviderStatus { id, ledger, .. } in providers {
+        let label = ("provider", id.clone());
+        for (reason, n) in &ledger.requests {
+            let labels = vec![label.clone(), ("reason", (*reason).to_owned())];
+            requests.get_or_create(&labels).inc_by(*n);
+        }
+        if !ledger.requests.is_empty() {
+            errors.get_or_create(&vec![label.clone()]).inc_by(ledger.errors);
+            cost.get_or_create(&vec![label]).inc_by(ledger.cost_usd);
+        }
+    }
+    let help = "Requests that a provider in the cloud was asked for, by why";
+    registry.register("fallback_requests", help, requests);
+    registry.register("fallback_errors", "Those that it did not answer", errors);
+    registry.register("fallback_cost_usd", "What they cost, about, in US dollars", cost);
 }
 
 /// One request; dropped before its end it counts as given up.
@@ -363,7 +390,7 @@ mod tests {
             ..SchedulerNumbers::default()
         };
         let dht = DhtNumbers { contacts: 9, lookups_done: 2, ..DhtNumbers::default() };
-        let text = metrics.text(&scheduler, &[peer()], &dht);
+        let text = metrics.text(&scheduler, &[peer()], &dht, &[]);
         for line in [
             "swarmllm_prompt_tokens_total{model=\"m\"} 7",
             "swarmllm_request_prompt_tokens_sum{model=\"m\"} 7.0",

@@ -20,6 +20,7 @@ fn options(data_dir: &Path) -> NodeOptions {
         shard: swarmllm_models::ShardOptions::default(),
         limits: swarmllm_protocol::schedule::Limits::default(),
         cache_memory: Some(crate::config::byte_size::ByteSize(16 << 20)),
+        cloud: Default::default(),
     }
 }
 

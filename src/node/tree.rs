@@ -27,7 +27,7 @@ use swarmllm_actors::node_supervisor::Tree;
 use swarmllm_actors::peer_directory::{
     self, AttachDht, AttachDialer, LayerFailed, PeerDirectory, PeerSeen, SelfFacts, Via,
 };
-use swarmllm_actors::peer_session::{InviteLinks, SessionLinks};
+use swarmllm_actors::peer_session::{InviteLinks, SessionLinks, SessionMemory};
 use swarmllm_actors::shard_worker::ShardWorker;
 use swarmllm_actors::shard_worker::guide::AnswerVocabulary;
 use swarmllm_models::kv::PAGE_TOKENS;
@@ -292,6 +292,7 @@ pub(super) fn build(plan: &TreePlan, sockets: Sockets) -> Result<NodeTree, NodeE
                 keep_revocations: invites.keeper.clone().recipient(),
                 admission: invites.admission.clone(),
             },
+            memory: SessionMemory::new(cache_budget::of_sessions(service::available_bytes())),
         },
     };
     let for_dialer = settings.clone();

@@ -54,6 +54,8 @@ const TICK: Duration = Duration::from_millis(250);
 /// A shard with rows that computes nothing for so long gives back the room they take: two nodes
 /// whose stages follow each other in turn might wait for one another.
 const STALLED: Duration = Duration::from_secs(5);
+/// Bytes of rows whose room was given back so and that still wait; with more, no room is given.
+const UNCOUNTED_MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// Whom the scheduler talks to.
 #[derive(Debug, Clone)]
@@ -173,10 +175,22 @@ impl BatchScheduler {
         }
     }
 
+    /// Bytes of rows that take no room in any session's window.
+    fn uncounted_bytes(&self) -> usize {
+        self.sequences.values().map(|sequence| sequence.pending.uncounted_bytes()).sum()
+    }
+
+    /// Bytes that other nodes' sequences brought with them when they were opened.
+    fn brought_bytes(&self) -> usize {
+        let others = self.sequences.values().filter(|sequence| sequence.owner.session != 0);
+        others.map(|sequence| sequence.brought_bytes).sum()
+    }
+
     fn tick(&mut self, ctx: &mut Context<Self>) {
         for shard in 0..self.shards.len() {
             let idle_since = self.shards[shard].idle_since;
-            if idle_since.is_some_and(|since| since.elapsed() >= STALLED) {
+            let has_stalled = idle_since.is_some_and(|since| since.elapsed() >= STALLED);
+            if has_stalled && self.uncounted_bytes() < UNCOUNTED_MAX_BYTES {
                 let here = self.sequences.values_mut().filter(|sequence| sequence.shard == shard);
                 here.for_each(|sequence| sequence.pending.release_credit());
             }
@@ -288,6 +302,9 @@ impl BatchScheduler {
             (_, Outcome::Token(sampled)) => {
                 return sequence.reply(StageReplyBody::Sampled(sampled));
             }
+            (_, Outcome::Embedding { values, trace }) => {
+                return sequence.reply(StageReplyBody::Embedded { values, trace });
+            }
             (_, Outcome::Failed(detail)) => detail,
             (Some(next), Outcome::Frame(message)) => {
                 match next.send.try_send(SendFrame { message, replies: None }) {
@@ -379,6 +396,9 @@ impl Handler<SubmitRows> for BatchScheduler {
         match checked {
             Ok(end) => sequence.due = end,
             Err(detail) => return self.fail(id, &detail, ctx),
+        }
+        if let Some(credit) = &submit.credit {
+            credit.were_due();
         }
         schedule.arrived(id, submit.rows.n_rows);
         sequence.pending.push(submit);

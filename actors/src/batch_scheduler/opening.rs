@@ -212,7 +212,14 @@ impl Handler<OpenSequence> for BatchScheduler {
         let (open, owner) = (&message.open, &message.owner);
         let request = open.request;
         let n_open = self.sequences.len();
+        let brings = message.keys.len() + message.guide.len();
+        let is_too_much =
+            owner.session != 0 && policy::brings_too_much(brings, || self.brought_bytes());
         let admitted = policy::admit(&self.facts, n_open, open).and_then(|shard| {
+            if is_too_much {
+                let detail = "other requests brought too much with them: try again".to_owned();
+                return Err((RefusalReason::Busy, detail));
+            }
             let is_known = self.requests.contains_key(&request);
             let again = (RefusalReason::Invalid, "that request is open here already".to_owned());
             if is_known { Err(again) } else { Ok(shard) }

@@ -10,6 +10,21 @@ use swarmllm_protocol::wire::{
 /// Sequences known at one node, waiting ones included.
 pub const SEQUENCES_MAX: usize = 4096;
 
+/// Bytes that sequences of other nodes may bring with them in all: names of pages, and guides.
+pub const BROUGHT_MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes that any sequence may bring.
+const BROUGHT_FREE_BYTES: usize = 16 * 1024;
+
+// Even if all bring what they may.
+const _: () = assert!(SEQUENCES_MAX * BROUGHT_FREE_BYTES <= BROUGHT_MAX_BYTES);
+
+/// Whether a sequence brings more than there is room for beside `others`.
+#[must_use]
+pub fn brings_too_much(bytes: usize, others: impl FnOnce() -> usize) -> bool {
+    bytes > BROUGHT_FREE_BYTES && others() + bytes > BROUGHT_MAX_BYTES
+}
+
 /// What a loaded shard can serve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShardFacts {
@@ -73,7 +88,7 @@ pub fn admit(
     }
     let is_last = shard.layers.end == shard.n_layers;
     let answers = matches!(open.next, NextHop::Requester);
-    if is_last != answers || is_last != open.sampling.is_some() {
+    if is_last != answers || is_last != open.wanted.is_some() {
         return invalid("only the last stage samples and answers the requester".to_owned());
     }
     if (open.stage == 0) != (shard.layers.start == 0) {
@@ -177,7 +192,7 @@ impl Unreported {
 #[cfg(test)]
 mod tests {
     use swarmllm_protocol::ids::RequestId;
-    use swarmllm_protocol::wire::Lineage;
+    use swarmllm_protocol::wire::{Lineage, Sampling, Wanted};
 
     use super::*;
 
@@ -208,7 +223,7 @@ mod tests {
             named_pages: 0,
             prompt: 7,
             next: NextHop::Requester,
-            sampling: Some(swarmllm_protocol::wire::Sampling::default()),
+            wanted: Some(Wanted::Tokens(Sampling::default())),
             max_positions: 64,
         }
     }
@@ -218,7 +233,7 @@ mod tests {
         assert_eq!(admit(&[facts()], 0, &open()), Ok(0));
         let foreign = OpenStage { layers: LayerRange { start: 0, end: 4 }, ..open() };
         assert_eq!(admit(&[facts()], 0, &foreign).unwrap_err().0, RefusalReason::LayersNotHeld);
-        let silent = OpenStage { sampling: None, ..open() };
+        let silent = OpenStage { wanted: None, ..open() };
         assert_eq!(admit(&[facts()], 0, &silent).unwrap_err().0, RefusalReason::Invalid);
         let long = OpenStage { max_positions: 65, ..open() };
         assert_eq!(admit(&[facts()], 0, &long).unwrap_err().0, RefusalReason::Invalid);

@@ -55,6 +55,12 @@ impl PendingRows {
         self.pieces.iter_mut().for_each(|piece| piece.credit = None);
     }
 
+    /// Bytes of rows that take no room in any window.
+    pub(super) fn uncounted_bytes(&self) -> usize {
+        let uncounted = self.pieces.iter().filter(|piece| piece.credit.is_none());
+        uncounted.map(|piece| piece.payload.len()).sum()
+    }
+
     /// Takes so many rows, at most up to one that asks for a token; the count that was taken.
     pub(super) fn take(&mut self, n_rows: u32) -> (u32, TakenRows) {
         let received_at = self.pieces.front().map_or_else(Instant::now, |piece| piece.received_at);

@@ -5,7 +5,7 @@ use swarmllm_models::sampler::SamplingParams;
 use swarmllm_protocol::ids::RequestId;
 use swarmllm_protocol::prefix;
 use swarmllm_protocol::schedule::SequenceId;
-use swarmllm_protocol::wire::{Lineage, OpenStage};
+use swarmllm_protocol::wire::{Lineage, OpenStage, Wanted};
 
 use super::messages::{OpenSequence, StageOwner};
 use super::policy::Unreported;
@@ -13,6 +13,7 @@ use super::rows::PendingRows;
 use crate::generation::{StageReply, StageReplyBody};
 use crate::mailbox::offer;
 use crate::peer_session::SessionHandle;
+use crate::shard_worker::embedding::EmbeddingSum;
 use crate::shard_worker::guide::TokenGuide;
 
 pub(super) struct Sequence {
@@ -26,10 +27,14 @@ pub(super) struct Sequence {
     /// With the compute thread while a token is sampled.
     pub(super) guide: Option<Box<TokenGuide>>,
     pub(super) log_probabilities: Option<u8>,
+    /// Of a sequence that gives an embedding; with the compute thread while rows are added.
+    pub(super) embedding: Option<EmbeddingSum>,
     pub(super) lineage: Lineage,
     /// Whose prompt it shares.
     pub(super) sample_of: Option<SequenceId>,
     pub(super) keys: Vec<PageKey>,
+    /// Bytes of its keys and its guide as they came.
+    pub(super) brought_bytes: usize,
     pub(super) prompt: u32,
     pub(super) max_positions: u32,
     /// Whether it has pages and the requester knows.
@@ -49,9 +54,13 @@ impl Sequence {
         message: OpenSequence,
         sample_of: Option<SequenceId>,
     ) -> Sequence {
-        let OpenSequence { open, keys, owner, .. } = message;
-        let OpenStage { request, stage, stages, sampling, lineage, prompt, max_positions, .. } =
-            open;
+        let OpenSequence { open, keys, guide, owner } = message;
+        let OpenStage { request, stage, stages, wanted, lineage, prompt, max_positions, .. } = open;
+        let embedding = (wanted == Some(Wanted::Embedding)).then(EmbeddingSum::default);
+        let sampling = match wanted {
+            Some(Wanted::Tokens(sampling)) => Some(sampling),
+            _ => None,
+        };
         let log_probabilities = sampling.and_then(|sampling| sampling.log_probabilities);
         let sampling = sampling.map(|s| SamplingParams {
             temperature: s.temperature,
@@ -75,9 +84,11 @@ impl Sequence {
             sampling,
             guide: None,
             log_probabilities,
+            embedding,
             lineage,
             sample_of,
             keys: prefix::keys_of(&keys),
+            brought_bytes: keys.len() + guide.len(),
             prompt,
             max_positions,
             is_open: false,

@@ -21,12 +21,24 @@ pub struct CreditReturned;
 pub(super) struct Returned {
     bytes: [AtomicUsize; Lane::ALL.len()],
     is_told: AtomicBool,
+    has_generation: AtomicBool,
     session: Recipient<CreditReturned>,
 }
 
 impl Returned {
     pub(super) fn new(session: Recipient<CreditReturned>) -> Arc<Returned> {
-        Arc::new(Returned { bytes: Default::default(), is_told: AtomicBool::new(false), session })
+        let (bytes, is_told, has_generation) = Default::default();
+        Arc::new(Returned { bytes, is_told, has_generation, session })
+    }
+
+    /// The peer takes part in a generation of this node.
+    pub(super) fn note_generation(&self) {
+        self.has_generation.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it ever did.
+    pub(super) fn has_generation(&self) -> bool {
+        self.has_generation.load(Ordering::Relaxed)
     }
 
     /// Everything that came back since the last call.
@@ -51,11 +63,16 @@ impl HeldCredit {
     pub(super) fn new(credit: Credit, returned: &Arc<Returned>) -> HeldCredit {
         HeldCredit { credit, returned: Arc::clone(returned) }
     }
+
+    /// The rows were due: whoever sent them takes part in a generation.
+    pub fn were_due(&self) {
+        self.returned.note_generation();
+    }
 }
 
 impl Drop for HeldCredit {
     fn drop(&mut self) {
-        let Returned { bytes, is_told, session } = &*self.returned;
+        let Returned { bytes, is_told, session, .. } = &*self.returned;
         bytes[self.credit.lane as usize].fetch_add(self.credit.bytes, Ordering::Relaxed);
         // A full box will be emptied by the session, which looks here at every turn.
         if !is_told.swap(true, Ordering::Relaxed) && !offer(session, CreditReturned) {

@@ -64,12 +64,14 @@ impl LinkQuality {
         self.loss_ppm.store(loss_ppm(socket).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 
-    /// So many bytes wait for the peer; true when that is few again after it was too many.
-    pub(super) fn queued(&self, bytes: usize) -> bool {
-        if bytes > CONGESTED_BYTES {
+    /// So many bytes wait for the peer, too many beside what others wait with or not; true when
+    /// that is few again after it was too many.
+    pub(super) fn queued(&self, bytes: usize, is_too_much: bool) -> bool {
+        if bytes > CONGESTED_BYTES || is_too_much {
             self.is_congested.store(true, Ordering::Relaxed);
         }
-        bytes < DRAINED_BYTES && self.is_congested.swap(false, Ordering::Relaxed)
+        let is_few = bytes < DRAINED_BYTES && !is_too_much;
+        is_few && self.is_congested.swap(false, Ordering::Relaxed)
     }
 }
 
@@ -145,11 +147,14 @@ mod tests {
     #[test]
     fn congestion_ends_well_below_where_it_began() {
         let link = LinkQuality::default();
-        assert!(!link.queued(CONGESTED_BYTES) && !link.is_congested());
-        assert!(!link.queued(CONGESTED_BYTES + 1) && link.is_congested());
-        assert!(!link.queued(DRAINED_BYTES) && link.is_congested());
-        assert!(link.queued(DRAINED_BYTES - 1) && !link.is_congested());
-        assert!(!link.queued(0));
+        assert!(!link.queued(CONGESTED_BYTES, false) && !link.is_congested());
+        assert!(!link.queued(CONGESTED_BYTES + 1, false) && link.is_congested());
+        assert!(!link.queued(DRAINED_BYTES, false) && link.is_congested());
+        assert!(link.queued(DRAINED_BYTES - 1, false) && !link.is_congested());
+        assert!(!link.queued(0, false));
+        // What others wait with counts too.
+        assert!(!link.queued(1, true) && link.is_congested());
+        assert!(link.queued(1, false) && !link.is_congested());
     }
 
     #[cfg(target_os = "linux")]

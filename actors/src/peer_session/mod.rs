@@ -9,12 +9,13 @@ mod codec;
 mod credit;
 mod guest;
 mod link;
+pub mod memory;
 mod messages;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::{
@@ -34,11 +35,13 @@ use tokio_util::codec::FramedRead;
 
 use admission::Admittance;
 pub use admission::InviteLinks;
-pub use codec::{RecordCodec, RecordError};
+pub use codec::{ReadLimits, RecordCodec, RecordError};
 use credit::Returned;
 pub use credit::{CreditReturned, HeldCredit};
 pub use guest::{Guest, SharedGate, at_gate};
 pub use link::LinkQuality;
+use memory::Held;
+pub use memory::SessionMemory;
 pub use messages::{
     CloseSession, PeerReported, RetireSession, SendFrame, SessionClosed, SessionDrained,
     SessionHandle, SessionOpened,
@@ -54,8 +57,8 @@ use crate::peer_directory::PeerTarget;
 
 /// Sealed bytes handed to the socket at once; what control frames wait behind at most.
 const OUTGOING_BYTES_MAX: usize = 64 * 1024;
-/// Bytes taken from the socket at once.
-const INCOMING_BYTES: usize = 64 * 1024;
+/// A ping is answered while no more waits for the peer: one that does not read gets no answers.
+const UNREAD_MAX_BYTES: usize = 1024;
 /// Requests whose replies one session routes.
 const REQUESTS_MAX: usize = 4096;
 
@@ -86,6 +89,8 @@ pub struct SessionLinks {
     pub events: Recipient<Record>,
     /// invite_keeper.
     pub invites: InviteLinks,
+    /// What all sessions hold together.
+    pub memory: Arc<SessionMemory>,
 }
 
 /// The actor.
@@ -95,7 +100,7 @@ pub struct PeerSession {
     dialled: Option<PeerTarget>,
     remote: SocketAddr,
     reader: Option<OwnedReadHalf>,
-    record_limit: Arc<AtomicUsize>,
+    read_limits: Arc<ReadLimits>,
     writer: Arc<OwnedWriteHalf>,
     outgoing: BytesMut,
     is_blocked: bool,
@@ -106,6 +111,7 @@ pub struct PeerSession {
     guest: Option<Guest>,
     has_begun: bool,
     returned: Option<Arc<Returned>>,
+    held: Held,
     link: Arc<LinkQuality>,
     life: Liveness,
     is_retired: bool,
@@ -131,7 +137,7 @@ impl PeerSession {
         let (reader, writer) = stream.into_split();
         PeerSession {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            record_limit: Arc::new(AtomicUsize::new(connection.record_limit())),
+            read_limits: Arc::new(ReadLimits::of_records(connection.record_limit())),
             connection,
             dialled,
             remote,
@@ -145,6 +151,7 @@ impl PeerSession {
             guest: None,
             has_begun: false,
             returned: None,
+            held: Held::nothing(&links.memory),
             link: Arc::new(LinkQuality::default()),
             life: Liveness::new(clock.now_us()),
             is_retired: false,
@@ -195,15 +202,26 @@ impl PeerSession {
     fn flush(&mut self, ctx: &mut Context<Self>) {
         if let Some(returned) = &self.returned {
             returned.take().for_each(|credit| self.connection.release(credit));
+            if returned.has_generation() && !self.held.is_known() {
+                self.held.become_known();
+                self.read_limits.read_ahead();
+            }
         }
+        self.connection.set_share(self.held.share());
         if let Err(error) = self.connection.poll(self.clock.now_ms(), entropy::bytes) {
             return self.end(error.to_string(), ctx);
         }
         if !self.is_blocked {
             self.write(ctx);
         }
+        self.held.set_extra(self.connection.extra_bytes());
+        if self.connection.waits_for_room() {
+            self.held.wait(self.id, || ctx.address().recipient());
+        }
         let waiting = [Lane::Tensor, Lane::Bulk].map(|lane| self.connection.queued_bytes(lane));
-        if self.link.queued(waiting.iter().sum()) {
+        let waiting: usize = waiting.iter().sum();
+        let is_too_much = self.held.set_outgoing(waiting as u64);
+        if self.link.queued(waiting, is_too_much) {
             offer(&self.links.drained, SessionDrained);
         }
     }
@@ -328,7 +346,11 @@ impl PeerSession {
         let Some(message) = self.pass_admission(peer, message, ctx) else { return };
         self.note_use(&message.body);
         match message.body {
-            Body::Ping { nonce } => self.say(Body::Pong { nonce }, ctx),
+            Body::Ping { nonce } => {
+                if self.connection.queued_bytes(Lane::Control) <= UNREAD_MAX_BYTES {
+                    self.say(Body::Pong { nonce }, ctx);
+                }
+            }
             Body::Pong { nonce } => self.ponged(nonce),
             body @ (Body::Hello { .. } | Body::Inventory { .. } | Body::PeerExchange { .. }) => {
                 let (session, remote) = (self.id, self.remote);
@@ -383,6 +405,11 @@ impl PeerSession {
                 let request = sampled.request;
                 self.reply(request, StageReplyBody::Sampled(sampled));
             }
+            Body::Embedded { request, trace, .. } => {
+                let values = message.payload.as_chunks().0.iter();
+                let values = values.map(|bytes| f32::from_le_bytes(*bytes)).collect();
+                self.reply(request, StageReplyBody::Embedded { values, trace });
+            }
             // Admission has taken them.
             Body::Present { .. }
             | Body::Admitted { .. }
@@ -405,8 +432,8 @@ impl Actor for PeerSession {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(mailbox::PEER_SESSION);
         if let Some(reader) = self.reader.take() {
-            let codec = RecordCodec::new(Arc::clone(&self.record_limit));
-            ctx.add_stream(FramedRead::with_capacity(reader, codec, INCOMING_BYTES));
+            let codec = RecordCodec::new(Arc::clone(&self.read_limits));
+            ctx.add_stream(FramedRead::with_capacity(reader, codec, codec::IDLE_BYTES));
         }
         if let Some(deadline_ms) = self.connection.handshake_deadline_ms() {
             let left = deadline_ms.saturating_sub(self.clock.now_ms());
@@ -455,7 +482,7 @@ impl StreamHandler<Result<BytesMut, RecordError>> for PeerSession {
         }
         match self.connection.receive_record(record, self.clock.now_ms()) {
             Ok(event) => {
-                self.record_limit.store(self.connection.record_limit(), Ordering::Relaxed);
+                self.read_limits.set_record(self.connection.record_limit());
                 match event {
                     Some(ConnectionEvent::Established { peer, binding, pre_shared }) => {
                         self.arrived(peer, binding, pre_shared, ctx);
@@ -531,7 +558,12 @@ impl Handler<StageReply> for PeerSession {
         let request = reply.request;
         let body = match reply.body {
             StageReplyBody::Queued { waiting } => Body::StageQueued { request, waiting },
-            StageReplyBody::Opened { known } => Body::StageOpened { request, known },
+            StageReplyBody::Opened { known } => {
+                if let Some(returned) = &self.returned {
+                    returned.note_generation();
+                }
+                Body::StageOpened { request, known }
+            }
             StageReplyBody::Preempted => Body::StagePreempted { request },
             StageReplyBody::Refused { reason, detail: text, retry_after_ms } => {
                 Body::StageRefused { request, reason, detail: detail(&text), retry_after_ms }
@@ -540,6 +572,13 @@ impl Handler<StageReply> for PeerSession {
                 Body::StageFailed { request, stage: 0, detail: detail(&text) }
             }
             StageReplyBody::Sampled(sampled) => Body::TokenSampled(sampled),
+            StageReplyBody::Embedded { values, trace } => {
+                let hidden = u32::try_from(values.len()).unwrap_or(u32::MAX);
+                let payload: Vec<u8> =
+                    values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                let body = Body::Embedded { request, hidden, trace };
+                return self.send(Message { body, payload: payload.into() }, ctx);
+            }
         };
         self.say(body, ctx);
     }

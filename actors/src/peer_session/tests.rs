@@ -9,7 +9,8 @@ use swarmllm_protocol::connection::{ConnectionConfig, HandshakeGate};
 use swarmllm_protocol::frame;
 use swarmllm_protocol::identity::Identity;
 use swarmllm_protocol::ids::NetworkId;
-use swarmllm_protocol::limits::WINDOW_START_BYTES;
+use swarmllm_protocol::lanes::budget::Budget;
+use swarmllm_protocol::limits::WINDOW_USED_BYTES;
 use swarmllm_protocol::wire::{RowEncoding, Rows};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -44,6 +45,9 @@ impl Handler<SubmitRows> for SlowScheduler {
 
     fn handle(&mut self, rows: SubmitRows, _: &mut Self::Context) {
         self.n_rows += 1;
+        if let Some(credit) = &rows.credit {
+            credit.were_due();
+        }
         self.rows.push(rows);
     }
 }
@@ -137,6 +141,7 @@ impl Peer {
             drained: scheduler.clone().recipient(),
             events: scheduler.clone().recipient(),
             invites: no_invites(scheduler),
+            memory: SessionMemory::new(Budget::new(0)),
         };
         let gate = Arc::new(Mutex::new(HandshakeGate::new(config(2).identity.peer_id(), [1; 32])));
         let ticket = at_gate(&gate).admit(remote.ip()).expect("room").ticket;
@@ -220,7 +225,7 @@ async fn a_slow_consumer_is_sent_no_more_than_its_window_and_control_passes() {
         peer.round(nonce).await;
     }
     let waiting = peer.connection.queued_bytes(Lane::Tensor);
-    assert!(waiting >= total * 60_000 - WINDOW_START_BYTES, "{waiting} bytes wait");
+    assert!(waiting >= total * 60_000 - WINDOW_USED_BYTES, "{waiting} bytes wait");
     let mut got = scheduler.send(DropRows).await.expect("alive");
     assert!((3..=4).contains(&got), "{got}");
     for nonce in 5..100 {

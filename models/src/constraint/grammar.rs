@@ -12,8 +12,8 @@ use super::ConstraintError;
 
 /// Longest schema as text: a few dozen tools.
 const MAX_SCHEMA_BYTES: usize = 256 << 10;
-/// Longest regular expression or Lark grammar.
-const MAX_TEXT_BYTES: usize = 64 << 10;
+/// Longest regular expression or Lark grammar: the latter may hold schemas.
+const MAX_TEXT_BYTES: usize = 256 << 10;
 /// Deepest nesting of either.
 const MAX_DEPTH: usize = 64;
 /// Largest `minItems` and its like.
@@ -118,8 +118,20 @@ fn check_count(key: &str, value: &Value) -> Result<(), ConstraintError> {
     }
 }
 
+/// A schema within bounds, with our options, to be written into a Lark grammar.
+pub(super) fn checked_schema(schema: &Value) -> Result<Value, ConstraintError> {
+    let grammar = Grammar::JsonSchema(schema);
+    grammar.check_value(schema, 0)?;
+    grammar.check_length(schema.to_string().len(), MAX_SCHEMA_BYTES)?;
+    Ok(with_options(schema.clone()))
+}
+
 /// A schema with our options, whatever options it brought along.
 fn json(schema: Value) -> TopLevelGrammar {
+    TopLevelGrammar::from_json_schema(with_options(schema))
+}
+
+fn with_options(schema: Value) -> Value {
     // The schema that allows everything has nowhere to put options.
     let mut schema = if schema == Value::Bool(true) { serde_json::json!({}) } else { schema };
     if schema.is_object() {
@@ -129,5 +141,5 @@ fn json(schema: Value) -> TopLevelGrammar {
         };
         options.apply_to(&mut schema);
     }
-    TopLevelGrammar::from_json_schema(schema)
+    schema
 }

@@ -11,6 +11,7 @@
 //! Absent on purpose: tokens that the grammar forces are sampled like any other, so that a token is
 //! still a function of logits and position.
 
+mod answer;
 mod grammar;
 mod vocabulary;
 
@@ -18,6 +19,7 @@ use llguidance::Matcher;
 
 use crate::sampler::TokenSet;
 
+pub use answer::{AnswerBody, answer_grammar};
 pub use grammar::Grammar;
 pub use vocabulary::ConstraintVocabulary;
 

@@ -41,6 +41,7 @@ impl Established {
         entropy: impl FnOnce() -> [u8; 64],
     ) -> Result<(), ConnectionError> {
         self.now_ms = now_ms;
+        self.receiver.check(now_ms)?;
         self.keys.poll(now_ms, entropy)
     }
 
@@ -76,6 +77,7 @@ impl Established {
                 self.bandwidth.acknowledged(bytes, is_busy, self.now_ms);
                 Ok(())
             }
+            Signal::Forgone(forgone) => Ok(self.receiver.forgone(forgone)?),
             Signal::Rekey(step, message) => self.keys.receive(step, message, self.now_ms),
         }
     }
@@ -97,8 +99,11 @@ impl Established {
 
     /// Appends the next record; false when nothing is to be sent, or it waits for credit.
     pub(super) fn transmit(&mut self, out: &mut BytesMut) -> Result<bool, ConnectionError> {
-        let grant = self.receiver.next_grant(self.now_ms);
-        if grant.is_none() && !self.keys.has_outgoing() && !self.sender.has_next() {
+        let credit = match self.receiver.next_grant(self.now_ms) {
+            Some(grant) => Some(Signal::Grant(grant)),
+            None => self.sender.next_forgone(self.now_ms).map(Signal::Forgone),
+        };
+        if credit.is_none() && !self.keys.has_outgoing() && !self.sender.has_next() {
             return Ok(false);
         }
         self.keys.check_age(self.now_ms)?;
@@ -110,8 +115,8 @@ impl Established {
         out.extend_from_slice(&[0; RECORD_LENGTH_BYTES]);
         let text = out.len();
         let mut next_key = None;
-        if let Some(grant) = grant {
-            Signal::Grant(grant).write(out);
+        if let Some(credit) = credit {
+            credit.write(out);
         } else if self.keys.has_outgoing() {
             next_key = self.keys.write_outgoing(out);
         } else {

@@ -43,7 +43,7 @@ use crate::{
     frame,
     identity::{Identity, IdentityError},
     ids::{NetworkId, PeerId},
-    lanes::{Credit, Lane, LaneError},
+    lanes::{Credit, Lane, LaneError, budget::Share},
     limits::{
         HANDSHAKE_MESSAGE_BYTES, HANDSHAKE_TIMEOUT_MS, KEY_LIFETIME_MAX_MS, PROTOCOL_VERSION,
         SEALED_RECORD_MAX_BYTES,
@@ -377,6 +377,32 @@ impl Connection {
     pub fn release(&mut self, credit: Credit) {
         if let State::Established(established) = &mut self.state {
             established.receiver.release(credit);
+        }
+    }
+
+    /// What this connection may take of a budget that it shares with others; all of it until this
+    /// is called. Call it before [`Self::poll_transmit`], for that is when room is granted.
+    pub fn set_share(&mut self, share: Share) {
+        if let State::Established(established) = &mut self.state {
+            established.receiver.set_share(share);
+        }
+    }
+
+    /// Bytes that it has taken of that budget.
+    #[must_use]
+    pub fn extra_bytes(&self) -> u64 {
+        match &self.state {
+            State::Established(established) => established.receiver.extra(),
+            _ => 0,
+        }
+    }
+
+    /// Whether a message of the other side waits until that budget has room for it.
+    #[must_use]
+    pub fn waits_for_room(&self) -> bool {
+        match &self.state {
+            State::Established(established) => established.receiver.is_waiting(),
+            _ => false,
         }
     }
 

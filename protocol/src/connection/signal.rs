@@ -4,7 +4,7 @@
 //! Layout (the plaintext of one record): `0b1000` | kind `u8` | body. Kinds: 1 grant: lane `u8`,
 //! bytes received `u64` LE, bytes granted `u64` LE; 2 to 4: Noise messages 1 to 3 of a handshake
 //! within the connection, each of one length; 5: the sender's keys are new from the next record on,
-//! empty.
+//! empty; 6 credit given back: lane `u8`, bytes `u64` LE.
 //! Errors: [`SignalError`]. Absent on purpose: anything that would be worth a message of its own.
 
 use bytes::{BufMut, BytesMut};
@@ -12,7 +12,7 @@ use bytes::{BufMut, BytesMut};
 use super::proof::PROOF_BYTES;
 use crate::{
     address::take,
-    lanes::{Grant, Lane},
+    lanes::{Forgone, Grant, Lane},
     limits::TAG_BYTES,
     noise::KEY_BYTES,
 };
@@ -22,6 +22,9 @@ pub(super) const SIGNAL_FLAG: u8 = 0b1000;
 
 /// Bytes of a grant's body.
 const GRANT_BYTES: usize = 1 + 8 + 8;
+
+/// Bytes of the body of credit given back.
+const FORGONE_BYTES: usize = 1 + 8;
 
 /// Payloads of a handshake within the connection: none, then a proof each way.
 pub(super) const OPENING_BYTES: usize = KEY_BYTES + TAG_BYTES;
@@ -73,6 +76,7 @@ impl RekeyStep {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Signal<'a> {
     Grant(Grant),
+    Forgone(Forgone),
     Rekey(RekeyStep, &'a [u8]),
 }
 
@@ -89,6 +93,9 @@ impl<'a> Signal<'a> {
         if *kind == 1 && body.len() == GRANT_BYTES {
             return read_grant(body).map(Self::Grant).ok_or(refused);
         }
+        if *kind == 6 && body.len() == FORGONE_BYTES {
+            return read_forgone(body).map(Self::Forgone).ok_or(refused);
+        }
         let step = RekeyStep::of(*kind, body.len()).ok_or(refused)?;
         Ok(Self::Rekey(step, body))
     }
@@ -101,6 +108,10 @@ impl<'a> Signal<'a> {
                 out.put_slice(&[1, *lane as u8]);
                 out.put_u64_le(*received);
                 out.put_u64_le(*limit);
+            }
+            Self::Forgone(Forgone { lane, bytes }) => {
+                out.put_slice(&[6, *lane as u8]);
+                out.put_u64_le(*bytes);
             }
             Self::Rekey(step, body) => {
                 out.put_u8(step.kind());
@@ -118,6 +129,12 @@ fn read_grant(mut body: &[u8]) -> Option<Grant> {
     Some(Grant { lane, received, limit })
 }
 
+fn read_forgone(mut body: &[u8]) -> Option<Forgone> {
+    let [lane] = take(&mut body)?;
+    let lane = *Lane::ALL.get(usize::from(lane))?;
+    Some(Forgone { lane, bytes: u64::from_le_bytes(take(&mut body)?) })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -127,10 +144,11 @@ mod tests {
     proptest! {
         #[test]
         fn what_reads_back_writes_the_same(
-            kind in 0_u8..8, exact in 0_usize..6,
+            kind in 0_u8..8, exact in 0_usize..7,
             any in proptest::collection::vec(any::<u8>(), 200),
         ) {
-            let lengths = [0, GRANT_BYTES, OPENING_BYTES, RESPONSE_BYTES, CLOSING_BYTES, 77];
+            let lengths =
+                [0, GRANT_BYTES, OPENING_BYTES, RESPONSE_BYTES, CLOSING_BYTES, FORGONE_BYTES, 77];
             let mut text = vec![kind];
             text.extend_from_slice(&any[..lengths[exact]]);
             if let Ok(signal) = Signal::read(&text) {

@@ -106,7 +106,7 @@ fn a_16_kib_activation_is_one_record_and_is_not_copied_on_arrival() {
 #[test]
 fn control_overtakes_a_prefill() {
     let mut pair = established();
-    pair.initiator.send(rows(vec![0; 128 * 1024].into())).expect("room");
+    pair.initiator.send(rows(vec![0; 48 * 1024].into())).expect("room");
     let mut arrived = Vec::new();
     let first = record(&mut pair.initiator);
     arrived.extend(pair.responder.receive_record(first, 0).expect("honest"));
@@ -542,7 +542,7 @@ proptest! {
     #[test]
     fn a_stream_may_arrive_in_any_pieces(cuts in proptest::collection::vec(1_usize..9_000, 1..30)) {
         let mut pair = established();
-        let message = rows(vec![4; 200_000 / 64 * 64].into());
+        let message = rows(vec![4; 60_000 / 64 * 64].into());
         pair.initiator.send(message.clone()).expect("room");
         pair.initiator.send(ping(1)).expect("room");
         let mut stream = BytesMut::new();

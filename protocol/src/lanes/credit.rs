@@ -5,15 +5,22 @@
 //! the same whenever it arrives and a lost count is impossible.
 //! The receiver keeps room for one window beyond what its owner is done with. A message larger than
 //! the window gets the room it needs once nothing else is held, so memory stays below the larger of
-//! the two. Windows begin at [`WINDOW_START_BYTES`] and double when the sender says that it waits
-//! and the owner has been done with a whole window since, which took [`GROW_AFTER_MS`] or longer:
-//! who takes nothing gets no more, and on a short way a wider window would only be a longer queue.
-//! Errors: [`LaneError`]. Absent on purpose: shrinking; a window is room that may be used, not
-//! memory that is.
+//! the two. Windows begin at [`WINDOW_START_BYTES`]. For a peer that takes part in a generation
+//! they are [`WINDOW_USED_BYTES`] while the lane is used, and double when the sender says that it
+//! waits and the owner has been done with a whole window since, which took [`GROW_AFTER_MS`] or
+//! longer: who takes nothing gets no more, and on a short way a wider window would only be a longer
+//! queue.
+//! What goes beyond the first window comes out of a budget that all connections share
+//! (`budget.rs`): a message gets room for the whole of it or waits, so that nobody waits for room
+//! while holding some. It is given back with the message, and what is left of a wide window by a
+//! sender that has nothing more to send ([`Forgone`]): bytes that it counts as sent, so both sides
+//! go on with the same numbers.
+//! Errors: [`LaneError`].
 
-use super::{Lane, LaneError, message_cost};
+use super::{Lane, LaneError, budget::Share, message_cost};
 use crate::limits::{
-    BULK_MESSAGE_MAX_BYTES, FRAGMENT_DATA_MAX_BYTES, MESSAGE_CREDIT_BYTES, WINDOW_START_BYTES,
+    BULK_MESSAGE_MAX_BYTES, FORGO_AFTER_MS, FRAGMENT_DATA_MAX_BYTES, MESSAGE_CREDIT_BYTES,
+    WINDOW_START_BYTES, WINDOW_USED_BYTES,
 };
 
 /// Most bytes that a grant may be ahead of what it acknowledges: whatever a peer of this version
@@ -23,6 +30,9 @@ const PROMISE_MAX_BYTES: u64 = 2 * BULK_MESSAGE_MAX_BYTES as u64;
 /// Time to use a window up, in which a wider one would be of use, milliseconds: a round trip, or
 /// an owner that takes much at a time.
 const GROW_AFTER_MS: u64 = 4;
+
+const START: u64 = WINDOW_START_BYTES as u64;
+const USED: u64 = WINDOW_USED_BYTES as u64;
 
 /// Room in a lane's window that a received message takes until its owner is done with it.
 #[must_use = "a message that is never given back leaves its lane shut in the end"]
@@ -52,17 +62,29 @@ pub struct Grant {
     pub limit: u64,
 }
 
+/// What a sender gives back of what it was granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forgone {
+    /// Which lane.
+    pub lane: Lane,
+    /// Bytes that count as sent from now on.
+    pub bytes: u64,
+}
+
 /// What a sender may send.
 pub(super) struct Allowance {
     sent: u64,
     acknowledged: u64,
     limit: u64,
+    /// Whether something was sent since the time was looked at.
+    is_used: bool,
+    used_at_ms: u64,
 }
 
 impl Allowance {
     pub(super) fn new(lane: Lane) -> Self {
-        let limit = lane.window_limit().map_or(u64::MAX, |_| WINDOW_START_BYTES as u64);
-        Self { sent: 0, acknowledged: 0, limit }
+        let limit = lane.window_limit().map_or(u64::MAX, |_| START);
+        Self { sent: 0, acknowledged: 0, limit, is_used: false, used_at_ms: 0 }
     }
 
     pub(super) fn allows(&self, bytes: usize) -> bool {
@@ -71,6 +93,7 @@ impl Allowance {
 
     pub(super) fn spend(&mut self, bytes: usize) {
         self.sent += bytes as u64;
+        self.is_used = true;
     }
 
     /// Takes a grant; the bytes it newly acknowledges.
@@ -88,6 +111,20 @@ impl Allowance {
         self.acknowledged = received;
         Ok(newly)
     }
+
+    /// What a lane that has had nothing to send for a while gives back: all but the first window.
+    pub(super) fn forgo(&mut self, lane: Lane, is_empty: bool, now_ms: u64) -> Option<Forgone> {
+        lane.window_limit()?;
+        if std::mem::take(&mut self.is_used) || !is_empty {
+            self.used_at_ms = now_ms;
+        }
+        let bytes = (self.limit - self.sent).checked_sub(START).filter(|bytes| *bytes > 0)?;
+        if now_ms.saturating_sub(self.used_at_ms) < FORGO_AFTER_MS {
+            return None;
+        }
+        self.sent += bytes;
+        Some(Forgone { lane, bytes })
+    }
 }
 
 /// What a receiver has room for.
@@ -102,33 +139,36 @@ pub(super) struct Window {
     grown_at_ms: u64,
     limit: u64,
     is_starved: bool,
+    /// Whether a message waits for room that the budget does not have.
+    is_waiting: bool,
 }
 
 impl Window {
     /// The window of a lane; `None` where no credit is counted.
     pub(super) fn new(lane: Lane) -> Option<Self> {
         let size_max = lane.window_limit()? as u64;
-        let size = WINDOW_START_BYTES as u64;
         Some(Self {
             lane,
-            size,
+            size: START,
             size_max,
             received: 0,
             released: 0,
             grown_at: 0,
             grown_at_ms: 0,
-            limit: size,
+            limit: START,
             is_starved: false,
+            is_waiting: false,
         })
     }
 
     /// So many bytes are here, if they were granted; `is_starved` if the sender waits for more.
-    pub(super) fn take(&mut self, bytes: usize, is_starved: bool) -> Result<(), LaneError> {
-        let received = self.received + bytes as u64;
-        if let Some(excess @ 1..) = received.checked_sub(self.limit) {
-            return Err(LaneError::Overdrawn { lane: self.lane, excess });
+    pub(super) fn take(&mut self, bytes: u64, is_starved: bool) -> Result<(), LaneError> {
+        let excess = |lane, excess| Err(LaneError::Overdrawn { lane, excess });
+        match self.limit.checked_sub(self.received) {
+            Some(left) if bytes <= left => {}
+            left => return excess(self.lane, bytes - left.unwrap_or(0)),
         }
-        self.received = received;
+        self.received += bytes;
         self.is_starved = is_starved;
         Ok(())
     }
@@ -138,10 +178,32 @@ impl Window {
         self.released = (self.released + bytes as u64).min(self.received);
     }
 
+    /// The sender has nothing more for now: the window begins anew.
+    pub(super) fn forgone(&mut self, bytes: u64) -> Result<(), LaneError> {
+        self.take(bytes, false)?;
+        self.released += bytes;
+        self.size = START;
+        Ok(())
+    }
+
+    /// Bytes that were granted and are not here.
+    pub(super) fn unused(&self) -> u64 {
+        self.limit - self.received
+    }
+
     /// Bytes that were granted, whether they are here or not, beyond those that were released.
-    #[cfg(test)]
     pub(super) fn promised(&self) -> u64 {
         self.limit - self.released
+    }
+
+    /// Those of them that came out of the budget.
+    pub(super) fn extra(&self) -> u64 {
+        self.promised().saturating_sub(START)
+    }
+
+    /// Whether a message waits until the budget has room for it.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.is_waiting
     }
 
     /// Doubles if that is of use; see the front page.
@@ -162,19 +224,27 @@ impl Window {
     }
 
     /// A grant that is worth sending. `unfinished` is the message under way: bytes here, bytes in
-    /// all.
+    /// all; `share` what this lane may take of the budget.
     pub(super) fn grant(
         &mut self,
         unfinished: Option<(usize, usize)>,
+        share: Share,
         now_ms: u64,
     ) -> Option<Grant> {
-        let (here, total) = unfinished.unwrap_or_default();
-        let is_nothing_held = self.received == self.released + here as u64;
+        let (here, total) = unfinished.map_or((0, 0), |(here, total)| (here as u64, total as u64));
+        let is_nothing_held = self.received == self.released + here;
+        if share.window > 0 && self.unused() < START / 2 {
+            self.size = self.size.max(USED);
+        }
         self.grow(now_ms);
-        let room = if is_nothing_held { self.size.max(total as u64) } else { self.size };
+        let window = self.size.min(START.saturating_add(share.window));
+        let is_larger = is_nothing_held && total > window;
+        let fits = total <= START.saturating_add(share.message);
+        self.is_waiting = is_larger && !fits && total > self.promised();
+        let room = if is_larger && fits { total } else { window };
         let limit = self.released + room;
         let fragment = (FRAGMENT_DATA_MAX_BYTES + MESSAGE_CREDIT_BYTES) as u64;
-        let is_short = self.limit - self.received < fragment;
+        let is_short = self.unused() < fragment;
         if limit <= self.limit || !(is_short || limit - self.limit >= self.size / 4) {
             return None;
         }

@@ -3,7 +3,7 @@
 //!
 //! Owned by `connection/established.rs`. Priority is strict: control before tensor before bulk,
 //! decided anew for every fragment, so a prefill of megabytes delays a token by one fragment.
-//! Reading order: this file, `sender.rs`, `receiver.rs`, `credit.rs`, `bandwidth.rs`.
+//! Reading order: this file, `sender.rs`, `receiver.rs`, `credit.rs`, `budget.rs`, `bandwidth.rs`.
 //! Layout of a fragment (the plaintext of one record): flags `u8` (bits 0-1 lane, bit 2 first, bit
 //! 4 starved), on a first fragment the message's length `u32` LE, then data. Every fragment but the
 //! last of a message carries exactly [`FRAGMENT_DATA_MAX_BYTES`], so a message has one way to
@@ -21,18 +21,19 @@
 //! Absent on purpose: credits for control. It is handled as it comes, and small.
 
 mod bandwidth;
+pub mod budget;
 mod credit;
 mod receiver;
 mod sender;
 
 pub use bandwidth::Bandwidth;
-pub use credit::{Credit, Grant};
+pub use credit::{Credit, Forgone, Grant};
 pub use receiver::Receiver;
 pub use sender::Sender;
 
 use crate::limits::{
     BULK_MESSAGE_MAX_BYTES, BULK_QUEUE_MAX_BYTES, BULK_WINDOW_MAX_BYTES, CONTROL_MESSAGE_MAX_BYTES,
-    CONTROL_QUEUE_MAX_BYTES, FRAGMENT_DATA_MAX_BYTES, MESSAGE_CREDIT_BYTES,
+    CONTROL_QUEUE_MAX_BYTES, FRAGMENT_DATA_MAX_BYTES, MESSAGE_CREDIT_BYTES, STALL_MS,
     TENSOR_MESSAGE_MAX_BYTES, TENSOR_QUEUE_MAX_BYTES, TENSOR_WINDOW_MAX_BYTES,
 };
 
@@ -141,6 +142,12 @@ pub enum LaneError {
         /// Which lane.
         lane: Lane,
     },
+    /// The rest of a message, or anything at all for a wide window, did not come.
+    #[error("nothing came on the {lane:?} lane for {STALL_MS} ms, though more was due")]
+    Stalled {
+        /// Which lane.
+        lane: Lane,
+    },
     /// Too much is waiting in the lane; nothing was queued.
     #[error("the {lane:?} lane is full: {queued_bytes} bytes wait to be sent")]
     Full {
@@ -161,5 +168,7 @@ fn message_cost(bytes: usize) -> usize {
     bytes + MESSAGE_CREDIT_BYTES
 }
 
+#[cfg(test)]
+mod budget_tests;
 #[cfg(test)]
 mod tests;

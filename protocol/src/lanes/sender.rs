@@ -12,7 +12,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::{
     FIRST_FLAG, LANES, Lane, LaneError, STARVED_FLAG,
-    credit::{Allowance, Grant},
+    credit::{Allowance, Forgone, Grant},
     fragment_bytes,
 };
 use crate::{
@@ -99,6 +99,16 @@ impl Sender {
     /// Takes a grant of the receiver; the bytes it newly acknowledges.
     pub fn granted(&mut self, grant: Grant) -> Result<u64, LaneError> {
         self.allowances[grant.lane as usize].granted(grant)
+    }
+
+    /// What is given back of what was granted, if anything: a lane with nothing to send for a while
+    /// keeps no wide window.
+    pub fn next_forgone(&mut self, now_ms: u64) -> Option<Forgone> {
+        let queues = &self.queues;
+        let mut lanes = Lane::ALL.into_iter().zip(&mut self.allowances);
+        lanes.find_map(|(lane, allowance)| {
+            allowance.forgo(lane, queues[lane as usize].is_empty(), now_ms)
+        })
     }
 
     /// The lane whose turn it is, if it has credit: the others wait with it, for rows of one

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     ids::RequestId,
-    limits::{LANE_QUEUE_MAX_MESSAGES, WINDOW_START_BYTES},
+    limits::{LANE_QUEUE_MAX_MESSAGES, WINDOW_START_BYTES, WINDOW_USED_BYTES},
 };
 
 fn request(byte: u8) -> Option<RequestId> {
@@ -56,7 +56,7 @@ fn a_16_kib_activation_is_one_fragment_and_stays_where_it_lies() {
 fn small_rows_follow_their_request_into_bulk() {
     let mut sender = Sender::default();
     let mut rows = |lane, of: u8| {
-        let payload = Bytes::from(vec![of; 2 * FRAGMENT_DATA_MAX_BYTES]);
+        let payload = Bytes::from(vec![of; FRAGMENT_DATA_MAX_BYTES + 1]);
         sender.push(lane, request(of), Bytes::new(), payload).expect("room");
     };
     rows(Lane::Bulk, 1);
@@ -157,7 +157,7 @@ fn a_slow_consumer_holds_the_sender_back_and_control_passes() {
     }
     let held = pump(&mut sender, &mut receiver);
     let held_bytes: usize = held.iter().map(|credit| credit.bytes).sum();
-    let most = WINDOW_START_BYTES;
+    let most = WINDOW_USED_BYTES;
     assert!((most - 2 * 60_256..=most).contains(&held_bytes), "{held_bytes}");
     push(&mut sender, Lane::Control, 10, b'c').expect("room");
     assert_eq!(pump(&mut sender, &mut receiver).len(), 1);
@@ -168,7 +168,7 @@ fn a_slow_consumer_holds_the_sender_back_and_control_passes() {
     pump(&mut sender, &mut receiver);
     assert!(sent - sender.queued_bytes(Lane::Bulk) <= one.bytes + FRAGMENT_DATA_MAX_BYTES);
     let window = receiver.windows[Lane::Bulk as usize].as_ref().expect("counted");
-    assert!(window.promised() <= (WINDOW_START_BYTES + one.bytes) as u64);
+    assert!(window.promised() <= (WINDOW_USED_BYTES + one.bytes) as u64);
 }
 
 /// The window of a sender that always has more, after some round trips of this length.
@@ -201,7 +201,7 @@ fn a_consumer_that_keeps_up_gets_a_wider_window_where_the_way_is_long() {
     let promised = widened(40);
     assert!((BULK_WINDOW_MAX_BYTES as u64..=most).contains(&promised), "{promised}");
     let promised = widened(0);
-    assert!(promised <= (WINDOW_START_BYTES + 60_256) as u64, "{promised}");
+    assert!(promised <= (WINDOW_USED_BYTES + 60_256) as u64, "{promised}");
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn a_message_larger_than_its_window_arrives_alone() {
     // While the first is held, the large one gets no more than the window.
     let held = pump(&mut sender, &mut receiver);
     assert_eq!(held.len(), 1);
-    assert!(sender.queued_bytes(Lane::Bulk) > BULK_MESSAGE_MAX_BYTES - WINDOW_START_BYTES);
+    assert!(sender.queued_bytes(Lane::Bulk) > BULK_MESSAGE_MAX_BYTES - WINDOW_USED_BYTES);
     receiver.release(held[0]);
     let held = pump(&mut sender, &mut receiver);
     assert_eq!(

@@ -16,7 +16,7 @@ use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use swarmllm_actors::model_store::OpenModel;
 
-use super::{errors::ApiError, keys::KeyOwner};
+use super::errors::ApiError;
 use crate::{generate::ErrorKind, node::NodeHandle};
 use answer::{Answer, Shape};
 use request::Asked;
@@ -53,27 +53,18 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/api/version").route(web::get().to(catalogue::version)));
 }
 
-async fn chat(
-    node: web::Data<NodeHandle>,
-    caller: KeyOwner,
-    body: Body,
-) -> Result<HttpResponse, OllamaError> {
+async fn chat(node: web::Data<NodeHandle>, body: Body) -> Result<HttpResponse, OllamaError> {
     let asked = request::chat(body)?;
-    respond(&node, &caller, asked, Shape::Chat).await
+    respond(&node, asked, Shape::Chat).await
 }
 
-async fn generate(
-    node: web::Data<NodeHandle>,
-    caller: KeyOwner,
-    body: Body,
-) -> Result<HttpResponse, OllamaError> {
+async fn generate(node: web::Data<NodeHandle>, body: Body) -> Result<HttpResponse, OllamaError> {
     let asked = request::generate(body)?;
-    respond(&node, &caller, asked, Shape::Generate).await
+    respond(&node, asked, Shape::Generate).await
 }
 
 async fn respond(
     node: &NodeHandle,
-    caller: &KeyOwner,
     asked: Asked,
     shape: Shape,
 ) -> Result<HttpResponse, OllamaError> {
@@ -81,10 +72,9 @@ async fn respond(
     let model = find(node, &asked.model).await?;
     let Asked { model: name, stream, unloads, .. } = &asked;
     let (name, stream, unloads) = (name.clone(), *stream, *unloads);
-    let Some(mut request) = asked.into_request(&model)? else {
+    let Some(request) = asked.into_request(&model)? else {
         return Ok(answer::of_nothing(&name, shape, unloads));
     };
-    request.client = caller.client(None);
     let generation = node.generate(request).await.map_err(ApiError::from)?;
     let answer = Answer::new(name, shape, began, generation);
     Ok(if stream { answer.streamed().await? } else { answer.whole().await? })

@@ -6,9 +6,11 @@
 //! Units last in names. Absent on purpose: anything computed specially for a measurement.
 
 mod client;
+mod doors;
 mod events;
 mod figures;
 mod hop;
+mod http;
 mod load;
 mod long_prompt;
 mod memory;
@@ -34,6 +36,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// The HTTP door: many streams, memory over thousands of requests, what a token costs there.
+    Doors(doors::DoorsArgs),
     /// Time per token and hop: a chain of nodes against one node, the same model.
     Hop(hop::HopArgs),
     /// Resident memory of a node with a third of the layers beside one with all.
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
         .expect("a runtime on this thread");
     let measured = runtime.block_on(async {
         match Arguments::parse().command {
+            Command::Doors(args) => doors::run(args).await,
             Command::Hop(args) => hop::run(args).await,
             Command::Memory(args) => memory::run(args).await,
             Command::Mesh(args) => mesh::run(args).await,
