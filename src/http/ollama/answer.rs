@@ -248,7 +248,7 @@ fn object(model: &str, shape: Shape, said: Said, done: bool) -> Map<String, Valu
 }
 
 /// At least one, for clients divide by it.
-fn nanoseconds(seconds: f64) -> Value {
+pub(super) fn nanoseconds(seconds: f64) -> Value {
     ((seconds * 1e9) as u64).max(1).into()
 }
 
