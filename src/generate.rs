@@ -230,14 +230,14 @@ impl Summary {
 }
 
 /// What a provider in the cloud says of its answer; the tokens of such an answer have no ids.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CloudAnswer {
     /// Id of the provider.
     pub provider: String,
     /// Its name for the model.
     pub model: String,
     /// Why it was asked: `named`, `no_route`, `busy` or `model_not_found`.
-    pub reason: &'static str,
+    pub reason: String,
     /// Its id of the request.
     pub request_id: Option<String>,
     /// Its word for why the answer ended.
@@ -269,7 +269,7 @@ pub enum TokenEvent {
     /// More of the answer: text, reasoning or a call. Whole characters, never empty.
     Part(ChatEvent),
     /// The end. Nothing follows.
-    Finished(Summary),
+    Finished(Box<Summary>),
 }
 
 /// A token that was sampled.

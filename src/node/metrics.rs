@@ -7,7 +7,6 @@
 //! Units: seconds, tokens and bytes; usage from 0 to 1. Bounds: one set of counters for each model
 //! held; no label comes from a request or a peer.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
@@ -359,6 +358,7 @@ mod tests {
             queue_ms: 0.0,
             ttft_ms: 1.0,
             decode_tok_s: 2.0,
+            cloud: None,
         }
     }
 

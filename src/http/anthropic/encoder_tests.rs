@@ -20,6 +20,7 @@ pub(crate) fn summary(finish_reason: FinishReason) -> Summary {
         queue_ms: 0.0,
         ttft_ms: 1.0,
         decode_tok_s: 2.0,
+        cloud: None,
     }
 }
 
@@ -57,7 +58,7 @@ fn sent(thinking: Thinking, parts: Vec<ChatEvent>, reason: FinishReason) -> Vec<
         sent.extend(encoder.push(TokenEvent::Part(part)));
     }
     assert!(!encoder.is_over());
-    sent.extend(encoder.push(TokenEvent::Finished(summary(reason))));
+    sent.extend(encoder.push(TokenEvent::Finished(summary(reason).into())));
     assert!(encoder.is_over());
     for event in &mut sent {
         event.as_object_mut().expect("an object").shift_remove("swarmllm");
@@ -310,7 +311,7 @@ proptest! {
                 None => encoder.keep_alive(),
             });
         }
-        sent.extend(encoder.push(TokenEvent::Finished(summary(FinishReason::Stop))));
+        sent.extend(encoder.push(TokenEvent::Finished(summary(FinishReason::Stop).into())));
         let (mut open, mut next) = (None, 0);
         for event in &sent {
             let index = event["index"].as_u64();

@@ -181,7 +181,10 @@ mod tests {
         events.send(Ok(part)).await.expect("room");
         let thought = sender.next().await;
         assert_eq!(thought[0]["delta"]["thinking"], "2+2");
-        events.send(Ok(TokenEvent::Finished(summary(FinishReason::Stop)))).await.expect("room");
+        events
+            .send(Ok(TokenEvent::Finished(summary(FinishReason::Stop).into())))
+            .await
+            .expect("room");
         assert_eq!(types(&sender.next().await).last(), Some(&"message_stop"));
         assert!(sender.next().await.is_empty());
     }
@@ -215,7 +218,7 @@ mod tests {
         for event in [
             TokenEvent::Opened { cached_tokens: 32 },
             TokenEvent::Part(ChatEvent::Content("Hi".into())),
-            TokenEvent::Finished(summary(FinishReason::Stop)),
+            TokenEvent::Finished(summary(FinishReason::Stop).into()),
         ] {
             events.send(Ok(event)).await.expect("room");
         }

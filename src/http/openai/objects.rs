@@ -133,6 +133,7 @@ pub(super) fn a_summary() -> Summary {
         queue_ms: 0.0,
         ttft_ms: 1.0,
         decode_tok_s: 2.0,
+        cloud: None,
     }
 }
 

@@ -97,7 +97,9 @@ impl Answer {
 
     fn push(&mut self, event: TokenEvent) -> Vec<Value> {
         let events = self.encoder.push(event, now_unix_s());
-        if let (true, Some(keep)) = (self.encoder.is_finished(), self.keep.take()) {
+        if self.encoder.is_finished()
+            && let Some(keep) = self.keep.take()
+        {
             let response = self.encoder.response();
             keep.store.insert(response["id"].as_str().unwrap_or_default(), response, keep.items);
         }

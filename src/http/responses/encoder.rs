@@ -425,7 +425,7 @@ mod tests {
     }
 
     fn finished(finish_reason: FinishReason) -> TokenEvent {
-        TokenEvent::Finished(Summary {
+        TokenEvent::Finished(Box::new(Summary {
             finish_reason,
             prompt_tokens: 3,
             token_ids: vec![10, 11],
@@ -438,7 +438,8 @@ mod tests {
             queue_ms: 0.0,
             ttft_ms: 1.0,
             decode_tok_s: 2.0,
-        })
+            cloud: None,
+        }))
     }
 
     fn content(text: &str) -> TokenEvent {

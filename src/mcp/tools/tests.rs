@@ -48,6 +48,7 @@ fn summary(prompt_tokens: u32, n: u32) -> Summary {
         queue_ms: 0.0,
         ttft_ms: 1.0,
         decode_tok_s: 10.0,
+        cloud: None,
     }
 }
 
@@ -71,7 +72,7 @@ impl Node for Echo {
                 let event = TokenEvent::Part(ChatEvent::Content(word));
                 sender.try_send(Ok(event)).expect("room");
             }
-            sender.try_send(Ok(TokenEvent::Finished(summary(n, n)))).expect("room");
+            sender.try_send(Ok(TokenEvent::Finished(summary(n, n).into()))).expect("room");
             Ok(GenerationStream { request: RequestId([0; 16]), events })
         }
         .boxed()
