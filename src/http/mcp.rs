@@ -112,9 +112,10 @@ impl McpDoor {
     }
 }
 
-/// Its path; which methods it takes is the transport's matter.
+/// Its path; which of the methods fits an era is the transport's matter.
 pub fn routes(config: &mut web::ServiceConfig) {
-    config.service(web::resource("/mcp").route(web::route().to(mcp)));
+    let resource = web::resource("/mcp").route(web::get().to(mcp)).route(web::post().to(mcp));
+    config.service(resource.route(web::delete().to(mcp)));
 }
 
 async fn mcp(
