@@ -15,7 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::BytesMut;
 use peer::{Peer, open_stage, token_rows};
 use serde_json::json;
-use support::{Folder, Node, get, post};
+use support::{DEADLINE, Folder, Node, get, post};
 use swarmllm_protocol::connection::{Connection, ConnectionConfig};
 use swarmllm_protocol::ids::{InviteId, LayerRange, ModelId, NetworkId, RequestId};
 use swarmllm_protocol::membership::{Grant, MemberCertificate, MemberFacts, MemberRole};
@@ -241,8 +241,8 @@ fn known_attacks_cost_little_memory_and_no_session() {
     let target = hostile::Target { listen: address(&node), pid: node.pid() };
     for report in hostile::replay(target, 100).expect("an honest session") {
         assert_eq!(report.honest_error, None, "{report:?}");
-        assert!(report.honest_tokens > 0 && report.let_in >= 50, "{report:?}");
-        assert!(report.honest_slowest_ms < 20_000.0, "{report:?}");
+        assert!(report.honest_tokens > 0 && report.let_in >= 10, "{report:?}");
+        assert!(report.honest_slowest_ms < DEADLINE.as_secs_f64() * 1_000.0, "{report:?}");
         assert!(report.grown_mib < 64.0, "{report:?}");
     }
     answers(&node);

@@ -38,7 +38,7 @@ use swarmllm_protocol::{
 use super::peer::{Peer, identity, open_stage, token_rows};
 
 /// Peers that are played at the same time.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 32;
 /// How often memory is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Tokens of one honest generation; the context of the demo model is larger.

@@ -130,13 +130,16 @@ impl Peer {
         }
     }
 
-    /// Reads messages until one fits.
+    /// Reads messages until one fits, and answers pings.
     pub(crate) fn wait_for(&mut self, fits: impl Fn(&Body) -> bool) -> io::Result<Body> {
         loop {
             if let ConnectionEvent::Message(message, credit) = self.event()? {
                 self.connection.release(credit);
                 if fits(&message.body) {
                     return Ok(message.body);
+                }
+                if let Body::Ping { nonce } = message.body {
+                    self.send(Message::new(Body::Pong { nonce }))?;
                 }
             }
         }
