@@ -12,10 +12,10 @@ use utoipa::{
 use super::{
     super::health::{Health, Readiness, Version},
     schemas::{
-        ChatCompletion, ChatCompletionRequest, DetokenizeRequest, Detokenized, Model, ModelList,
-        OllamaAnswer, OllamaChatRequest, OllamaErrorBody, OllamaGenerateRequest, OllamaModelList,
-        OllamaModelRequest, OllamaPullRequest, OllamaShow, OllamaStatus, OllamaVersion,
-        OpenAiError, Rendered, TemplateRequest, TokenizeRequest, Tokenized,
+        ChatCompletion, ChatCompletionRequest, DetokenizeRequest, Detokenized, McpMessage, Model,
+        ModelList, OllamaAnswer, OllamaChatRequest, OllamaErrorBody, OllamaGenerateRequest,
+        OllamaModelList, OllamaModelRequest, OllamaPullRequest, OllamaShow, OllamaStatus,
+        OllamaVersion, OpenAiError, Rendered, TemplateRequest, TokenizeRequest, Tokenized,
     },
 };
 
@@ -82,7 +82,7 @@ const fn post(path: &'static str, summary: &'static str, body: Shape, answer: An
 }
 
 /// All of them.
-pub(super) static GROUPS: [Group; 3] = [
+pub(super) static GROUPS: [Group; 4] = [
     Group {
         name: "OpenAI",
         about: "The OpenAI API. Fields that are not listed are read as that API has them, or \
@@ -135,6 +135,29 @@ pub(super) static GROUPS: [Group; 3] = [
                 "The version of the Ollama API that is followed.",
                 Answer::Json(of::<OllamaVersion>()),
             ),
+        ],
+    },
+    Group {
+        name: "MCP",
+        about: "The Model Context Protocol over streamable HTTP, revisions 2024-11-05 to \
+                2026-07-28: tools that ask the models, and the node's state as a resource.",
+        error: of::<McpMessage>(),
+        operations: &[
+            Operation {
+                statuses: &["200", "202"],
+                ..post(
+                    "/mcp",
+                    "Takes one JSON-RPC message.",
+                    of::<McpMessage>(),
+                    Answer::Streamed(of::<McpMessage>(), EVENTS),
+                )
+            },
+            get("/mcp", "Events of a session.", Answer::Of(EVENTS)),
+            Operation {
+                method: "DELETE",
+                statuses: &["204"],
+                ..get("/mcp", "Ends a session.", Answer::Json(of::<McpMessage>()))
+            },
         ],
     },
     Group {

@@ -25,6 +25,27 @@ struct OpenAiErrorFields {
     code: Option<String>,
 }
 
+/// A message of MCP: a request, a notification, or an answer.
+#[derive(ToSchema)]
+pub(super) struct McpMessage {
+    /// `2.0`.
+    jsonrpc: String,
+    /// Text or number of a request and its answer; null where it could not be read.
+    #[schema(value_type = Option<Value>)]
+    id: Option<Value>,
+    /// What to do, in a request or notification.
+    method: Option<String>,
+    /// With what.
+    #[schema(value_type = Option<Object>)]
+    params: Option<Value>,
+    /// What came of it.
+    #[schema(value_type = Option<Object>)]
+    result: Option<Value>,
+    /// Or what went wrong: `{"code", "message"}`.
+    #[schema(value_type = Option<Object>)]
+    error: Option<Value>,
+}
+
 /// A conversation to be answered.
 #[derive(ToSchema)]
 pub(super) struct ChatCompletionRequest {
