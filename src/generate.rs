@@ -237,7 +237,7 @@ pub struct CloudAnswer {
     /// Its name for the model.
     pub model: String,
     /// Why it was asked: `named`, `no_route`, `busy` or `model_not_found`.
-    pub reason: &'static str,
+    pub reason: String,
     /// Its id of the request.
     pub request_id: Option<String>,
     /// Its word for why the answer ended.
@@ -269,7 +269,7 @@ pub enum TokenEvent {
     /// More of the answer: text, reasoning or a call. Whole characters, never empty.
     Part(ChatEvent),
     /// The end. Nothing follows.
-    Finished(Summary),
+    Finished(Box<Summary>),
 }
 
 /// A token that was sampled.

@@ -150,7 +150,7 @@ impl<G> Answer<G> {
             let _ = self.send(event).await;
         }
         let summary = self.summary(reading, ending, usage);
-        let _ = self.send(TokenEvent::Finished(summary)).await;
+        let _ = self.send(TokenEvent::Finished(summary.into())).await;
         self.pass.succeeded();
     }
 
@@ -191,7 +191,7 @@ impl<G> Answer<G> {
             cloud: Some(CloudAnswer {
                 provider: self.target.provider.clone(),
                 model: self.target.model.clone(),
-                reason: self.reason.word(),
+                reason: self.reason.word().to_owned(),
                 request_id: reading.request_id,
                 finish_reason: ending.word,
                 completion_tokens,

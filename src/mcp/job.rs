@@ -227,7 +227,7 @@ impl Job {
             let part = match event? {
                 TokenEvent::Part(part) => part,
                 TokenEvent::Finished(summary) => {
-                    return Ok(Answer::new(model.to_owned(), (text, reasoning), summary));
+                    return Ok(Answer::new(model.to_owned(), (text, reasoning), *summary));
                 }
                 _ => continue,
             };

@@ -414,7 +414,7 @@ impl Answer {
         };
         self.meter.finished(&summary);
         // The door may close right before the end; nobody is left to tell.
-        self.send(TokenEvent::Finished(summary)).await;
+        self.send(TokenEvent::Finished(summary.into())).await;
     }
 
     async fn fail(mut self, error: GenerateError) {

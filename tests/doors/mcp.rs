@@ -210,7 +210,7 @@ fn seven_tools_and_a_resource_are_there_in_both_eras_over_both_transports() {
         // Only the newer era knows these.
         let is_modern = way.ends_with("modern");
         assert_eq!(list["resultType"] == "complete", is_modern, "{way} {list}");
-        assert_eq!(list["cacheScope"] == "public", true, "{way} {list}");
+        assert!(list["cacheScope"] == "public", "{way} {list}");
         lists.push(tools);
 
         let resources = result(&ask("resources/list", json!({})));

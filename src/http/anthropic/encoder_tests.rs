@@ -58,7 +58,7 @@ fn sent(thinking: Thinking, parts: Vec<ChatEvent>, reason: FinishReason) -> Vec<
         sent.extend(encoder.push(TokenEvent::Part(part)));
     }
     assert!(!encoder.is_over());
-    sent.extend(encoder.push(TokenEvent::Finished(summary(reason))));
+    sent.extend(encoder.push(TokenEvent::Finished(summary(reason).into())));
     assert!(encoder.is_over());
     for event in &mut sent {
         event.as_object_mut().expect("an object").shift_remove("swarmllm");
@@ -311,7 +311,7 @@ proptest! {
                 None => encoder.keep_alive(),
             });
         }
-        sent.extend(encoder.push(TokenEvent::Finished(summary(FinishReason::Stop))));
+        sent.extend(encoder.push(TokenEvent::Finished(summary(FinishReason::Stop).into())));
         let (mut open, mut next) = (None, 0);
         for event in &sent {
             let index = event["index"].as_u64();

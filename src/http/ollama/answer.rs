@@ -323,7 +323,7 @@ mod tests {
             part(ChatEvent::ToolCallArguments("{\"a\":".into())),
             part(ChatEvent::ToolCallArguments("1}".into())),
             part(ChatEvent::ToolCallEnd),
-            Ok(TokenEvent::Finished(summary())),
+            Ok(TokenEvent::Finished(summary().into())),
         ];
         let lines = lines(answer(Shape::Chat, events)).await;
         assert_eq!(lines.len(), 4);

@@ -63,7 +63,7 @@ pub(super) async fn whole<C: WholeChoice>(
         }
     }
     // All have finished, or there was an error.
-    let summaries: Vec<Summary> = summaries.into_iter().flatten().collect();
+    let summaries: Vec<Summary> = summaries.into_iter().flatten().map(|one| *one).collect();
     let ends = choices.into_iter().zip(&summaries).map(|(choice, summary)| choice.end(summary));
     let choices = ends.enumerate().map(|(index, end)| indexed(index, end)).collect();
     Ok(HttpResponse::Ok().json(head.whole(C::KIND, choices, &summaries)))
@@ -148,7 +148,7 @@ impl<C: StreamedChoice> Streamed<C> {
                 None => return self.end(),
                 Some((_, Err(error))) => return self.failure(error.into()),
                 Some((index, Ok(TokenEvent::Finished(summary)))) => {
-                    return self.finished(index, summary);
+                    return self.finished(index, *summary);
                 }
                 Some((index, Ok(event))) => {
                     if let Some(piece) = self.choices[index].next(event) {
@@ -314,7 +314,7 @@ mod tests {
     #[actix_web::test]
     async fn chunks_have_one_head_and_the_end_has_usage() {
         let started = Ok(TokenEvent::Started { prompt_tokens: 3 });
-        let events = vec![started, opened(), Ok(TokenEvent::Finished(a_summary()))];
+        let events = vec![started, opened(), Ok(TokenEvent::Finished(a_summary().into()))];
         let sent = sent(true, events).await.expect("a stream");
         assert_eq!((sent.len(), sent[3].as_str()), (4, "[DONE]"));
         let chunks: Vec<Value> = sent[..3].iter().map(|data| json_of(data)).collect();
@@ -332,7 +332,7 @@ mod tests {
 
     #[actix_web::test]
     async fn without_the_option_no_chunk_speaks_of_usage() {
-        let sent = sent(false, vec![Ok(TokenEvent::Finished(a_summary()))]).await;
+        let sent = sent(false, vec![Ok(TokenEvent::Finished(a_summary().into()))]).await;
         let sent = sent.expect("a stream");
         assert_eq!((sent.len(), sent[1].as_str()), (2, "[DONE]"));
         assert_eq!(json_of(&sent[0]).get("usage"), None);

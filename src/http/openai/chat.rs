@@ -269,7 +269,7 @@ mod tests {
     fn events(parts: &[ChatEvent], reason: FinishReason) -> Vec<Result<TokenEvent, GenerateError>> {
         let parts = parts.iter().cloned().map(TokenEvent::Part);
         let summary = Summary { finish_reason: reason, ..a_summary() };
-        parts.chain([TokenEvent::Finished(summary)]).map(Ok).collect()
+        parts.chain([TokenEvent::Finished(summary.into())]).map(Ok).collect()
     }
 
     fn a_call(name: &str) -> Vec<ChatEvent> {
@@ -387,7 +387,7 @@ mod tests {
             token("c"),
             part(ChatEvent::Content("c".into())),
             token("<end>"),
-            Ok(TokenEvent::Finished(a_summary())),
+            Ok(TokenEvent::Finished(a_summary().into())),
         ];
         let likely = || Form { is_likely: true, ..form() };
         let choices = streamed(likely(), events.clone()).await;

@@ -150,7 +150,7 @@ mod tests {
     fn events() -> Events {
         let token = |text: &str| TokenEvent::Sampled(sampled(text.as_bytes(), -0.5));
         let part = |text: &str| TokenEvent::Part(ChatEvent::Content(text.to_owned()));
-        let end = TokenEvent::Finished(a_summary());
+        let end = TokenEvent::Finished(a_summary().into());
         let all = [token(" was"), part(" was"), token(" it"), part(" it"), token("<end>"), end];
         all.into_iter().map(Ok).collect()
     }

@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn all_four_forms_are_read() {
-        let read = |value: Value| super::read(value, "prompt", 3).expect("valid");
+        let read = |value: Value| read(value, "prompt", 3).expect("valid");
         let text = |text: &str| Prompt::Text(text.to_owned());
         assert_eq!(read("a".into()), [text("a")]);
         assert_eq!(read(json!(["a", "b"])), [text("a"), text("b")]);

@@ -73,7 +73,7 @@ impl Node for Echo {
                 let event = TokenEvent::Part(ChatEvent::Content(word));
                 sender.try_send(Ok(event)).expect("room");
             }
-            sender.try_send(Ok(TokenEvent::Finished(summary(n, n)))).expect("room");
+            sender.try_send(Ok(TokenEvent::Finished(summary(n, n).into()))).expect("room");
             Ok(GenerationStream { request: RequestId([0; 16]), events })
         }
         .boxed()
