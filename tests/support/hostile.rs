@@ -432,7 +432,8 @@ fn registrations(
 ) -> io::Result<()> {
     let id = |round: u8, index: u8| {
         let mut id = [round; 32];
-        (id[..8].copy_from_slice(&seed.to_le_bytes()), id[9] = index);
+        id[..8].copy_from_slice(&seed.to_le_bytes());
+        id[9] = index;
         id
     };
     for round in 0..20 {
