@@ -29,7 +29,7 @@ use rmcp::{
         session::local::{LocalSessionManager, SessionConfig},
     },
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tower_service::Service;
 
 use super::server::BODY_MAX_BYTES;
@@ -161,9 +161,11 @@ fn unreadable(error: &actix_web::Error) -> HttpResponse {
 }
 
 fn json_rpc_error(status: StatusCode, code: i32, message: &str) -> HttpResponse {
-    HttpResponse::build(status).json(json!({
-        "jsonrpc": "2.0", "id": null, "error": {"code": code, "message": message},
-    }))
+    HttpResponse::build(status).json(error_object(code, message))
+}
+
+fn error_object(code: i32, message: &str) -> Value {
+    json!({"jsonrpc": "2.0", "id": null, "error": {"code": code, "message": message}})
 }
 
 /// The same request in the types of the transport.
@@ -176,11 +178,17 @@ fn converted(request: &HttpRequest, body: Bytes) -> Option<http::Request<Full<By
     builder.body(Full::new(body)).ok()
 }
 
-/// The answer of the transport in the types of the server.
+/// The answer of the transport in the types of the server; what it refuses in plain words becomes
+/// an object.
 async fn response(answer: Answer) -> HttpResponse {
     let (parts, body) = answer.into_parts();
     let status = StatusCode::from_u16(parts.status.as_u16());
-    let mut response = HttpResponse::build(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+    let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let is_json = parts
+        .headers
+        .get(http::header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
+    let mut response = HttpResponse::build(status);
     for (name, value) in &parts.headers {
         response.append_header((name.as_str(), value.as_bytes()));
     }
@@ -188,7 +196,13 @@ async fn response(answer: Answer) -> HttpResponse {
         Some(0) => response.finish(),
         Some(_) => {
             let Ok(whole) = body.collect().await;
-            response.body(whole.to_bytes())
+            let whole = whole.to_bytes();
+            match status.is_client_error() && !is_json {
+                true => {
+                    response.json(error_object(INVALID_REQUEST, &String::from_utf8_lossy(&whole)))
+                }
+                false => response.body(whole),
+            }
         }
         None => response.streaming(body.into_data_stream()),
     }

@@ -64,7 +64,10 @@ async fn embed_one(
     let _generation = Generation::start_in_arbiter(&tree.net, move |_| generation);
     while let Some(event) = events.recv().await {
         match event {
-            GenerationEvent::Embedding(vector) => return Ok((vector, prompt_tokens)),
+            GenerationEvent::Embedding(vector) => {
+                meter.embedded(prompt_tokens);
+                return Ok((vector, prompt_tokens));
+            }
             GenerationEvent::Failed(error) => {
                 meter.failed();
                 return Err(answer::generate_error(error));
