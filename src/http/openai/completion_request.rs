@@ -2,18 +2,18 @@
 //!
 //! Called by `completions.rs`. Pure. An answer has 16 tokens when nothing else is said, as the API
 //! has it. `best_of` must be `n`: nothing is computed that nobody sees.
-//! `echo` together with `logprobs` is refused: programs that ask for both want to know how likely
-//! the prompt was, which is not computed, and would take nulls for numbers.
 //! Errors: 400 [`ApiError`] with the field. Source: OpenAI API reference, completions.
 
 use serde_json::Value;
 
 use super::{
-    fields::Fields,
     inputs,
     options::{self, Asked, TOP_MAX},
 };
-use crate::{generate::Prompt, http::errors::ApiError};
+use crate::{
+    generate::Prompt,
+    http::{errors::ApiError, fields::Fields},
+};
 
 /// Tokens of an answer to a body without a limit.
 const TOKENS: u32 = 16;
@@ -31,20 +31,15 @@ pub(super) struct CompletionRequest {
 
 /// Reads a body; `seed` is used when it names none.
 pub(super) fn parse(body: &[u8], seed: u64) -> Result<CompletionRequest, ApiError> {
-    let mut fields = Fields::read(body)?;
-    let prompts = inputs::read(fields.require("prompt")?, "prompt", CHOICES_MAX)?;
-    let prompts = match fields.take::<String>("suffix")? {
+    let mut fields = Fields::of_bytes(body)?;
+    let prompts = inputs::read(fields.required("prompt")?, "prompt", CHOICES_MAX)?;
+    let prompts = match fields.optional::<String>("suffix")? {
         Some(suffix) if !suffix.is_empty() => infill(prompts, &suffix)?,
         _ => prompts,
     };
-    let best_of: Option<i64> = fields.take("best_of")?;
-    let echo = fields.take("echo")?.unwrap_or(false);
+    let best_of: Option<i64> = fields.optional("best_of")?;
+    let echo = fields.optional("echo")?.unwrap_or(false);
     let log_probabilities = log_probabilities(&mut fields)?;
-    if echo && log_probabilities.is_some() {
-        let message = "how likely the tokens of a prompt were is not known here; ask for `echo` or \
-                       for `logprobs`";
-        return Err(ApiError::unsupported(message, "echo"));
-    }
     let mut asked = options::read(&mut fields, prompts, Some(TOKENS), seed)?;
     if best_of.is_some_and(|best_of| best_of != i64::from(asked.n)) {
         let message = "`best_of` must be `n`: answers that nobody sees are not computed here";
@@ -70,7 +65,7 @@ fn infill(prompts: Vec<Prompt>, suffix: &str) -> Result<Vec<Prompt>, ApiError> {
 
 /// A number of likeliest tokens; some programs send a truth value.
 fn log_probabilities(fields: &mut Fields) -> Result<Option<u8>, ApiError> {
-    let n_top = match fields.take::<Value>("logprobs")? {
+    let n_top = match fields.optional::<Value>("logprobs")? {
         None | Some(Value::Bool(false)) => return Ok(None),
         Some(Value::Bool(true)) => Some(0),
         Some(value) => value.as_u64().and_then(|n_top| u8::try_from(n_top).ok()),
@@ -86,7 +81,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::http::openai::fields::any_body;
+    use crate::http::fields::any_body;
 
     fn completion(more: Value) -> Result<CompletionRequest, ApiError> {
         let mut body = json!({"model": "demo", "prompt": "Once"});
@@ -134,7 +129,6 @@ mod tests {
             (json!({"best_of": 1, "n": 2}), "best_of"),
             (json!({"logprobs": 21}), "logprobs"),
             (json!({"logprobs": -1}), "logprobs"),
-            (json!({"echo": true, "logprobs": 0}), "echo"),
             (json!({"echo": "yes"}), "echo"),
             (json!({"model": ""}), "model"),
         ];
