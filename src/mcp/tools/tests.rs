@@ -49,7 +49,6 @@ fn summary(prompt_tokens: u32, n: u32) -> Summary {
         ttft_ms: 1.0,
         decode_tok_s: 10.0,
         cloud: None,
-        cloud: None,
     }
 }
 
