@@ -222,7 +222,7 @@ struct GenerateParams {
     stop: Vec<String>,
     client: Option<String>,
     deadline_ms: Option<u64>,
-    /// It must not leave the swarm.
+    /// No provider in the cloud may answer.
     #[serde(default)]
     private: bool,
 }

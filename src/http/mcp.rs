@@ -40,10 +40,7 @@ use tower_service::Service;
 
 use self::sessions::Sessions;
 use super::server::BODY_MAX_BYTES;
-use crate::{
-    mcp::{node::Node, server::McpServer},
-    node::NodeHandle,
-};
+use crate::{mcp::server::McpServer, node::NodeHandle};
 
 /// Where it is.
 pub const PATH: &str = "/mcp";
@@ -142,12 +139,10 @@ async fn mcp(
     {
         return refusal;
     }
-    let Some(mut request) = converted(&request, body) else {
+    let Some(request) = converted(&request, &node, body) else {
         let message = "the request line or a header can't be read";
         return json_rpc_error(StatusCode::BAD_REQUEST, INVALID_REQUEST, message);
     };
-    let node: Arc<dyn Node> = Arc::new(node.get_ref().clone());
-    request.extensions_mut().insert(node);
     let mut call = door.get_ref().clone().call(request).boxed();
     match tokio::time::timeout(KEEP_ALIVE, &mut call).await {
         // Clients take nothing but 200 and 204 for a session that has ended.
@@ -199,14 +194,18 @@ fn error_body(code: i32, message: &str) -> Value {
     json!({"jsonrpc": "2.0", "id": null, "error": {"code": code, "message": message}})
 }
 
-/// The same request in the types of the transport.
-fn converted(request: &HttpRequest, body: Bytes) -> Option<http::Request<Full<Bytes>>> {
+/// The same request in the types of the transport, with the node as its caller may use it.
+fn converted(
+    request: &HttpRequest,
+    node: &NodeHandle,
+    body: Bytes,
+) -> Option<http::Request<Full<Bytes>>> {
     let mut builder =
         http::Request::builder().method(request.method().as_str()).uri(request.uri().to_string());
     for (name, value) in request.headers() {
         builder = builder.header(name.as_str(), value.as_bytes());
     }
-    builder.body(Full::new(body)).ok()
+    builder.extension(node.clone()).body(Full::new(body)).ok()
 }
 
 /// The answer of the transport in the types of the server; a refusal in words as an object.
