@@ -2,10 +2,11 @@
 //!
 //! Called by `server.rs`. The transport of `rmcp` is a tower service over `http` 1; this file
 //! brings actix requests to it and its answers back. What it adds: bodies that are no message are
-//! JSON-RPC errors, sessions of the handshake era are bounded (`mcp/sessions.rs`), and a POST that is not answered
-//! within seconds begins its event stream with comments, so that a long prefill is no silence.
-//! Dropping the body of an answer cancels its call where the protocol says so (2026-07-28).
-//! The server's guard has looked at Host and Origin before. Errors: JSON-RPC objects with a status.
+//! JSON-RPC errors, sessions of the handshake era are bounded (`mcp/sessions.rs`), and a POST that
+//! is not answered within seconds begins its event stream with comments, so that a long prefill is
+//! no silence. Dropping the body of an answer cancels its call where the protocol says so
+//! (2026-07-28). The server's guard has looked at Host and Origin before. Errors: JSON-RPC objects
+//! with a status.
 
 mod sessions;
 
@@ -40,7 +41,10 @@ use tower_service::Service;
 
 use self::sessions::Sessions;
 use super::server::BODY_MAX_BYTES;
-use crate::{mcp::server::McpServer, node::NodeHandle};
+use crate::{
+    mcp::{node::Node, server::McpServer},
+    node::NodeHandle,
+};
 
 /// Where it is.
 pub const PATH: &str = "/mcp";
@@ -139,10 +143,12 @@ async fn mcp(
     {
         return refusal;
     }
-    let Some(request) = converted(&request, &node, body) else {
+    let Some(mut request) = converted(&request, body) else {
         let message = "the request line or a header can't be read";
         return json_rpc_error(StatusCode::BAD_REQUEST, INVALID_REQUEST, message);
     };
+    let node: Arc<dyn Node> = Arc::new(node.get_ref().clone());
+    request.extensions_mut().insert(node);
     let mut call = door.get_ref().clone().call(request).boxed();
     match tokio::time::timeout(KEEP_ALIVE, &mut call).await {
         // Clients take nothing but 200 and 204 for a session that has ended.
@@ -194,18 +200,14 @@ fn error_body(code: i32, message: &str) -> Value {
     json!({"jsonrpc": "2.0", "id": null, "error": {"code": code, "message": message}})
 }
 
-/// The same request in the types of the transport, with the node as its caller may use it.
-fn converted(
-    request: &HttpRequest,
-    node: &NodeHandle,
-    body: Bytes,
-) -> Option<http::Request<Full<Bytes>>> {
+/// The same request in the types of the transport.
+fn converted(request: &HttpRequest, body: Bytes) -> Option<http::Request<Full<Bytes>>> {
     let mut builder =
         http::Request::builder().method(request.method().as_str()).uri(request.uri().to_string());
     for (name, value) in request.headers() {
         builder = builder.header(name.as_str(), value.as_bytes());
     }
-    builder.extension(node.clone()).body(Full::new(body)).ok()
+    builder.body(Full::new(body)).ok()
 }
 
 /// The answer of the transport in the types of the server; a refusal in words as an object.
@@ -305,7 +307,8 @@ mod tests {
     async fn a_late_answer_is_preceded_by_comments() {
         tokio::time::pause();
         let late = Box::pin(async {
-            tokio::time::sleep(KEEP_ALIVE * 5 / 2).await;
+            let late = tokio::time::timeout(KEEP_ALIVE * 5 / 2, std::future::pending::<()>());
+            late.await.expect_err("nothing comes");
             answer("text/event-stream", "data: {}\n\n")
         });
         assert_eq!(text_of(Late::Waiting(late)).await, [":\n\n", ":\n\n", "data: {}\n\n"]);

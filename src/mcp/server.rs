@@ -13,7 +13,7 @@ use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
         CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock,
-        CustomRequest, CustomResult, DiscoverResult, ErrorCode, Implementation,
+        CustomRequest, CustomResult, DiscoverResult, ErrorCode, Extensions, Implementation,
         ListResourcesResult, ListToolsResult, PaginatedRequestParams, ProgressNotificationParam,
         ProgressToken, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult,
         Resource, ResourceContents, ServerCapabilities, ServerConfig, ToolAnnotations,
@@ -26,7 +26,6 @@ use super::{
     node::{Look, Node},
     tool::{self, Output, TOOLS, Tool, ToolError},
 };
-use crate::node::NodeHandle;
 
 /// The resource that is the node's state.
 pub const STATUS_URI: &str = "swarmllm://status";
@@ -59,13 +58,11 @@ impl McpServer {
         McpServer { node }
     }
 
-    /// The node as the caller of this HTTP request may use it; over stdio the server's own.
-    fn node_for(&self, context: &RequestContext<RoleServer>) -> Arc<dyn Node> {
-        let parts = context.extensions.get::<http::request::Parts>();
-        match parts.and_then(|parts| parts.extensions.get::<NodeHandle>()) {
-            Some(node) => Arc::new(node.clone()),
-            None => Arc::clone(&self.node),
-        }
+    /// The node of the request's own caller, where the door brought one along.
+    fn node_of(&self, extensions: &Extensions) -> Arc<dyn Node> {
+        let parts = extensions.get::<http::request::Parts>();
+        let own = parts.and_then(|parts| parts.extensions.get::<Arc<dyn Node>>());
+        Arc::clone(own.unwrap_or(&self.node))
     }
 }
 
@@ -107,7 +104,7 @@ impl ServerHandler for McpServer {
             let message = format!("Unknown tool: {}; there are: {known}", request.name);
             return Err(ErrorData::invalid_params(message, None));
         };
-        let job = Job::new(self.node_for(&context));
+        let job = Job::new(self.node_of(&context.extensions));
         let mut progress = Progress::of(&context);
         let result = tokio::select! {
             result = (tool.run)(request.arguments.unwrap_or_default(), &job) => result,
