@@ -35,6 +35,8 @@ const LIST_TTL_MS: u64 = 3_600_000;
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 /// Looks without a new token after which a waiting client is told that it is still waited for.
 const PATIENCE: u32 = 40;
+/// Characters of a client's name that tell it from others.
+const CLIENT_MAX: usize = 64;
 /// What a model is told about this server.
 const INSTRUCTIONS: &str = "Language models that run on this node and its peers. `models` lists \
                             them; `chat`, `delegate`, `compare`, `batch_prompts` and `research` \
@@ -98,6 +100,7 @@ impl ServerHandler for McpServer {
             return Err(ErrorData::invalid_params(message, None));
         };
         let client = context.client_info().map_or_else(String::new, |client| client.name);
+        let client: String = client.chars().take(CLIENT_MAX).collect();
         let job = Job::new(Arc::clone(&self.node), format!("mcp:{client}"));
         let mut progress = Progress::of(&context);
         let result = tokio::select! {

@@ -397,7 +397,7 @@ fn a_session_lives_until_it_is_deleted() {
     assert_eq!(request(to, &other, &list).status, 404);
     assert_eq!(request(to, &session.head(), &list).status, 200);
     let delete = session.head().replace("POST", "DELETE");
-    assert_eq!(request(to, &delete, "").status, 202);
+    assert_eq!(request(to, &delete, "").status, 204);
     assert_eq!(request(to, &session.head(), &list).status, 404);
 }
 
@@ -433,6 +433,14 @@ fn a_cancelled_call_ends_its_generation() {
         &mut || {
             let accepted = request(node.http(), &session.head(), &cancel.to_string());
             assert_eq!(accepted.status, 202);
+        },
+    );
+    // The end of the session.
+    while_active(
+        &mut || *client.borrow_mut() = Some(send(node.http(), &session.head(), &body.to_string())),
+        &mut || {
+            let delete = session.head().replace("POST", "DELETE");
+            assert_eq!(request(node.http(), &delete, "").status, 204);
         },
     );
     // A notification over stdio, in both eras.

@@ -50,7 +50,7 @@ impl Answer {
 }
 
 /// What counts tokens: those read from the cache, those that are new in it (whole pages), the rest.
-pub(super) fn usage(prompt_tokens: u32, cached_tokens: u32, output_tokens: usize) -> Value {
+pub(super) fn usage(prompt_tokens: u32, cached_tokens: u32, output_tokens: u32) -> Value {
     let cached = cached_tokens.min(prompt_tokens);
     let kept = prompt_tokens - prompt_tokens % PAGE_TOKENS;
     let created = kept.saturating_sub(cached);
@@ -64,7 +64,7 @@ pub(super) fn usage(prompt_tokens: u32, cached_tokens: u32, output_tokens: usize
 
 /// The usage of an answer that is complete.
 pub(super) fn final_usage(summary: &Summary) -> Value {
-    usage(summary.prompt_tokens, summary.cached_tokens, summary.token_ids.len())
+    usage(summary.prompt_tokens, summary.cached_tokens, summary.completion_tokens())
 }
 
 /// Why it ended, and the stop text that ended it.

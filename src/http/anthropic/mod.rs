@@ -35,9 +35,10 @@ use self::{
     signature::Signer,
 };
 use super::{
-    errors::{ApiError, body_error},
+    errors::ApiError,
+    fields::Fields,
     guard::request_id,
-    server::random_hex,
+    server::{random_hex, random_seed},
 };
 use crate::{
     generate::{ErrorKind, GenerateError, GenerationStream, Prompt, TokenEvent},
@@ -109,9 +110,8 @@ async fn counted(
     node: &NodeHandle,
     body: Result<Bytes, actix_web::Error>,
 ) -> Result<Value, ApiError> {
-    let body = body.map_err(|error| body_error(&error))?;
     let signer = Signer::new(node.derive_secret(SIGNATURE_PURPOSE));
-    let (model, prompt) = request::parse_prompt(&body, &signer)?;
+    let (model, prompt) = request::parse_prompt(Fields::of_body(body)?, &signer)?;
     let tokens = node.count_tokens(&model, &prompt).await.map_err(errors::of_generate)?;
     Ok(json!({"input_tokens": tokens}))
 }
@@ -121,10 +121,9 @@ async fn answer(
     body: Result<Bytes, actix_web::Error>,
     request_id: &str,
 ) -> Result<HttpResponse, ApiError> {
-    let body = body.map_err(|error| body_error(&error))?;
     let signer = Signer::new(node.derive_secret(SIGNATURE_PURPOSE));
-    let seed = u64::from_str_radix(&random_hex::<8>()?, 16).unwrap_or_default();
-    let MessagesRequest { generate, thinking, stream } = request::parse(&body, seed, &signer)?;
+    let asked = request::parse(Fields::of_body(body)?, random_seed()?, &signer)?;
+    let MessagesRequest { generate, thinking, stream } = asked;
     let model = generate.model.clone();
     let prompt = generate.prompt.clone();
     let mut generation = match node.generate(generate).await {
@@ -152,11 +151,10 @@ async fn refusal(
 ) -> ApiError {
     if error.kind == ErrorKind::ContextLength
         && let Ok(tokens) = node.count_tokens(model, prompt).await
-        && let Ok(models) = node.models().await
-        && let Some(found) = models.iter().find(|found| found.name == model)
+        && let Ok(model) = node.model(model).await
     {
         // At least one position is the answer's.
-        let room = found.context_length.saturating_sub(1);
+        let room = model.model.config().context_length.saturating_sub(1);
         let message = format!("prompt is too long: {tokens} tokens > {room} maximum");
         return ApiError::invalid(message, None);
     }

@@ -6,11 +6,10 @@
 //! not to reason, where its template can say so.
 //! Errors: [`ApiError`] with the field. Source: Anthropic API reference, messages.
 
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::{
-    super::errors::ApiError,
+    super::{errors::ApiError, fields::Fields},
     content::Conversation,
     signature::Signer,
     tools::{self, Tools},
@@ -48,14 +47,17 @@ pub(super) struct MessagesRequest {
 }
 
 /// Reads a body; `seed` is used when it names none.
-pub(super) fn parse(body: &[u8], seed: u64, signer: &Signer) -> Result<MessagesRequest, ApiError> {
-    let mut fields = Fields::of(body)?;
-    let (model, chat, thinking) = chat(&mut fields, signer)?;
+pub(super) fn parse(
+    mut fields: Fields,
+    seed: u64,
+    signer: &Signer,
+) -> Result<MessagesRequest, ApiError> {
+    let Read { model, chat, thinking, format } = read(&mut fields, signer)?;
     let sampling = SamplingFields {
-        temperature: fields.take("temperature")?,
-        top_p: fields.take("top_p")?,
-        top_k: fields.take("top_k")?,
-        seed: fields.take("seed")?,
+        temperature: fields.optional("temperature")?,
+        top_p: fields.optional("top_p")?,
+        top_k: fields.optional("top_k")?,
+        seed: fields.optional("seed")?,
         ..SamplingFields::default()
     };
     let sampling = sampling
@@ -63,61 +65,41 @@ pub(super) fn parse(body: &[u8], seed: u64, signer: &Signer) -> Result<MessagesR
         .map_err(|error| ApiError::invalid(error.to_string(), Some(error.field)))?;
     let generate = GenerateRequest {
         sampling,
-        max_tokens: max_tokens(fields.required("max_tokens")?)?,
-        stop: stop_texts(fields.take("stop_sequences")?.unwrap_or_default())?,
-        client: client(fields.take("metadata")?)?,
-        format: format(&mut fields)?,
+        max_tokens: max_tokens(fields.optional("max_tokens")?)?,
+        stop: stop_texts(fields.optional("stop_sequences")?.unwrap_or_default())?,
+        client: fields.object("metadata", "metadata.")?.optional("user_id")?.unwrap_or_default(),
+        format,
         ..GenerateRequest::new(model, Prompt::Chat(chat))
     };
-    Ok(MessagesRequest { generate, thinking, stream: fields.take("stream")?.unwrap_or(false) })
+    Ok(MessagesRequest { generate, thinking, stream: fields.optional("stream")?.unwrap_or(false) })
 }
 
 /// Reads what of a body is read by the model: its name and the prompt.
-pub(super) fn parse_prompt(body: &[u8], signer: &Signer) -> Result<(String, Prompt), ApiError> {
-    let (model, chat, _) = chat(&mut Fields::of(body)?, signer)?;
+pub(super) fn parse_prompt(
+    mut fields: Fields,
+    signer: &Signer,
+) -> Result<(String, Prompt), ApiError> {
+    let Read { model, chat, .. } = read(&mut fields, signer)?;
     Ok((model, Prompt::Chat(chat)))
 }
 
-/// Fields of a body.
-struct Fields(Map<String, Value>);
-
-impl Fields {
-    fn of(body: &[u8]) -> Result<Fields, ApiError> {
-        match serde_json::from_slice(body) {
-            Ok(Value::Object(fields)) => Ok(Fields(fields)),
-            Ok(_) => Err(ApiError::invalid("the body is no object", None)),
-            Err(error) => Err(ApiError::invalid(format!("the body is no JSON: {error}"), None)),
-        }
-    }
-
-    /// A field; absent and null are the same.
-    fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, ApiError> {
-        match self.0.remove(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => serde_json::from_value(value)
-                .map(Some)
-                .map_err(|error| ApiError::invalid(format!("{name}: {error}"), Some(name))),
-        }
-    }
-
-    fn required<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, ApiError> {
-        let missing = || ApiError::invalid(format!("{name}: Field required"), Some(name));
-        self.take(name)?.ok_or_else(missing)
-    }
+/// What both bodies have.
+struct Read {
+    model: String,
+    chat: Chat,
+    thinking: Thinking,
+    format: AnswerFormat,
 }
 
-fn chat(fields: &mut Fields, signer: &Signer) -> Result<(String, Chat, Thinking), ApiError> {
-    let model: String = fields.required("model")?;
-    let messages: Vec<Value> = fields.required("messages")?;
-    if model.is_empty() {
-        return Err(ApiError::invalid("names no model", Some("model")));
-    }
+fn read(fields: &mut Fields, signer: &Signer) -> Result<Read, ApiError> {
+    let model = fields.text(&["model"])?;
+    let messages: Vec<Value> = fields.optional("messages")?.unwrap_or_default();
     if !(1..=MESSAGES_MAX).contains(&messages.len()) {
         let message = format!("holds 1 to {MESSAGES_MAX} messages");
         return Err(ApiError::invalid(message, Some("messages")));
     }
     let mut conversation = Conversation::new(&model, signer);
-    if let Some(system) = fields.take::<Value>("system")? {
+    if let Some(system) = fields.optional::<Value>("system")? {
         conversation.system("system", &system)?;
     }
     for (index, message) in messages.iter().enumerate() {
@@ -125,12 +107,14 @@ fn chat(fields: &mut Fields, signer: &Signer) -> Result<(String, Chat, Thinking)
     }
     let mut messages = conversation.into_messages();
     let continue_last = continues_last(&mut messages);
-    let tools = fields.take("tools")?.unwrap_or_default();
-    let Tools { offered, choice, single_call } = tools::parse(tools, fields.take("tool_choice")?)?;
-    let thinking = thinking(fields.take("thinking")?)?;
+    let tools = fields.optional("tools")?.unwrap_or_default();
+    let choice = fields.optional("tool_choice")?;
+    let Tools { offered, choice, single_call } = tools::parse(tools, choice)?;
+    let thinking = thinking(fields.optional("thinking")?)?;
+    let mut output = fields.object("output_config", "output_config.")?;
     let mut variables = Map::new();
     variables.insert("enable_thinking".to_owned(), (thinking != Thinking::Off).into());
-    if let Some(effort) = effort(fields)? {
+    if let Some(effort) = output.optional::<String>("effort")?.as_deref().and_then(effort) {
         variables.insert("reasoning_effort".to_owned(), effort.into());
     }
     let chat = Chat {
@@ -141,7 +125,12 @@ fn chat(fields: &mut Fields, signer: &Signer) -> Result<(String, Chat, Thinking)
         continue_last,
         variables,
     };
-    Ok((model, chat, thinking))
+    // The older place, at the top, is still in use.
+    let format = match output.optional("format")? {
+        None => fields.optional("output_format")?,
+        format => format,
+    };
+    Ok(Read { model, chat, thinking, format: answer_format(format)? })
 }
 
 /// Whether the last message is one to go on with; an empty one is none at all.
@@ -170,23 +159,16 @@ fn thinking(thinking: Option<Value>) -> Result<Thinking, ApiError> {
 }
 
 /// How much to reason, in the words of templates, which know three of them.
-fn effort(fields: &Fields) -> Result<Option<&'static str>, ApiError> {
-    match fields.0.get("output_config").and_then(|config| config.get("effort")) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(effort)) => Ok(match effort.as_str() {
-            "low" => Some("low"),
-            "medium" => Some("medium"),
-            "high" | "xhigh" | "max" => Some("high"),
-            _ => None,
-        }),
-        Some(_) => Err(ApiError::invalid("is a text", Some("output_config.effort"))),
+fn effort(effort: &str) -> Option<&'static str> {
+    match effort {
+        "low" => Some("low"),
+        "medium" => Some("medium"),
+        "high" | "xhigh" | "max" => Some("high"),
+        _ => None,
     }
 }
 
-fn format(fields: &mut Fields) -> Result<AnswerFormat, ApiError> {
-    let config: Map<String, Value> = fields.take("output_config")?.unwrap_or_default();
-    let older = fields.take("output_format")?;
-    let format = config.get("format").filter(|format| !format.is_null()).or(older.as_ref());
+fn answer_format(format: Option<Value>) -> Result<AnswerFormat, ApiError> {
     let Some(format) = format else { return Ok(AnswerFormat::Text) };
     match (format.get("type").and_then(Value::as_str), format.get("schema")) {
         (Some("text"), _) => Ok(AnswerFormat::Text),
@@ -200,7 +182,9 @@ fn format(fields: &mut Fields) -> Result<AnswerFormat, ApiError> {
     }
 }
 
-fn max_tokens(value: i64) -> Result<Option<u32>, ApiError> {
+fn max_tokens(value: Option<i64>) -> Result<Option<u32>, ApiError> {
+    let missing = || ApiError::invalid("`max_tokens` is missing", Some("max_tokens"));
+    let value = value.ok_or_else(missing)?;
     match u32::try_from(value) {
         Ok(value @ 1..) => Ok(Some(value)),
         // More than any context is the rest of the context.
@@ -218,21 +202,18 @@ fn stop_texts(stops: Vec<String>) -> Result<Vec<String>, ApiError> {
     Ok(stops)
 }
 
-fn client(metadata: Option<Map<String, Value>>) -> Result<String, ApiError> {
-    match metadata.unwrap_or_default().remove("user_id") {
-        None | Some(Value::Null) => Ok(String::new()),
-        Some(Value::String(id)) => Ok(id),
-        Some(_) => Err(ApiError::invalid("is a text", Some("metadata.user_id"))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
     use crate::generate::ToolChoice;
+
+    fn fields(body: impl Into<Bytes>) -> Result<Fields, ApiError> {
+        Fields::of_body(Ok(body.into()))
+    }
 
     fn request(more: Value) -> Result<MessagesRequest, ApiError> {
         let messages = json!([{"role": "user", "content": "hi"}]);
@@ -240,7 +221,7 @@ mod tests {
         for (key, value) in more.as_object().expect("an object") {
             body[key] = value.clone();
         }
-        parse(body.to_string().as_bytes(), 5, &Signer::new([7; 32]))
+        parse(fields(body.to_string())?, 5, &Signer::new([7; 32]))
     }
 
     fn chat_of(more: Value) -> Chat {
@@ -439,10 +420,11 @@ mod tests {
                 body["system"] = system;
             }
             for body in [body.to_string(), more.to_string()] {
-                if let Err(error) = parse(body.as_bytes(), 0, &signer) {
+                let read = |body: &str| fields(body.to_owned());
+                if let Err(error) = read(&body).and_then(|body| parse(body, 0, &signer)) {
                     prop_assert!(error.status.is_client_error(), "{error:?}");
                 }
-                if let Err(error) = parse_prompt(body.as_bytes(), &signer) {
+                if let Err(error) = read(&body).and_then(|body| parse_prompt(body, &signer)) {
                     prop_assert!(error.status.is_client_error(), "{error:?}");
                 }
             }
@@ -450,7 +432,8 @@ mod tests {
 
         #[test]
         fn no_bytes_panic(body in prop::collection::vec(any::<u8>(), 0..64)) {
-            prop_assert!(parse(&body, 0, &Signer::new([7; 32])).is_err());
+            let read = fields(body).and_then(|body| parse(body, 0, &Signer::new([7; 32])));
+            prop_assert!(read.is_err_and(|error| error.status.is_client_error()));
         }
     }
 }

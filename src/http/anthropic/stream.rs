@@ -7,23 +7,21 @@
 
 use std::time::Duration;
 
-use actix_web::{HttpResponse, http::header};
+use actix_web::HttpResponse;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
-    super::{errors::ApiError, sse},
+    super::{
+        errors::ApiError,
+        sse::{self, KEEP_ALIVE, SETTLE},
+    },
     encoder::Encoder,
     errors, next_event,
 };
 use crate::generate::{GenerateError, GenerationStream, TokenEvent};
-
-/// Longest silence: clients give up after minutes, proxies earlier.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// How long a stream waits for a place or a refusal before it begins.
-const SETTLE: Duration = Duration::from_secs(1);
 
 /// Begins a stream.
 pub(super) async fn start(
@@ -50,12 +48,7 @@ pub(super) async fn start(
         keep_alive: KEEP_ALIVE,
         sent_at: Instant::now(),
     };
-    Ok(HttpResponse::Ok()
-        .content_type("text/event-stream; charset=utf-8")
-        .insert_header((header::CACHE_CONTROL, "no-cache"))
-        // Tells a reverse proxy to pass each event on at once.
-        .insert_header(("x-accel-buffering", "no"))
-        .streaming(sender.bytes(first)))
+    Ok(sse::response().streaming(sender.bytes(first)))
 }
 
 /// What sends a stream.

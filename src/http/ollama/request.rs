@@ -140,7 +140,7 @@ pub(super) fn generate(body: Body) -> Result<Asked, ApiError> {
 
 /// The fields that both routes have.
 fn common(mut fields: Fields, input: Input) -> Result<Asked, ApiError> {
-    let mut options = fields.object("options", "options.")?;
+    let mut options = fields.object("options")?;
     Ok(Asked {
         model: fields.text(&["model", "name"])?,
         stream: fields.optional("stream")?.unwrap_or(true),
