@@ -83,8 +83,11 @@ fn guided_answers(cuts: &[u32]) -> Vec<Value> {
     let ask = |question: Value| {
         let answer = post(http, "/v1/chat/completions", &question).json();
         let choice = &answer["choices"][0];
-        let said = json!([choice["message"]["content"], choice["logprobs"],
-            choice["message"]["tool_calls"][0]["function"]]);
+        let said = json!([
+            choice["message"]["content"],
+            choice["logprobs"],
+            choice["message"]["tool_calls"][0]["function"]
+        ]);
         assert!(answer["swarmllm"]["token_ids"].is_array(), "{answer}");
         json!([said, choice["finish_reason"], answer["swarmllm"]["token_ids"]])
     };
@@ -111,7 +114,8 @@ fn a_cut_at_any_layer_gives_the_tokens_of_one_node() {
 #[test]
 fn what_guides_the_choice_of_tokens_gives_the_same_on_every_split() {
     let alone = guided_answers(&[]);
-    let format: Value = serde_json::from_str(alone[2][0][0].as_str().expect("a text")).expect("JSON");
+    let format: Value =
+        serde_json::from_str(alone[2][0][0].as_str().expect("a text")).expect("JSON");
     assert!(format["layers"].is_i64(), "{format}");
     assert_eq!(alone[3][0][2]["name"], "get_weather", "{}", alone[3]);
     for cuts in [&[3][..], &[1, 5]] {

@@ -35,13 +35,18 @@ use rmcp::{
         session::{SessionManager, local::LocalSessionManager},
     },
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tower_service::Service;
 
 use self::sessions::Sessions;
 use super::server::BODY_MAX_BYTES;
-use crate::{mcp::server::McpServer, node::NodeHandle};
+use crate::{
+    mcp::{node::Node, server::McpServer},
+    node::NodeHandle,
+};
 
+/// Where it is.
+pub const PATH: &str = "/mcp";
 /// Sessions of the handshake era at once; each is a task and a few channels. Beyond that the one
 /// silent longest ends.
 const SESSIONS_MAX: usize = 1024;
@@ -55,6 +60,8 @@ const SESSION_ID: &str = "mcp-session-id";
 const PARSE_ERROR: i32 = -32700;
 /// JSON-RPC: JSON, but no message.
 const INVALID_REQUEST: i32 = -32600;
+/// JSON-RPC: the server failed.
+const INTERNAL_ERROR: i32 = -32603;
 
 type Answer = http::Response<BoxBody<Bytes, Infallible>>;
 
@@ -112,13 +119,16 @@ impl McpDoor {
     }
 }
 
-/// Its path; which methods it takes is the transport's matter.
+/// Its path.
 pub fn routes(config: &mut web::ServiceConfig) {
-    config.service(web::resource("/mcp").route(web::route().to(mcp)));
+    let resource = web::resource(PATH);
+    let methods = [web::get(), web::post(), web::delete()];
+    config.service(methods.into_iter().fold(resource, |all, method| all.route(method.to(mcp))));
 }
 
 async fn mcp(
     door: web::Data<McpDoor>,
+    node: web::Data<NodeHandle>,
     request: HttpRequest,
     body: Result<Bytes, actix_web::Error>,
 ) -> HttpResponse {
@@ -132,10 +142,12 @@ async fn mcp(
     {
         return refusal;
     }
-    let Some(request) = converted(&request, body) else {
+    let Some(mut request) = converted(&request, body) else {
         let message = "the request line or a header can't be read";
         return json_rpc_error(StatusCode::BAD_REQUEST, INVALID_REQUEST, message);
     };
+    let node: Arc<dyn Node> = Arc::new(node.get_ref().clone());
+    request.extensions_mut().insert(node);
     let mut call = door.get_ref().clone().call(request).boxed();
     match tokio::time::timeout(KEEP_ALIVE, &mut call).await {
         // Clients take nothing but 200 and 204 for a session that has ended.
@@ -175,9 +187,16 @@ fn unreadable(error: &actix_web::Error) -> HttpResponse {
 }
 
 fn json_rpc_error(status: StatusCode, code: i32, message: &str) -> HttpResponse {
-    HttpResponse::build(status).json(json!({
-        "jsonrpc": "2.0", "id": null, "error": {"code": code, "message": message},
-    }))
+    HttpResponse::build(status).json(error_body(code, message))
+}
+
+/// What a request is told that the server's guard refuses.
+pub fn refused(message: &str) -> Value {
+    error_body(INVALID_REQUEST, message)
+}
+
+fn error_body(code: i32, message: &str) -> Value {
+    json!({"jsonrpc": "2.0", "id": null, "error": {"code": code, "message": message}})
 }
 
 /// The same request in the types of the transport.
@@ -190,11 +209,20 @@ fn converted(request: &HttpRequest, body: Bytes) -> Option<http::Request<Full<By
     builder.body(Full::new(body)).ok()
 }
 
-/// The answer of the transport in the types of the server.
+/// The answer of the transport in the types of the server; a refusal in words as an object.
 async fn response(answer: Answer) -> HttpResponse {
     let (parts, body) = answer.into_parts();
     let status = StatusCode::from_u16(parts.status.as_u16());
-    let mut response = HttpResponse::build(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+    let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let content_type = parts.headers.get(http::header::CONTENT_TYPE);
+    let is_json = content_type.is_some_and(|value| value.as_bytes() == b"application/json");
+    if !is_json && (status.is_client_error() || status.is_server_error()) {
+        let Ok(whole) = body.collect().await;
+        let message = String::from_utf8_lossy(&whole.to_bytes()).into_owned();
+        let code = if status.is_client_error() { INVALID_REQUEST } else { INTERNAL_ERROR };
+        return json_rpc_error(status, code, &message);
+    }
+    let mut response = HttpResponse::build(status);
     for (name, value) in &parts.headers {
         response.append_header((name.as_str(), value.as_bytes()));
     }

@@ -13,7 +13,7 @@ use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
         CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock,
-        CustomRequest, CustomResult, DiscoverResult, ErrorCode, Implementation,
+        CustomRequest, CustomResult, DiscoverResult, ErrorCode, Extensions, Implementation,
         ListResourcesResult, ListToolsResult, PaginatedRequestParams, ProgressNotificationParam,
         ProgressToken, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult,
         Resource, ResourceContents, ServerCapabilities, ServerConfig, ToolAnnotations,
@@ -35,8 +35,6 @@ const LIST_TTL_MS: u64 = 3_600_000;
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 /// Looks without a new token after which a waiting client is told that it is still waited for.
 const PATIENCE: u32 = 40;
-/// Characters of a client's name that tell it from others.
-const CLIENT_MAX: usize = 64;
 /// What a model is told about this server.
 const INSTRUCTIONS: &str = "Language models that run on this node and its peers. `models` lists \
                             them; `chat`, `delegate`, `compare`, `batch_prompts` and `research` \
@@ -58,6 +56,13 @@ impl McpServer {
     /// A server that answers with this node.
     pub fn new(node: Arc<dyn Node>) -> McpServer {
         McpServer { node }
+    }
+
+    /// The node of the request's own caller, where the door brought one along.
+    fn node_of(&self, extensions: &Extensions) -> Arc<dyn Node> {
+        let parts = extensions.get::<http::request::Parts>();
+        let own = parts.and_then(|parts| parts.extensions.get::<Arc<dyn Node>>());
+        Arc::clone(own.unwrap_or(&self.node))
     }
 }
 
@@ -99,9 +104,7 @@ impl ServerHandler for McpServer {
             let message = format!("Unknown tool: {}; there are: {known}", request.name);
             return Err(ErrorData::invalid_params(message, None));
         };
-        let client = context.client_info().map_or_else(String::new, |client| client.name);
-        let client: String = client.chars().take(CLIENT_MAX).collect();
-        let job = Job::new(Arc::clone(&self.node), format!("mcp:{client}"));
+        let job = Job::new(self.node_of(&context.extensions));
         let mut progress = Progress::of(&context);
         let result = tokio::select! {
             result = (tool.run)(request.arguments.unwrap_or_default(), &job) => result,

@@ -45,7 +45,7 @@ fn head(more: &str) -> String {
 }
 
 /// A request of the modern era with everything it needs.
-fn modern(method: &str, params: &Value) -> (String, Value) {
+pub(super) fn modern(method: &str, params: &Value) -> (String, Value) {
     let name = params.get("name").or_else(|| params.get("uri")).and_then(Value::as_str);
     let name = name.map(|name| format!("\r\nMcp-Name: {name}")).unwrap_or_default();
     let head = head(&format!("\r\nMCP-Protocol-Version: {MODERN}\r\nMcp-Method: {method}{name}"));

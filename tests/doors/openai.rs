@@ -313,6 +313,14 @@ fn completions_take_all_forms_of_prompts_and_echo_them() {
             .collect();
     assert_eq!(streamed, text(&echo["choices"][0]["text"]));
 
+    let more = json!({"max_tokens": 8, "echo": true, "logprobs": 1});
+    let likely = answer(&node, COMPLETIONS, &completion(more))["choices"][0].clone();
+    let columns = &likely["logprobs"];
+    let tokens: String = columns["tokens"].as_array().expect("tokens").iter().map(text).collect();
+    assert!(tokens.starts_with(&text(&likely["text"])), "{likely}");
+    assert_eq!(columns["token_logprobs"][0], Value::Null);
+    assert!(columns["token_logprobs"].as_array().is_some_and(|all| all.iter().any(Value::is_f64)));
+
     let ids = plain["swarmllm"]["token_ids"].clone();
     let prompts = json!(["A swarm is", "Once upon"]);
     let two = completion(json!({"prompt": prompts, "n": 2, "max_tokens": 8}));
@@ -341,7 +349,6 @@ fn what_a_completion_can_not_be_is_refused() {
         (json!({"prompt": [4_000_000_000_u32]}), "", Value::Null),
         (json!({"prompt": {"a": 1}}), "prompt", Value::Null),
         (json!({"best_of": 2}), "best_of", json!("unsupported_parameter")),
-        (json!({"echo": true, "logprobs": 1}), "echo", json!("unsupported_parameter")),
         (json!({"model": "other"}), "model", json!("model_not_found")),
     ];
     for (more, param, code) in cases {
