@@ -81,7 +81,7 @@ async fn ask_all(
 
 async fn many_streams(args: &DoorsArgs, to: SocketAddr) -> Value {
     let ask = |stream| {
-        let text = |n: usize| format!("Question {n}: what is SwarmLLM?");
+        let text = |n: usize| format!("Tell me story number {n}.");
         let one = |n| question("demo", &text(n), args.new_tokens, stream);
         (0..args.streams).map(one).collect::<Vec<_>>()
     };

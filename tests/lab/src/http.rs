@@ -1,7 +1,6 @@
 //! Chat requests over HTTP as a client makes them, a connection each.
 //!
-//! HTTP/1.0, so that the end of the connection is the end of the body. Errors: whatever is not a
-//! whole answer, as a sentence; nothing is retried.
+//! Errors: whatever is not a whole answer, as a sentence; nothing is retried.
 
 use std::net::SocketAddr;
 
@@ -30,8 +29,8 @@ pub(crate) fn question(model: &str, text: &str, max_tokens: usize, stream: bool)
 pub(crate) async fn chat(to: SocketAddr, question: &Value) -> Result<Answer, String> {
     let body = question.to_string();
     let head = format!(
-        "POST /v1/chat/completions HTTP/1.0\r\nHost: {to}\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\n\r\n",
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: {to}\r\nContent-Type: application/json\r\n\
+         Connection: close\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     let mut received = Vec::new();
@@ -44,10 +43,24 @@ pub(crate) async fn chat(to: SocketAddr, question: &Value) -> Result<Answer, Str
     exchange.await.map_err(|error| error.to_string())?;
     let received = String::from_utf8(received).map_err(|error| error.to_string())?;
     let (head, body) = received.split_once("\r\n\r\n").ok_or("no head")?;
-    if !head.lines().next().is_some_and(|line| line.contains(" 200 ")) {
+    if !head.starts_with("HTTP/1.1 200 ") {
         return Err(received);
     }
-    if question["stream"] == true { streamed(body) } else { whole(body) }
+    if question["stream"] == true { streamed(&unchunked(body)?) } else { whole(body) }
+}
+
+/// A body that came in chunks, of which the last is empty.
+fn unchunked(mut body: &str) -> Result<String, String> {
+    let mut whole = String::with_capacity(body.len());
+    loop {
+        let (size, rest) = body.split_once("\r\n").ok_or("a chunk without a size")?;
+        let size = usize::from_str_radix(size, 16).map_err(|error| error.to_string())?;
+        if size == 0 {
+            return Ok(whole);
+        }
+        whole.push_str(rest.get(..size).ok_or("a chunk that is cut")?);
+        body = rest.get(size + 2..).ok_or("a chunk without an end")?;
+    }
 }
 
 fn whole(body: &str) -> Result<Answer, String> {
