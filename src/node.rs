@@ -218,13 +218,13 @@ impl NodeHandle {
         answer::count_tokens(&tree, (model, prompt)).await
     }
 
-    /// The text of these tokens; control tokens and unknown ones have none.
+    /// The bytes that each token of a prompt prints; control tokens print nothing and are left out.
     ///
     /// # Errors
-    /// When the model is not here.
-    pub async fn decode(&self, model: &str, tokens: &[u32]) -> Result<String, GenerateError> {
+    /// When the model is not here, or its template refuses.
+    pub async fn spell(&self, model: &str, prompt: &Prompt) -> Result<Vec<Vec<u8>>, GenerateError> {
         let tree = self.tree().map_err(|error| answer::unavailable(error.to_string()))?;
-        answer::decode(&tree, (model, tokens)).await
+        answer::spell(&tree, (model, prompt)).await
     }
 
     /// A model that is held here, by name.

@@ -1,6 +1,10 @@
 //! What a stranger on the peer port can do: be refused. A node that meets garbage, oversized
 //! frames, stalls, floods and liars goes on answering, and says in its events whom it refused.
 
+#[path = "support/hostile.rs"]
+mod hostile;
+#[path = "support/peer.rs"]
+mod peer;
 mod support;
 
 use std::io::{Read, Write};
@@ -9,84 +13,32 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::BytesMut;
+use peer::{Peer, open_stage, token_rows};
 use serde_json::json;
 use support::{DEADLINE, Folder, Node, get, post};
-use swarmllm_protocol::connection::{Connection, ConnectionConfig, ConnectionEvent};
-use swarmllm_protocol::frame;
-use swarmllm_protocol::identity::Identity;
+use swarmllm_protocol::connection::{Connection, ConnectionConfig};
 use swarmllm_protocol::ids::{InviteId, LayerRange, ModelId, NetworkId, RequestId};
 use swarmllm_protocol::membership::{Grant, MemberCertificate, MemberFacts, MemberRole};
-use swarmllm_protocol::wire::{
-    Body, CacheType, Lineage, Message, NextHop, OpenStage, Profile, RowEncoding, Rows, Sampling,
-    Wanted,
-};
+use swarmllm_protocol::wire::{Body, Message, OpenStage};
 
-/// A peer of this test, with a real handshake and then whatever the test wants.
-struct Peer {
-    socket: TcpStream,
-    connection: Connection,
-    received: BytesMut,
+fn address(node: &Node) -> std::net::SocketAddr {
+    node.listen().parse().expect("an address")
 }
 
-impl Peer {
-    /// Connects and shakes hands.
-    fn connect(node: &Node, seed: u8) -> Peer {
-        let socket = dial(node);
-        let identity = Arc::new(Identity::from_seed([seed; 32]));
-        let config = ConnectionConfig::new(identity, NetworkId::default());
-        let connection = Connection::initiator(config, [seed; 64], 0);
-        let mut peer = Peer { socket, connection, received: BytesMut::new() };
-        peer.flush();
-        while !matches!(peer.event(), Some(ConnectionEvent::Established { .. })) {
-            // The node may have asked for a cookie.
-            peer.flush();
-        }
-        peer.flush();
-        peer
-    }
+fn connect(node: &Node, seed: u64) -> Peer {
+    Peer::connect(address(node), seed).expect("the node lets it in")
+}
 
-    fn flush(&mut self) {
-        let mut out = BytesMut::new();
-        while self.connection.poll_transmit(&mut out) {}
-        self.socket.write_all(&out).expect("the node reads");
-    }
+fn send(peer: &mut Peer, message: Message) {
+    peer.send(message).expect("the node reads");
+}
 
-    fn send(&mut self, message: Message) {
-        self.connection.send(message).expect("a valid message");
-        self.flush();
-    }
-
-    /// The next event; panics when the node closes.
-    fn event(&mut self) -> Option<ConnectionEvent> {
-        loop {
-            let limit = self.connection.record_limit();
-            if let Some(record) = frame::take_record(&mut self.received, limit).expect("a frame") {
-                return self.connection.receive_record(record, 0).expect("a good record");
-            }
-            let mut bytes = [0; 4096];
-            let n = self.socket.read(&mut bytes).expect("the node answers");
-            assert!(n > 0, "the node closed the connection");
-            self.received.extend_from_slice(&bytes[..n]);
-        }
-    }
-
-    /// Reads messages until one fits.
-    fn wait_for(&mut self, fits: impl Fn(&Body) -> bool) -> Body {
-        loop {
-            if let Some(ConnectionEvent::Message(message, credit)) = self.event() {
-                self.connection.release(credit);
-                if fits(&message.body) {
-                    return message.body;
-                }
-            }
-        }
-    }
+fn wait_for(peer: &mut Peer, fits: impl Fn(&Body) -> bool) -> Body {
+    peer.wait_for(fits).expect("the node answers")
 }
 
 fn dial(node: &Node) -> TcpStream {
-    let socket = TcpStream::connect(node.listen()).expect("the node listens");
-    socket.set_read_timeout(Some(DEADLINE)).expect("a timeout");
-    socket
+    peer::dial(address(node)).expect("the node listens")
 }
 
 /// The node must close a connection by itself.
@@ -104,38 +56,6 @@ fn answers(node: &Node) {
         "messages": [{"role": "user", "content": "What is a node?"}]});
     assert_eq!(post(node.http(), "/v1/chat/completions", &body).status, 200);
     assert_eq!(get(node.http(), "/health").status, 200);
-}
-
-fn open_stage(request: RequestId, model: ModelId, layers: LayerRange) -> OpenStage {
-    let sampling = Sampling::default();
-    OpenStage {
-        request,
-        model,
-        layers,
-        stage: 0,
-        stages: 1,
-        profile: Profile::F16,
-        cache: CacheType::F16,
-        lineage: Lineage::SampleOf(RequestId([0; 16])),
-        named_pages: 0,
-        prompt: 3,
-        next: NextHop::Requester,
-        wanted: Some(Wanted::Tokens(sampling)),
-        max_positions: 64,
-    }
-}
-
-fn token_rows(request: RequestId, first_position: u32, tokens: &[u32]) -> Message {
-    let rows = Rows {
-        request,
-        first_position,
-        n_rows: tokens.len() as u32,
-        hidden: 0,
-        encoding: RowEncoding::Tokens,
-        sample: true,
-        trace: Vec::new(),
-    };
-    Message::rows(rows, Rows::token_payload(tokens))
 }
 
 #[test]
@@ -158,7 +78,7 @@ fn garbage_before_during_and_after_the_handshake_ends_only_its_own_connection() 
     closes(socket);
     events.wait_for_event(&["session_refused"]);
     // After: a real peer whose next record does not open.
-    let mut peer = Peer::connect(&node, 1);
+    let mut peer = connect(&node, 1);
     peer.socket.write_all(&[32, 0]).expect("accepted");
     peer.socket.write_all(&[7; 32]).expect("accepted");
     closes(peer.socket);
@@ -169,8 +89,8 @@ fn garbage_before_during_and_after_the_handshake_ends_only_its_own_connection() 
 #[test]
 fn a_stranger_makes_itself_nobodys_inviter_and_is_not_let_in() {
     let node = Node::serve(&[]);
-    let mut peer = Peer::connect(&node, 4);
-    let identity = Identity::from_seed([4; 32]);
+    let mut peer = connect(&node, 4);
+    let identity = peer::identity(4);
     let local = node.ready["peer_id"].as_str().and_then(|text| text.parse().ok());
     let facts = MemberFacts {
         issuer: identity.peer_id(),
@@ -183,9 +103,9 @@ fn a_stranger_makes_itself_nobodys_inviter_and_is_not_let_in() {
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     let gift = MemberCertificate::issue(&identity, &NetworkId::default(), facts, now);
-    peer.send(Message::new(Body::Admitted { certificate: gift.as_bytes().to_vec() }));
-    peer.send(Message::new(Body::Ping { nonce: 5 }));
-    peer.wait_for(|body| *body == Body::Pong { nonce: 5 });
+    send(&mut peer, Message::new(Body::Admitted { certificate: gift.as_bytes().to_vec() }));
+    send(&mut peer, Message::new(Body::Ping { nonce: 5 }));
+    wait_for(&mut peer, |body| *body == Body::Pong { nonce: 5 });
     // Had it been kept, it would be there by now.
     assert!(!node.folder.names().contains(&"membership".to_owned()), "{:?}", node.folder.names());
 
@@ -202,10 +122,10 @@ fn a_stranger_makes_itself_nobodys_inviter_and_is_not_let_in() {
             LayerRange { start: 0, end: 6 },
         ))),
     ] {
-        let mut peer = Peer::connect(&node, 4);
-        peer.send(first);
+        let mut peer = connect(&node, 4);
+        send(&mut peer, first);
         // Nothing else is said to it before.
-        let told = peer.wait_for(|_| true);
+        let told = wait_for(&mut peer, |_| true);
         assert!(matches!(told, Body::NotAdmitted { .. }), "{told:?}");
         closes(peer.socket);
     }
@@ -219,7 +139,7 @@ fn a_stalled_handshake_is_ended_and_holds_nobody_up() {
     let mut halfway = dial(&node);
     halfway.write_all(&[0, 1, 9, 9]).expect("accepted");
     answers(&node);
-    Peer::connect(&node, 2);
+    connect(&node, 2);
     closes(halfway);
     for socket in silent {
         closes(socket);
@@ -230,13 +150,11 @@ fn a_stalled_handshake_is_ended_and_holds_nobody_up() {
 #[test]
 fn a_peer_that_breaks_the_rules_of_a_stage_is_told_and_harms_no_other() {
     let node = Node::serve(&[]);
-    let mut peer = Peer::connect(&node, 3);
-    let inventory = peer.wait_for(|body| matches!(body, Body::Inventory { .. }));
-    let Body::Inventory { offers } = inventory else { unreachable!() };
-    let (model, layers) = (offers[0].model, offers[0].layers);
+    let mut peer = connect(&node, 3);
+    let (model, layers) = peer.offered().expect("a model");
     let refused = |peer: &mut Peer, open: OpenStage| {
-        peer.send(Message::new(Body::OpenStage(open)));
-        peer.wait_for(|body| matches!(body, Body::StageRefused { .. }));
+        send(peer, Message::new(Body::OpenStage(open)));
+        wait_for(peer, |body| matches!(body, Body::StageRefused { .. }));
     };
     let request = |n: u8| RequestId([n; 16]);
     refused(&mut peer, open_stage(request(1), ModelId([9; 32]), layers));
@@ -250,30 +168,25 @@ fn a_peer_that_breaks_the_rules_of_a_stage_is_told_and_harms_no_other() {
         [&|request| token_rows(request, 5, &[1]), &|request| token_rows(request, 0, &[u32::MAX])];
     for (n, message) in bad.iter().enumerate() {
         let request = request(10 + n as u8);
-        peer.send(Message::new(Body::OpenStage(open_stage(request, model, layers))));
-        peer.wait_for(|body| matches!(body, Body::StageOpened { .. }));
-        peer.send(message(request));
-        peer.wait_for(failed);
+        send(&mut peer, Message::new(Body::OpenStage(open_stage(request, model, layers))));
+        wait_for(&mut peer, |body| matches!(body, Body::StageOpened { .. }));
+        send(&mut peer, message(request));
+        wait_for(&mut peer, failed);
     }
-    peer.send(token_rows(request(99), 0, &[1]));
+    send(&mut peer, token_rows(request(99), 0, &[1]));
     // The same session still works as a session.
     let good = request(50);
-    peer.send(Message::new(Body::OpenStage(open_stage(good, model, layers))));
-    peer.wait_for(|body| matches!(body, Body::StageOpened { .. }));
-    peer.send(token_rows(good, 0, &[1, 2, 3]));
-    peer.wait_for(|body| matches!(body, Body::TokenSampled(sampled) if sampled.position == 3));
+    send(&mut peer, Message::new(Body::OpenStage(open_stage(good, model, layers))));
+    wait_for(&mut peer, |body| matches!(body, Body::StageOpened { .. }));
+    send(&mut peer, token_rows(good, 0, &[1, 2, 3]));
+    wait_for(
+        &mut peer,
+        |body| matches!(body, Body::TokenSampled(sampled) if sampled.position == 3),
+    );
     answers(&node);
     // A peer that leaves with an open sequence leaves no pages behind.
     drop(peer);
     node.control().wait_until("status", |status| status["kv_pages"][0] == 0);
-}
-
-/// Resident memory of a process, KiB.
-#[cfg(target_os = "linux")]
-fn resident_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("alive");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a figure");
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
 }
 
 /// Three thousand strangers connect and say nothing, garbage, or a first message whose answer they
@@ -282,9 +195,8 @@ fn resident_kib(pid: u32) -> u64 {
 #[cfg(target_os = "linux")]
 fn honest_nodes_come_in_through_a_flood() {
     let node = Node::serve(&[]);
-    let before_kib = resident_kib(node.pid());
-    let identity = Arc::new(Identity::from_seed([9; 32]));
-    let config = ConnectionConfig::new(identity, NetworkId::default());
+    let before = hostile::resident_bytes(node.pid());
+    let config = ConnectionConfig::new(Arc::new(peer::identity(9)), NetworkId::default());
     let mut opening = BytesMut::new();
     Connection::initiator(config, [9; 64], 0).poll_transmit(&mut opening);
     let words: [&[u8]; 3] = [&[], &[0x55; 258], &opening];
@@ -307,14 +219,31 @@ fn honest_nodes_come_in_through_a_flood() {
         });
         let mut honest = 0;
         while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
-            Peer::connect(&node, 10 + (honest % 200) as u8);
+            connect(&node, 10 + honest);
             honest += 1;
         }
         flood.join().expect("it only connects");
         honest
     });
     assert!(honest >= 10, "{honest}: the flood was too short to show anything");
-    let grown_kib = resident_kib(node.pid()).saturating_sub(before_kib);
-    assert!(grown_kib < 32 * 1024, "{grown_kib} KiB more");
+    let grown_mib = hostile::resident_bytes(node.pid()).saturating_sub(before) >> 20;
+    assert!(grown_mib < 32, "{grown_mib} MiB more");
+    answers(&node);
+}
+
+/// The ways in which peers of other networks were brought down in 2022 to 2026, by a hundred peers
+/// at once; `swarmllm-lab -- hostile` does the same with a thousand.
+#[test]
+#[cfg(target_os = "linux")]
+fn known_attacks_cost_little_memory_and_no_session() {
+    let node = Node::serve(&[]);
+    answers(&node);
+    let target = hostile::Target { listen: address(&node), pid: node.pid() };
+    for report in hostile::replay(target, 100).expect("an honest session") {
+        assert_eq!(report.honest_error, None, "{report:?}");
+        assert!(report.honest_tokens > 0 && report.let_in >= 10, "{report:?}");
+        assert!(report.honest_slowest_ms < DEADLINE.as_secs_f64() * 1_000.0, "{report:?}");
+        assert!(report.grown_mib < 64.0, "{report:?}");
+    }
     answers(&node);
 }

@@ -259,6 +259,8 @@ fn an_answer_that_is_cut_says_so() {
     assert_eq!(allowed.len(), ends.len());
     assert!(ends.iter().all(|end| allowed.contains(*end)));
     assert_eq!(constraint.accept(open), Err(ConstraintError::NotAllowed { token: open }));
+    constraint.accept(ends[0]).unwrap();
+    assert_eq!(constraint.end(EndCause::EndToken), ConstrainedEnd::Complete);
     let mut empty = Constraint::new(&Grammar::Regex("x?"), &vocabulary.shared).unwrap();
     assert!(ends.iter().all(|end| empty.mask().unwrap().contains(*end)));
     assert_eq!(empty.end(EndCause::EndToken), ConstrainedEnd::Complete);

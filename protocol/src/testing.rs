@@ -112,6 +112,12 @@ pub fn carry(
     Ok(carried)
 }
 
+/// Appends a record of these bytes to `out`, as a peer would that keeps to no rule; false when the
+/// connection is not established.
+pub fn seal(connection: &mut Connection, text: &[u8], out: &mut BytesMut) -> bool {
+    connection.seal(text, out)
+}
+
 /// The messages among what happened.
 #[must_use]
 pub fn messages(events: &[ConnectionEvent]) -> Vec<Message> {

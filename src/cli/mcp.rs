@@ -30,23 +30,26 @@ pub struct McpArgs {
     /// Control socket of the node, instead of the one in its data folder.
     #[arg(long, value_name = "SOCKET")]
     control: Option<PathBuf>,
+    /// Never let a provider in the cloud stand in.
+    #[arg(long)]
+    private: bool,
 }
 
 /// Runs the command.
 pub fn run(args: McpArgs) -> Result<(), CliError> {
     log::start(&Environment::of_process(), "warn");
-    let McpArgs { data_dir, control } = args;
+    let McpArgs { data_dir, control, private } = args;
     let socket = reach::socket(&NodeArgs { data_dir, control, json: false })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(serve(socket));
+    let ended = runtime.block_on(serve(socket, private));
     // A read of stdin that nobody wants any more must not hold up the end.
     runtime.shutdown_background();
     ended
 }
 
-async fn serve(socket: PathBuf) -> Result<(), CliError> {
+async fn serve(socket: PathBuf, private: bool) -> Result<(), CliError> {
     drop(ControlClient::connect(&socket).await.map_err(CliError::failed)?);
-    let server = McpServer::new(Arc::new(RemoteNode::at(socket)));
+    let server = McpServer::new(Arc::new(RemoteNode::at(socket, private)));
     let service = match server.serve(stdio_pipes()).await {
         Ok(service) => service,
         // Whoever started this said nothing at all.

@@ -94,11 +94,7 @@ impl<G> Answer<G> {
         };
         match relayed {
             Ok(()) => self.end(reading).await,
-            Err(Lost::Failed(error)) => self.fail(error).await,
-            // What was said until now is paid for.
-            Err(Lost::Door) => {
-                self.book([self.prompt_estimate, reading.answer_estimate()]);
-            }
+            Err(lost) => self.give_up(&reading, lost).await,
         }
     }
 
@@ -141,8 +137,8 @@ impl<G> Answer<G> {
         let decoder = std::mem::replace(&mut reading.decoder, blank);
         let (last, ending, usage, id) = decoder.finish();
         let Some(ending) = ending else {
-            let error = self.cut();
-            return self.fail(error).await;
+            let cut = Lost::Failed(self.cut());
+            return self.give_up(&reading, cut).await;
         };
         reading.request_id = reading.request_id.or(id);
         for event in last {
@@ -209,7 +205,10 @@ impl<G> Answer<G> {
         cost_usd
     }
 
-    async fn fail(self, error: CloudError) {
+    async fn give_up(self, reading: &Reading, lost: Lost) {
+        // What was said until now is paid for.
+        self.book([self.prompt_estimate, reading.answer_estimate()]);
+        let Lost::Failed(error) = lost else { return };
         tracing::warn!(to = %self.target, %error, "an answer from the cloud ended early");
         let told = error.to_generate_error();
         let events = self.events.clone();

@@ -250,13 +250,13 @@ mod tests {
 
     #[test]
     fn log_probabilities_are_read_and_odd_ones_are_not_believed() {
-        let one = json!({"token": "é", "logprob": -0.5, "bytes": [195, 169], "top_logprobs": [
+        let one = json!({"token": "\u{e9}", "logprob": -0.5, "bytes": [195, 169], "top_logprobs": [
             {"token": "e", "logprob": 7, "bytes": null},
         ]});
         let chunk = json!({"choices": [{"delta": {}, "logprobs": {"content": [one]}}]});
         let (events, ..) = read(&[chunk.to_string()]);
         let [TokenEvent::Sampled(token)] = events.as_slice() else { panic!("{events:?}") };
-        assert_eq!(token.token.bytes, "é".as_bytes());
+        assert_eq!(token.token.bytes, "\u{e9}".as_bytes());
         assert_eq!((token.token.log_probability, token.top[0].log_probability), (-0.5, 0.0));
     }
 

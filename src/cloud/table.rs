@@ -21,7 +21,7 @@ const EVERYTHING: Capabilities = Capabilities {
 /// Open models on fast machines: no log-probabilities.
 const HOSTED: Capabilities = Capabilities { logprobs: false, ..EVERYTHING };
 const TIMEOUTS: Timeouts =
-    Timeouts { connect: Duration::from_secs(10), idle: Duration::from_secs(120) };
+    Timeouts { connect: Duration::from_secs(10), idle: Duration::from_secs(300) };
 
 const fn price(model: &'static str, input_usd: f64, output_usd: f64) -> Price {
     Price { model, input_usd, output_usd }

@@ -293,7 +293,13 @@ pub fn resolve(
 /// Variables that look like settings of ours and are none: `(name, nearest known)`.
 pub fn unknown_variables(environment: &Environment) -> Vec<(String, Option<String>)> {
     let known: Vec<String> = keys::ALL.into_iter().map(keys::environment_name).collect();
-    let others = ["SWARMLLM_HOME", "SWARMLLM_LOG", "SWARMLLM_LOG_FORMAT", "SWARMLLM_CONFORMANCE"];
+    let others = [
+        "SWARMLLM_HOME",
+        "SWARMLLM_LOG",
+        "SWARMLLM_LOG_FORMAT",
+        "SWARMLLM_CONFORMANCE",
+        "SWARMLLM_API_KEY",
+    ];
     environment
         .names()
         .filter(|name| name.starts_with("SWARMLLM_") && !others.contains(name))

@@ -70,6 +70,7 @@ const METHODS: [Method; 16] = [
             ("stop", "array"),
             ("client", "string"),
             ("deadline_ms", "integer"),
+            ("private", "boolean"),
         ],
     ),
     ("events.subscribe", "Events as `event` notifications until the connection closes.", &[]),
@@ -221,6 +222,9 @@ struct GenerateParams {
     stop: Vec<String>,
     client: Option<String>,
     deadline_ms: Option<u64>,
+    /// No provider in the cloud may answer.
+    #[serde(default)]
+    private: bool,
 }
 
 impl GenerateParams {
@@ -248,6 +252,7 @@ impl GenerateParams {
             stop: self.stop,
             client: self.client.unwrap_or_default(),
             deadline: self.deadline_ms.map(Duration::from_millis),
+            private: self.private,
             ..GenerateRequest::new(self.model.unwrap_or(default_model), prompt)
         })
     }

@@ -67,6 +67,11 @@ impl ApiError {
         ApiError { param: Some("model".to_owned()), ..error }
     }
 
+    /// Whether a name is known to nobody here.
+    pub fn is_not_found(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND
+    }
+
     /// The error object.
     pub fn body(&self) -> Value {
         let kind = match self.status.as_u16() {

@@ -1,7 +1,8 @@
 //! The fields of a JSON body, taken one by one, so that a wrong one is named.
 //!
-//! Used by `text.rs`, `anthropic/` and `ollama/`. A field that is null is absent; what is left over is ignored,
-//! for clients send more than anybody reads. Errors: [`ApiError`] with the field.
+//! Used by `text.rs`, `anthropic/`, `ollama/` and `responses/`. A field that is null is absent; what
+//! is left over is ignored, for clients send more than anybody reads. Errors: [`ApiError`] with the
+//! field.
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -13,8 +14,8 @@ use super::errors::{ApiError, body_error};
 #[derive(Debug)]
 pub(super) struct Fields {
     map: Map<String, Value>,
-    /// Where they stand, as `options.`.
-    within: &'static str,
+    /// Where they stand, as `options.`; empty for the body itself.
+    within: String,
 }
 
 impl Fields {
@@ -23,8 +24,15 @@ impl Fields {
     /// # Errors
     /// When it could not be read whole, or is none.
     pub(super) fn of_body(body: Result<Bytes, actix_web::Error>) -> Result<Fields, ApiError> {
-        let body = body.map_err(|error| body_error(&error))?;
-        let value: Value = serde_json::from_slice(&body)
+        Fields::of_bytes(&body.map_err(|error| body_error(&error))?)
+    }
+
+    /// The same of a body that was read.
+    ///
+    /// # Errors
+    /// When it is no JSON object.
+    pub(super) fn of_bytes(body: &[u8]) -> Result<Fields, ApiError> {
+        let value: Value = serde_json::from_slice(body)
             .map_err(|error| ApiError::invalid(format!("no JSON: {error}"), None))?;
         match value {
             Value::Object(map) => Ok(Fields::of_map(map)),
@@ -34,16 +42,27 @@ impl Fields {
 
     /// The fields of an object.
     pub(super) fn of_map(map: Map<String, Value>) -> Fields {
-        Fields { map, within: "" }
+        Fields { map, within: String::new() }
+    }
+
+    /// The fields of a value somewhere in the body, such as `input[3]`.
+    ///
+    /// # Errors
+    /// When it is no object.
+    pub(super) fn of_value(value: Value, path: &str) -> Result<Fields, ApiError> {
+        match value {
+            Value::Object(map) => Ok(Fields { map, within: format!("{path}.") }),
+            _ => Err(ApiError::invalid(format!("`{path}` is an object"), Some(path))),
+        }
     }
 
     /// The fields of an object within; none when it is absent.
     ///
     /// # Errors
     /// When it is no object.
-    pub(super) fn object(&mut self, name: &str, within: &'static str) -> Result<Fields, ApiError> {
+    pub(super) fn object(&mut self, name: &str) -> Result<Fields, ApiError> {
         let map = self.optional::<Map<String, Value>>(name)?.unwrap_or_default();
-        Ok(Fields { map, within })
+        Ok(Fields { map, within: format!("{}.", self.path(name)) })
     }
 
     /// A field that may be absent.
@@ -55,10 +74,16 @@ impl Fields {
         name: &str,
     ) -> Result<Option<T>, ApiError> {
         let value = self.map.remove(name).unwrap_or_default();
-        serde_json::from_value(value).map_err(|error| {
-            let name = format!("{}{name}", self.within);
-            ApiError::invalid(format!("`{name}`: {error}"), Some(&name))
-        })
+        serde_json::from_value(value)
+            .map_err(|error| self.wrong(name, &format!("can't be read: {error}")))
+    }
+
+    /// A field that must be there.
+    ///
+    /// # Errors
+    /// When it is missing or of another type.
+    pub(super) fn required<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, ApiError> {
+        self.optional(name)?.ok_or_else(|| self.wrong(name, "is missing"))
     }
 
     /// A text that must be there, under the first of these names that is.
@@ -72,7 +97,29 @@ impl Fields {
             }
         }
         let name = names.first().copied().unwrap_or_default();
-        Err(ApiError::invalid(format!("`{name}` is missing or empty"), Some(name)))
+        Err(self.wrong(name, "is missing or empty"))
+    }
+
+    /// The `type` of this object, empty when it has none.
+    pub(super) fn kind(&self) -> String {
+        let kind = self.map.get("type").and_then(Value::as_str);
+        kind.unwrap_or_default().to_owned()
+    }
+
+    /// Whether a field is there.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.map.get(name).is_some_and(|value| !value.is_null())
+    }
+
+    /// The name of a field as seen from the body.
+    pub(super) fn path(&self, name: &str) -> String {
+        format!("{}{name}", self.within)
+    }
+
+    /// An error about a field: what is wrong with it.
+    pub(super) fn wrong(&self, name: &str, what: &str) -> ApiError {
+        let path = self.path(name);
+        ApiError::invalid(format!("`{path}` {what}"), Some(&path))
     }
 }
 
@@ -89,11 +136,13 @@ mod tests {
         let mut body = fields(r#"{"a": 1, "b": null, "o": {"t": "x"}}"#).expect("an object");
         let error = body.optional::<String>("a").expect_err("a number");
         assert_eq!(error.param.as_deref(), Some("a"));
-        assert!(error.message.starts_with("`a`: invalid type"), "{error}");
+        assert!(error.message.starts_with("`a` can't be read: invalid type"), "{error}");
         assert_eq!(body.optional::<String>("b").expect("absent"), None);
-        let mut inner = body.object("o", "o.").expect("an object");
+        let mut inner = body.object("o").expect("an object");
         let error = inner.optional::<f64>("t").expect_err("a text");
         assert_eq!(error.param.as_deref(), Some("o.t"));
+        let error = inner.required::<f64>("u").expect_err("missing");
+        assert_eq!(error.message, "`o.u` is missing");
         assert_eq!(
             body.text(&["model", "name"]).expect_err("none").param.as_deref(),
             Some("model")
@@ -105,5 +154,7 @@ mod tests {
         for text in ["", "[]", "1", "{"] {
             assert_eq!(fields(text).expect_err("refused").status.as_u16(), 400, "{text}");
         }
+        let error = Fields::of_value(Value::from(3), "input[0]").expect_err("a number");
+        assert_eq!(error.param.as_deref(), Some("input[0]"));
     }
 }

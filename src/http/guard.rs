@@ -39,7 +39,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
-    anthropic, docs, errors::ApiError, keys::KeyStore, metrics::HttpCounts, server::random_hex,
+    anthropic, docs, errors::ApiError, keys::KeyStore, mcp, metrics::HttpCounts, server::random_hex,
 };
 use crate::{caller::Caller, node::NodeHandle};
 
@@ -242,6 +242,7 @@ pub(super) fn in_dialect(path: &str, request_id: &str, error: &ApiError) -> Http
     match path {
         path if path.starts_with("/api/") => error.answer(&json!({"error": error.message})),
         path if path.starts_with("/v1/messages") => anthropic::response(error, request_id),
+        mcp::PATH => error.answer(&mcp::refused(&error.message)),
         _ => error.answer(&error.body()),
     }
 }

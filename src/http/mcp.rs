@@ -2,12 +2,18 @@
 //!
 //! Called by `server.rs`. The transport of `rmcp` is a tower service over `http` 1; this file
 //! brings actix requests to it and its answers back. What it adds: bodies that are no message are
-//! JSON-RPC errors, sessions of the handshake era are bounded, and a POST that is not answered
+//! JSON-RPC errors, sessions of the handshake era are bounded (`mcp/sessions.rs`), and a POST that is not answered
 //! within seconds begins its event stream with comments, so that a long prefill is no silence.
 //! Dropping the body of an answer cancels its call where the protocol says so (2026-07-28).
 //! The server's guard has looked at Host and Origin before. Errors: JSON-RPC objects with a status.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+mod sessions;
+
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -18,37 +24,44 @@ use actix_web::{
 use bytes::Bytes;
 use futures_util::{
     StreamExt,
-    future::BoxFuture,
+    future::{BoxFuture, FutureExt},
     stream::{self, BoxStream},
 };
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use rmcp::{
-    model::{ClientJsonRpcMessage, ClientRequest},
+    model::ClientJsonRpcMessage,
     transport::streamable_http_server::{
         StreamableHttpServerConfig, StreamableHttpService,
-        session::local::{LocalSessionManager, SessionConfig},
+        session::{SessionManager, local::LocalSessionManager},
     },
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tower_service::Service;
 
+use self::sessions::Sessions;
 use super::server::BODY_MAX_BYTES;
-use crate::{mcp::server::McpServer, node::NodeHandle};
+use crate::{
+    mcp::{node::Node, server::McpServer},
+    node::NodeHandle,
+};
 
-/// Sessions of the handshake era at once; each is a task and a few channels.
+/// Where it is.
+pub const PATH: &str = "/mcp";
+/// Sessions of the handshake era at once; each is a task and a few channels. Beyond that the one
+/// silent longest ends.
 const SESSIONS_MAX: usize = 1024;
 /// A session that nobody speaks in ends after so long; a long call is silent too.
 const SESSION_IDLE: Duration = Duration::from_secs(3600);
 /// Longest silence of a POST.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// Seconds after which a client may ask for a session again.
-const RETRY_AFTER_S: u32 = 30;
+/// Names a session of the handshake era.
+const SESSION_ID: &str = "mcp-session-id";
 /// JSON-RPC: no JSON.
 const PARSE_ERROR: i32 = -32700;
 /// JSON-RPC: JSON, but no message.
 const INVALID_REQUEST: i32 = -32600;
-/// JSON-RPC: this server's own.
-const OVERLOADED: i32 = -32000;
+/// JSON-RPC: the server failed.
+const INTERNAL_ERROR: i32 = -32603;
 
 type Answer = http::Response<BoxBody<Bytes, Infallible>>;
 
@@ -56,7 +69,8 @@ type Answer = http::Response<BoxBody<Bytes, Infallible>>;
 #[derive(Clone)]
 pub struct McpDoor {
     service: StreamableHttpService<McpServer, LocalSessionManager>,
-    sessions: Arc<LocalSessionManager>,
+    manager: Arc<LocalSessionManager>,
+    sessions: Arc<Mutex<Sessions>>,
 }
 
 impl std::fmt::Debug for McpDoor {
@@ -68,29 +82,53 @@ impl std::fmt::Debug for McpDoor {
 impl McpDoor {
     /// The server over this node.
     pub fn new(node: NodeHandle) -> McpDoor {
-        let mut session_config = SessionConfig::default();
-        session_config.keep_alive = Some(SESSION_IDLE);
-        let mut sessions = LocalSessionManager::default();
-        sessions.session_config = session_config;
-        let sessions = Arc::new(sessions);
+        let mut manager = LocalSessionManager::default();
+        manager.session_config.keep_alive = Some(SESSION_IDLE);
+        let manager = Arc::new(manager);
         let server = McpServer::new(Arc::new(node));
         let config = StreamableHttpServerConfig::default()
             .disable_allowed_hosts()
             .with_max_request_body_bytes(BODY_MAX_BYTES)
             .with_sse_keep_alive(Some(KEEP_ALIVE));
-        let service =
-            StreamableHttpService::new(move || Ok(server.clone()), Arc::clone(&sessions), config);
-        McpDoor { service, sessions }
+        let make = move || Ok(server.clone());
+        let service = StreamableHttpService::new(make, Arc::clone(&manager), config);
+        McpDoor { service, manager, sessions: Arc::new(Mutex::new(Sessions::new(SESSIONS_MAX))) }
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls the transport, and keeps count of the sessions it opens.
+    async fn call(self, request: http::Request<Full<Bytes>>) -> Answer {
+        let id_of = |headers: &http::HeaderMap| {
+            headers.get(SESSION_ID).and_then(|id| id.to_str().ok()).map(str::to_owned)
+        };
+        if let Some(id) = id_of(request.headers()) {
+            self.sessions().used(&id);
+        }
+        let Ok(answer) = self.service.clone().call(request).await;
+        if let Some(id) = id_of(answer.headers()) {
+            let silent = self.sessions().opened(id);
+            if let Some(id) = silent {
+                // One that has ended by itself is as good.
+                let _ = self.manager.close_session(&id.into()).await;
+            }
+        }
+        answer
     }
 }
 
-/// Its path; which methods it takes is the transport's matter.
+/// Its path.
 pub fn routes(config: &mut web::ServiceConfig) {
-    config.service(web::resource("/mcp").route(web::route().to(mcp)));
+    let resource = web::resource(PATH);
+    let methods = [web::get(), web::post(), web::delete()];
+    config.service(methods.into_iter().fold(resource, |all, method| all.route(method.to(mcp))));
 }
 
 async fn mcp(
     door: web::Data<McpDoor>,
+    node: web::Data<NodeHandle>,
     request: HttpRequest,
     body: Result<Bytes, actix_web::Error>,
 ) -> HttpResponse {
@@ -98,50 +136,39 @@ async fn mcp(
         Ok(body) => body,
         Err(error) => return unreadable(&error),
     };
-    let is_post = request.method() == Method::POST;
-    if is_post && let Some(refusal) = refusal(&door, &body).await {
+    let method = request.method().clone();
+    if method == Method::POST
+        && let Some(refusal) = refusal(&body)
+    {
         return refusal;
     }
-    let Some(request) = converted(&request, body) else {
+    let Some(mut request) = converted(&request, body) else {
         let message = "the request line or a header can't be read";
         return json_rpc_error(StatusCode::BAD_REQUEST, INVALID_REQUEST, message);
     };
-    let mut call = door.service.clone().call(request);
+    let node: Arc<dyn Node> = Arc::new(node.get_ref().clone());
+    request.extensions_mut().insert(node);
+    let mut call = door.get_ref().clone().call(request).boxed();
     match tokio::time::timeout(KEEP_ALIVE, &mut call).await {
-        Ok(Ok(answer)) => response(answer).await,
-        Err(_) if is_post => begun(call),
-        Err(_) => {
-            let Ok(answer) = call.await;
-            response(answer).await
+        // Clients take nothing but 200 and 204 for a session that has ended.
+        Ok(answer) if method == Method::DELETE && answer.status().is_success() => {
+            HttpResponse::NoContent().finish()
         }
+        Ok(answer) => response(answer).await,
+        Err(_) if method == Method::POST => begun(call),
+        Err(_) => response(call.await).await,
     }
 }
 
 /// Why a POST does not reach the transport.
-async fn refusal(door: &McpDoor, body: &[u8]) -> Option<HttpResponse> {
-    let message = match serde_json::from_slice::<ClientJsonRpcMessage>(body) {
-        Ok(message) => message,
-        Err(error) if serde_json::from_slice::<serde::de::IgnoredAny>(body).is_err() => {
-            let message = format!("the body is no JSON: {error}");
-            return Some(json_rpc_error(StatusCode::BAD_REQUEST, PARSE_ERROR, &message));
-        }
-        Err(_) => {
-            let message = "the body is no single JSON-RPC 2.0 message";
-            return Some(json_rpc_error(StatusCode::BAD_REQUEST, INVALID_REQUEST, message));
-        }
+fn refusal(body: &[u8]) -> Option<HttpResponse> {
+    let error = serde_json::from_slice::<ClientJsonRpcMessage>(body).err()?;
+    let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
+    let (code, message) = match is_json {
+        true => (INVALID_REQUEST, "the body is no single JSON-RPC 2.0 message".to_owned()),
+        false => (PARSE_ERROR, format!("the body is no JSON: {error}")),
     };
-    let opens_session = matches!(
-        &message,
-        ClientJsonRpcMessage::Request(request)
-            if matches!(request.request, ClientRequest::InitializeRequest(_))
-    );
-    if opens_session && door.sessions.sessions.read().await.len() >= SESSIONS_MAX {
-        let message = format!("{SESSIONS_MAX} sessions are open; close one with DELETE, or wait");
-        let mut refused = json_rpc_error(StatusCode::SERVICE_UNAVAILABLE, OVERLOADED, &message);
-        refused.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
-        return Some(refused);
-    }
-    None
+    Some(json_rpc_error(StatusCode::BAD_REQUEST, code, &message))
 }
 
 fn unreadable(error: &actix_web::Error) -> HttpResponse {
@@ -160,9 +187,16 @@ fn unreadable(error: &actix_web::Error) -> HttpResponse {
 }
 
 fn json_rpc_error(status: StatusCode, code: i32, message: &str) -> HttpResponse {
-    HttpResponse::build(status).json(json!({
-        "jsonrpc": "2.0", "id": null, "error": {"code": code, "message": message},
-    }))
+    HttpResponse::build(status).json(error_body(code, message))
+}
+
+/// What a request is told that the server's guard refuses.
+pub fn refused(message: &str) -> Value {
+    error_body(INVALID_REQUEST, message)
+}
+
+fn error_body(code: i32, message: &str) -> Value {
+    json!({"jsonrpc": "2.0", "id": null, "error": {"code": code, "message": message}})
 }
 
 /// The same request in the types of the transport.
@@ -175,11 +209,20 @@ fn converted(request: &HttpRequest, body: Bytes) -> Option<http::Request<Full<By
     builder.body(Full::new(body)).ok()
 }
 
-/// The answer of the transport in the types of the server.
+/// The answer of the transport in the types of the server; a refusal in words as an object.
 async fn response(answer: Answer) -> HttpResponse {
     let (parts, body) = answer.into_parts();
     let status = StatusCode::from_u16(parts.status.as_u16());
-    let mut response = HttpResponse::build(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+    let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let content_type = parts.headers.get(http::header::CONTENT_TYPE);
+    let is_json = content_type.is_some_and(|value| value.as_bytes() == b"application/json");
+    if !is_json && (status.is_client_error() || status.is_server_error()) {
+        let Ok(whole) = body.collect().await;
+        let message = String::from_utf8_lossy(&whole.to_bytes()).into_owned();
+        let code = if status.is_client_error() { INVALID_REQUEST } else { INTERNAL_ERROR };
+        return json_rpc_error(status, code, &message);
+    }
+    let mut response = HttpResponse::build(status);
     for (name, value) in &parts.headers {
         response.append_header((name.as_str(), value.as_bytes()));
     }
@@ -196,13 +239,13 @@ async fn response(answer: Answer) -> HttpResponse {
 /// A POST that takes its time.
 enum Late {
     /// No answer yet.
-    Waiting(BoxFuture<'static, Result<Answer, Infallible>>),
+    Waiting(BoxFuture<'static, Answer>),
     /// The rest of its events.
     Events(BoxStream<'static, Result<Bytes, Infallible>>),
 }
 
 /// An event stream that begins before the call has an answer.
-fn begun(call: BoxFuture<'static, Result<Answer, Infallible>>) -> HttpResponse {
+fn begun(call: BoxFuture<'static, Answer>) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header((header::CACHE_CONTROL, "no-cache"))
@@ -215,7 +258,7 @@ async fn late_bytes(late: Late) -> Option<(Result<Bytes, Infallible>, Late)> {
     let mut events = match late {
         Late::Waiting(mut call) => match tokio::time::timeout(KEEP_ALIVE, &mut call).await {
             Err(_) => return Some((Ok(Bytes::from_static(b":\n\n")), Late::Waiting(call))),
-            Ok(Ok(answer)) => events_of(answer),
+            Ok(answer) => events_of(answer),
         },
         Late::Events(events) => events,
     };
@@ -264,14 +307,14 @@ mod tests {
         tokio::time::pause();
         let late = Box::pin(async {
             tokio::time::sleep(KEEP_ALIVE * 5 / 2).await;
-            Ok(answer("text/event-stream", "data: {}\n\n"))
+            answer("text/event-stream", "data: {}\n\n")
         });
         assert_eq!(text_of(Late::Waiting(late)).await, [":\n\n", ":\n\n", "data: {}\n\n"]);
     }
 
     #[actix_web::test]
     async fn a_late_object_becomes_an_event() {
-        let late = Box::pin(async { Ok(answer("application/json", "{\"id\":1}")) });
+        let late = Box::pin(async { answer("application/json", "{\"id\":1}") });
         assert_eq!(text_of(Late::Waiting(late)).await, ["data: {\"id\":1}\n\n"]);
     }
 }

@@ -24,5 +24,6 @@ mod samples;
 pub mod server;
 pub mod sse;
 pub mod text;
+mod vectors;
 
 pub use guard::Gate;

@@ -36,8 +36,6 @@ const CONCURRENT: usize = 8;
 pub struct Job {
     /// Who answers.
     pub node: Arc<dyn Node>,
-    /// Which client asks; clients share a node evenly.
-    client: String,
     tokens: AtomicU64,
     note: Mutex<String>,
 }
@@ -58,6 +56,8 @@ pub struct Sampling {
 pub struct Answer {
     /// The model that answered.
     pub model: String,
+    /// `swarm`, or `cloud/PROVIDER/MODEL` where a provider stood in.
+    pub answered_by: String,
     /// What it said.
     pub text: String,
     /// What it thought before, where the model shows that.
@@ -71,7 +71,7 @@ pub struct Answer {
     pub ttft_ms: f64,
     /// New tokens per second after the first.
     pub decode_tok_s: f64,
-    /// Which peers computed which layers, in order.
+    /// Which peers computed which layers, in order; empty when a provider answered.
     pub route: Vec<RouteStage>,
 }
 
@@ -83,7 +83,7 @@ pub struct Usage {
     /// Of those, the ones that were known from before.
     pub cached_tokens: u32,
     /// Of the answer, its end included.
-    pub completion_tokens: usize,
+    pub completion_tokens: u32,
 }
 
 /// An answer, or why there is none: part of a call whose other parts may be well.
@@ -115,29 +115,34 @@ impl Answer {
             format!("{peer} layers {}-{}", stage.layers[0], stage.layers[1])
         };
         let stages: Vec<String> = self.route.iter().map(stage).collect();
+        let computed_by =
+            if stages.is_empty() { self.answered_by.clone() } else { stages.join(", ") };
         let limited = match self.finish_reason {
             FinishReason::Length => ", cut at its limit",
             FinishReason::Stop | FinishReason::ToolCalls => "",
         };
         format!(
-            "{}\n\n[{}, {} tokens{limited}; computed by {}]",
-            self.text,
-            self.model,
-            self.usage.completion_tokens,
-            stages.join(", "),
+            "{}\n\n[{}, {} tokens{limited}; computed by {computed_by}]",
+            self.text, self.model, self.usage.completion_tokens,
         )
     }
 
     fn new(model: String, (text, reasoning): (String, String), summary: Summary) -> Answer {
+        let completion_tokens = summary.completion_tokens();
+        let answered_by = match &summary.cloud {
+            Some(cloud) => format!("cloud/{}/{}", cloud.provider, cloud.model),
+            None => "swarm".to_owned(),
+        };
         Answer {
             model,
+            answered_by,
             text,
             reasoning: Some(reasoning).filter(|reasoning| !reasoning.is_empty()),
             finish_reason: summary.finish_reason,
             usage: Usage {
                 prompt_tokens: summary.prompt_tokens,
                 cached_tokens: summary.cached_tokens,
-                completion_tokens: summary.token_ids.len(),
+                completion_tokens,
             },
             ttft_ms: summary.ttft_ms,
             decode_tok_s: summary.decode_tok_s,
@@ -156,9 +161,9 @@ pub fn question(system: Option<&str>, text: &str) -> Value {
 }
 
 impl Job {
-    /// A call by this client.
-    pub fn new(node: Arc<dyn Node>, client: String) -> Job {
-        Job { node, client, tokens: AtomicU64::new(0), note: Mutex::default() }
+    /// A call that this node answers.
+    pub fn new(node: Arc<dyn Node>) -> Job {
+        Job { node, tokens: AtomicU64::new(0), note: Mutex::default() }
     }
 
     /// Pieces of text so far, each at least one token.
@@ -214,7 +219,6 @@ impl Job {
                 .resolve(0.0, 0)
                 .map_err(|error| ToolError::Arguments(error.to_string()))?,
             max_tokens: Some(sampling.max_tokens.unwrap_or(MAX_TOKENS)),
-            client: self.client.clone(),
             ..GenerateRequest::new(model, Prompt::Chat(Chat::of_messages(messages)))
         };
         let mut stream = self.node.generate(request).await?;

@@ -27,15 +27,19 @@ type Event = Result<TokenEvent, GenerateError>;
 #[derive(Debug, Clone)]
 pub struct RemoteNode {
     socket: PathBuf,
+    private: bool,
 }
 
 impl RemoteNode {
-    /// The node that listens there, now or later.
-    pub fn at(socket: PathBuf) -> RemoteNode {
-        RemoteNode { socket }
+    /// The node that listens there, now or later; `private` requests never leave the swarm.
+    pub fn at(socket: PathBuf, private: bool) -> RemoteNode {
+        RemoteNode { socket, private }
     }
 
-    async fn start(&self, request: GenerateRequest) -> Result<GenerationStream, GenerateError> {
+    async fn start(&self, mut request: GenerateRequest) -> Result<GenerationStream, GenerateError> {
+        // Each process is a client of its own; clients share a node evenly.
+        request.client = format!("mcp-{}", std::process::id());
+        request.private |= self.private;
         let params = params_of(&request)?;
         let mut client = ControlClient::connect(&self.socket).await.map_err(failure)?;
         let id = client.ask("generate", params).await.map_err(failure)?;
@@ -82,6 +86,7 @@ fn params_of(request: &GenerateRequest) -> Result<Value, GenerateError> {
         "temperature": request.sampling.temperature,
         "seed": request.sampling.seed.cast_signed(),
         "client": request.client,
+        "private": request.private,
     }))
 }
 

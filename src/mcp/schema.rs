@@ -2,7 +2,8 @@
 //!
 //! Called by `tools/`. Dialect 2020-12 without `$schema`, `$ref` and `format`: some clients refuse
 //! the formats that are not the dialect's own (`uint32`), and every word of a schema is read by a
-//! model. Pure; an input's schema says what is accepted, an output's what is written.
+//! model. What may be left out is not said to be nullable as well: clients that make forms or
+//! arguments out of a schema want one type. Pure.
 
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Map, Value};
@@ -23,7 +24,7 @@ fn cleaned<T: JsonSchema>(settings: SchemaSettings) -> Map<String, Value> {
         settings.meta_schema = None;
     });
     let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
-    without_formats(&mut schema);
+    simplify(&mut schema);
     match schema {
         Value::Object(mut schema) => {
             schema.remove("title");
@@ -34,17 +35,40 @@ fn cleaned<T: JsonSchema>(settings: SchemaSettings) -> Map<String, Value> {
     }
 }
 
-fn without_formats(schema: &mut Value) {
+fn simplify(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
             // A property may be called so; a keyword is a text.
             if object.get("format").is_some_and(Value::is_string) {
                 object.remove("format");
             }
-            object.values_mut().for_each(without_formats);
+            drop_null(object);
+            object.values_mut().for_each(simplify);
         }
-        Value::Array(list) => list.iter_mut().for_each(without_formats),
+        Value::Array(list) => list.iter_mut().for_each(simplify),
         _ => {}
+    }
+}
+
+/// Of a type or null, the type.
+fn drop_null(object: &mut Map<String, Value>) {
+    if let Some(Value::Array(types)) = object.get_mut("type") {
+        types.retain(|name| name != "null");
+        if let [only] = types.as_slice() {
+            let only = only.clone();
+            object.insert("type".to_owned(), only);
+        }
+    }
+    if let Some(Value::Array(choices)) = object.get_mut("anyOf") {
+        choices.retain(|choice| choice["type"] != "null");
+        if let [Value::Object(only)] = choices.as_slice() {
+            let only = only.clone();
+            object.remove("anyOf");
+            for (key, value) in only {
+                // What is said of the field goes before what is said of its type.
+                object.entry(key).or_insert(value);
+            }
+        }
     }
 }
 
@@ -59,7 +83,9 @@ mod tests {
     struct Outer {
         /// How many.
         count: u32,
+        /// What is in it.
         inner: Option<Inner>,
+        other: Option<u8>,
     }
 
     #[derive(JsonSchema)]
@@ -77,5 +103,8 @@ mod tests {
         let text = schema.to_string();
         assert!(!text.contains("$ref") && !text.contains("uint32"), "{text}");
         assert!(text.contains("\"format\":{\"type\":\"string\"}"), "{text}");
+        assert_eq!(schema["properties"]["inner"]["type"], "object");
+        assert_eq!(schema["properties"]["inner"]["description"], "What is in it.");
+        assert!(!text.contains("null"), "{text}");
     }
 }

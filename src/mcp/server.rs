@@ -13,7 +13,7 @@ use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
         CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock,
-        CustomRequest, CustomResult, DiscoverResult, ErrorCode, Implementation,
+        CustomRequest, CustomResult, DiscoverResult, ErrorCode, Extensions, Implementation,
         ListResourcesResult, ListToolsResult, PaginatedRequestParams, ProgressNotificationParam,
         ProgressToken, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult,
         Resource, ResourceContents, ServerCapabilities, ServerConfig, ToolAnnotations,
@@ -57,6 +57,13 @@ impl McpServer {
     pub fn new(node: Arc<dyn Node>) -> McpServer {
         McpServer { node }
     }
+
+    /// The node of the request's own caller, where the door brought one along.
+    fn node_of(&self, extensions: &Extensions) -> Arc<dyn Node> {
+        let parts = extensions.get::<http::request::Parts>();
+        let own = parts.and_then(|parts| parts.extensions.get::<Arc<dyn Node>>());
+        Arc::clone(own.unwrap_or(&self.node))
+    }
 }
 
 impl ServerHandler for McpServer {
@@ -97,8 +104,7 @@ impl ServerHandler for McpServer {
             let message = format!("Unknown tool: {}; there are: {known}", request.name);
             return Err(ErrorData::invalid_params(message, None));
         };
-        let client = context.client_info().map_or_else(String::new, |client| client.name);
-        let job = Job::new(Arc::clone(&self.node), format!("mcp:{client}"));
+        let job = Job::new(self.node_of(&context.extensions));
         let mut progress = Progress::of(&context);
         let result = tokio::select! {
             result = (tool.run)(request.arguments.unwrap_or_default(), &job) => result,

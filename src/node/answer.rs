@@ -20,7 +20,7 @@ use swarmllm_actors::model_store::{FindModel, OpenModel};
 use swarmllm_models::KvType;
 use swarmllm_models::chat_output::{ChatEvent, ChatOutputParser, OutputFormat};
 use swarmllm_models::constraint::{AnswerBody, answer_grammar};
-use swarmllm_models::tokenizer::{StreamDecoder, Tokenizer};
+use swarmllm_models::tokenizer::{StreamDecoder, TokenType, Tokenizer};
 use swarmllm_protocol::guide::{GrammarKind, GuideGrammar};
 use swarmllm_protocol::ids::{PeerId, RequestId};
 use swarmllm_protocol::session::{self, GenerationPlan, PlanError};
@@ -167,13 +167,15 @@ pub(super) async fn count_tokens(
     Ok(u32::try_from(prepare(&model, prompt)?.tokens.len()).unwrap_or(u32::MAX))
 }
 
-/// The text of tokens.
-pub(super) async fn decode(
+/// What each token of a prompt prints, where it prints anything.
+pub(super) async fn spell(
     tree: &NodeTree,
-    (name, tokens): (&str, &[u32]),
-) -> Result<String, GenerateError> {
+    (name, prompt): (&str, &Prompt),
+) -> Result<Vec<Vec<u8>>, GenerateError> {
     let model = find_model(tree, name).await?;
-    Ok(String::from_utf8_lossy(&model.tokenizer.decode(tokens)).into_owned())
+    let is_control = |id: &u32| model.tokenizer.token_type(*id) == Some(TokenType::Control);
+    let printed = prepare(&model, prompt)?.tokens.into_iter().filter(|id| !is_control(id));
+    Ok(printed.map(|id| model.tokenizer.token_bytes(id).to_vec()).collect())
 }
 
 /// What the answer must follow, as the last stage takes it: forced calls, or a bound text, behind

@@ -101,6 +101,13 @@ class Node:
         with urllib.request.urlopen(self.url + path, timeout=DEADLINE_S) as answer:
             return json.load(answer)
 
+    def post(self, path, body):
+        """The JSON that answers a JSON body."""
+        headers = {"content-type": "application/json"}
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request, timeout=DEADLINE_S) as answer:
+            return json.load(answer)
+
     def metric(self, name):
         """The sum of a metric's samples."""
         with urllib.request.urlopen(self.url + "/metrics", timeout=DEADLINE_S) as answer:

@@ -45,7 +45,7 @@ fn head(more: &str) -> String {
 }
 
 /// A request of the modern era with everything it needs.
-fn modern(method: &str, params: &Value) -> (String, Value) {
+pub(super) fn modern(method: &str, params: &Value) -> (String, Value) {
     let name = params.get("name").or_else(|| params.get("uri")).and_then(Value::as_str);
     let name = name.map(|name| format!("\r\nMcp-Name: {name}")).unwrap_or_default();
     let head = head(&format!("\r\nMCP-Protocol-Version: {MODERN}\r\nMcp-Method: {method}{name}"));
@@ -397,7 +397,7 @@ fn a_session_lives_until_it_is_deleted() {
     assert_eq!(request(to, &other, &list).status, 404);
     assert_eq!(request(to, &session.head(), &list).status, 200);
     let delete = session.head().replace("POST", "DELETE");
-    assert_eq!(request(to, &delete, "").status, 202);
+    assert_eq!(request(to, &delete, "").status, 204);
     assert_eq!(request(to, &session.head(), &list).status, 404);
 }
 
@@ -433,6 +433,14 @@ fn a_cancelled_call_ends_its_generation() {
         &mut || {
             let accepted = request(node.http(), &session.head(), &cancel.to_string());
             assert_eq!(accepted.status, 202);
+        },
+    );
+    // The end of the session.
+    while_active(
+        &mut || *client.borrow_mut() = Some(send(node.http(), &session.head(), &body.to_string())),
+        &mut || {
+            let delete = session.head().replace("POST", "DELETE");
+            assert_eq!(request(node.http(), &delete, "").status, 204);
         },
     );
     // A notification over stdio, in both eras.

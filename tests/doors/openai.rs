@@ -165,6 +165,90 @@ fn an_answer_follows_the_schema_it_was_promised_in() {
     }
 }
 
+fn weather() -> Value {
+    let parameters = json!({
+        "type": "object",
+        "properties": {"city": {"enum": ["Bern", "Rome"]}},
+        "required": ["city"],
+        "additionalProperties": false,
+    });
+    json!({"name": "weather", "description": "The weather.", "parameters": parameters})
+}
+
+fn with_tools(more: Value) -> Value {
+    let other = json!({"name": "now", "parameters": {"type": "object", "properties": {}}});
+    let tool = |function: Value| json!({"type": "function", "function": function});
+    let mut body =
+        chat(json!({"tools": [tool(weather()), tool(other)], "parallel_tool_calls": false}));
+    for (key, value) in more.as_object().expect("an object") {
+        body[key] = value.clone();
+    }
+    body
+}
+
+fn city_of(arguments: &Value) -> String {
+    let arguments: Value = serde_json::from_str(&text(arguments)).expect("JSON");
+    let city = text(&arguments["city"]);
+    assert!(["Bern", "Rome"].contains(&city.as_str()), "{arguments}");
+    city
+}
+
+#[test]
+fn a_forced_call_is_valid_whole_and_in_a_stream() {
+    let node = Node::serve(&[]);
+    let named = json!({"type": "function", "function": {"name": "weather"}});
+    let whole = answer(&node, CHAT, &with_tools(json!({"tool_choice": named})));
+    let choice = &whole["choices"][0];
+    assert_eq!(choice["finish_reason"], "tool_calls", "{whole}");
+    assert_eq!(choice["message"]["content"], Value::Null);
+    let calls = choice["message"]["tool_calls"].as_array().expect("calls");
+    assert_eq!((calls.len(), &calls[0]["type"]), (1, &json!("function")));
+    assert_eq!(calls[0]["function"]["name"], "weather");
+    let city = city_of(&calls[0]["function"]["arguments"]);
+
+    let chunks = chunks(&node, CHAT, with_tools(json!({"tool_choice": named})));
+    let deltas: Vec<&Value> = chunks
+        .iter()
+        .filter_map(|chunk| chunk["choices"][0]["delta"]["tool_calls"].get(0))
+        .collect();
+    assert_eq!(
+        (&deltas[0]["index"], &deltas[0]["function"]["name"]),
+        (&json!(0), &json!("weather"))
+    );
+    assert!(deltas[1..].iter().all(|delta| delta.get("id").is_none()), "{deltas:?}");
+    let arguments: String =
+        deltas.iter().map(|delta| text(&delta["function"]["arguments"])).collect();
+    assert_eq!(city_of(&arguments.into()), city);
+    assert_eq!(
+        chunks.last().map(|last| &last["choices"][0]["finish_reason"]),
+        Some(&json!("tool_calls"))
+    );
+
+    let required = answer(&node, CHAT, &with_tools(json!({"tool_choice": "required"})));
+    let calls = required["choices"][0]["message"]["tool_calls"].as_array().expect("calls").clone();
+    assert!(["weather", "now"].contains(&text(&calls[0]["function"]["name"]).as_str()));
+    // What was called goes back as clients send it, with its answer.
+    let messages = json!([
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": null, "tool_calls": calls},
+        {"role": "tool", "tool_call_id": calls[0]["id"], "content": "sunny"},
+    ]);
+    let none = with_tools(json!({"messages": messages, "tool_choice": "none", "max_tokens": 4}));
+    let none = answer(&node, CHAT, &none);
+    assert_eq!(none["choices"][0]["message"].get("tool_calls"), None);
+}
+
+#[test]
+fn old_functions_are_answered_in_their_own_form() {
+    let node = Node::serve(&[]);
+    let named = json!({"functions": [weather()], "function_call": {"name": "weather"}});
+    let whole = answer(&node, CHAT, &chat(named));
+    let choice = &whole["choices"][0];
+    assert_eq!(choice["finish_reason"], "function_call", "{whole}");
+    assert_eq!(choice["message"]["function_call"]["name"], "weather");
+    city_of(&choice["message"]["function_call"]["arguments"]);
+}
+
 #[test]
 fn a_continued_message_goes_on_behind_its_text() {
     let node = Node::serve(&[]);
@@ -183,24 +267,25 @@ fn a_continued_message_goes_on_behind_its_text() {
 #[test]
 fn completions_go_on_whole_and_as_a_stream() {
     let node = Node::serve(&[]);
-    let whole = answer(&node, COMPLETIONS, &completion(json!({"logprobs": 2})));
+    let whole = answer(&node, COMPLETIONS, &completion(json!({"logprobs": 2, "max_tokens": 10})));
     assert_eq!(whole["object"], "text_completion");
     assert!(text(&whole["id"]).starts_with("cmpl-"));
     let choice = &whole["choices"][0];
     assert_eq!(
         (&whole["usage"]["completion_tokens"], &choice["finish_reason"]),
-        (&json!(16), &json!("length"))
+        (&json!(10), &json!("length"))
     );
     let logprobs = &choice["logprobs"];
     let tokens: String = logprobs["tokens"].as_array().expect("tokens").iter().map(text).collect();
     assert_eq!(tokens.trim_start(), text(&choice["text"]).trim_start());
     for column in ["token_logprobs", "top_logprobs", "text_offset"] {
-        assert_eq!(logprobs[column].as_array().map(Vec::len), Some(16), "{column}");
+        assert_eq!(logprobs[column].as_array().map(Vec::len), Some(10), "{column}");
     }
     let best = logprobs["top_logprobs"][0].as_object().expect("a map");
     assert_eq!(best[&text(&logprobs["tokens"][0])], logprobs["token_logprobs"][0]);
 
-    let options = json!({"logprobs": 2, "stream_options": {"include_usage": true}});
+    let options = json!({"include_usage": true});
+    let options = json!({"logprobs": 2, "max_tokens": 10, "stream_options": options});
     let chunks = chunks(&node, COMPLETIONS, completion(options));
     let (last, pieces) = chunks.split_last().expect("chunks");
     assert_eq!((&last["usage"], &last["choices"]), (&whole["usage"], &json!([])));
@@ -227,6 +312,14 @@ fn completions_take_all_forms_of_prompts_and_echo_them() {
             .map(|chunk| text(&chunk["choices"][0]["text"]))
             .collect();
     assert_eq!(streamed, text(&echo["choices"][0]["text"]));
+
+    let more = json!({"max_tokens": 8, "echo": true, "logprobs": 1});
+    let likely = answer(&node, COMPLETIONS, &completion(more))["choices"][0].clone();
+    let columns = &likely["logprobs"];
+    let tokens: String = columns["tokens"].as_array().expect("tokens").iter().map(text).collect();
+    assert!(tokens.starts_with(&text(&likely["text"])), "{likely}");
+    assert_eq!(columns["token_logprobs"][0], Value::Null);
+    assert!(columns["token_logprobs"].as_array().is_some_and(|all| all.iter().any(Value::is_f64)));
 
     let ids = plain["swarmllm"]["token_ids"].clone();
     let prompts = json!(["A swarm is", "Once upon"]);
@@ -256,7 +349,6 @@ fn what_a_completion_can_not_be_is_refused() {
         (json!({"prompt": [4_000_000_000_u32]}), "", Value::Null),
         (json!({"prompt": {"a": 1}}), "prompt", Value::Null),
         (json!({"best_of": 2}), "best_of", json!("unsupported_parameter")),
-        (json!({"echo": true, "logprobs": 1}), "echo", json!("unsupported_parameter")),
         (json!({"model": "other"}), "model", json!("model_not_found")),
     ];
     for (more, param, code) in cases {

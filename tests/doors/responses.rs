@@ -208,7 +208,7 @@ fn a_call_and_its_output_are_read() {
             node.http(),
             json!({"max_output_tokens": 2, "input": [
                 {"role": "user", "content": "What is the weather?"},
-                {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAforeign"},
+                {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"},
                 {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "weather",
                     "arguments": "{\"city\":\"Bern\"}", "status": "completed"},
                 {"type": "function_call_output", "call_id": "call_1", "output": output},
@@ -221,6 +221,92 @@ fn a_call_and_its_output_are_read() {
     assert_eq!(text["usage"]["input_tokens"], parts["usage"]["input_tokens"]);
     let longer = output(json!("sunny and very warm"));
     assert!(longer["usage"]["input_tokens"].as_u64() > text["usage"]["input_tokens"].as_u64());
+}
+
+#[test]
+fn a_required_call_follows_its_schema_and_its_output_is_answered() {
+    let node = Node::serve(&[]);
+    let to = node.http();
+    let parameters = json!({
+        "type": "object", "required": ["city"], "additionalProperties": false,
+        "properties": {"city": {"enum": ["Bern", "Rome"]}},
+    });
+    let tool = json!({"type": "function", "name": "weather", "parameters": parameters});
+    let asked = |more: Value| {
+        let mut all = json!({"tools": [tool], "tool_choice": "required"});
+        for (key, value) in more.as_object().expect("an object") {
+            all[key] = value.clone();
+        }
+        all
+    };
+    let whole = created(to, asked(json!({"parallel_tool_calls": false})));
+    let items = whole["output"].as_array().expect("items");
+    assert_eq!((items.len(), &whole["status"]), (1, &json!("completed")), "{whole}");
+    let call = &items[0];
+    assert_eq!((&call["type"], &call["name"]), (&json!("function_call"), &json!("weather")));
+    let arguments: Value = serde_json::from_str(call["arguments"].as_str().expect("text"))
+        .expect("arguments are JSON");
+    assert!(["Bern", "Rome"].contains(&arguments["city"].as_str().expect("a city")));
+
+    let one = json!({"type": "function", "name": "weather"});
+    let stream = json!({"stream": true, "tool_choice": one, "parallel_tool_calls": false});
+    let events = events(&post(to, PATH, &body(asked(stream))));
+    let named = |name: &str| -> Vec<&Value> {
+        events.iter().filter(|event| event["type"] == name).collect()
+    };
+    let pieces = named("response.function_call_arguments.delta");
+    let pieces: String = pieces.iter().filter_map(|event| event["delta"].as_str()).collect();
+    let done = named("response.function_call_arguments.done");
+    assert_eq!((done.len(), &done[0]["arguments"]), (1, &json!(pieces)));
+    assert_eq!(pieces, call["arguments"].as_str().expect("text"));
+    let item = &named("response.output_item.done")[0]["item"];
+    assert!(item["call_id"].as_str().expect("an id").starts_with("call_"));
+    assert_ne!(item["call_id"], call["call_id"]);
+
+    let output = json!({
+        "type": "function_call_output", "call_id": call["call_id"], "output": "sunny",
+    });
+    let short = |input: Value, previous: &Value| {
+        let more = json!({"input": input, "previous_response_id": previous,
+            "tools": [tool], "max_output_tokens": 4});
+        created(to, more)
+    };
+    let chained = short(json!([output]), &whole["id"]);
+    let question = json!({"role": "user", "content": "What is SwarmLLM?"});
+    let by_hand = short(json!([question, call, output]), &Value::Null);
+    assert_eq!(chained["usage"]["input_tokens"], by_hand["usage"]["input_tokens"]);
+    assert_eq!(chained["swarmllm"]["token_ids"], by_hand["swarmllm"]["token_ids"]);
+}
+
+#[test]
+fn a_format_is_kept() {
+    let node = Node::serve(&[]);
+    let schema = json!({
+        "type": "object", "required": ["colour"], "additionalProperties": false,
+        "properties": {"colour": {"enum": ["red", "blue"]}},
+    });
+    let format = json!({"type": "json_schema", "name": "colour", "schema": schema});
+    let response = created(node.http(), json!({"text": {"format": format}}));
+    let answer: Value = serde_json::from_str(text(&response)).expect("JSON");
+    assert!(["red", "blue"].contains(&answer["colour"].as_str().expect("a colour")), "{answer}");
+    assert_eq!(response["text"]["format"], format);
+}
+
+#[test]
+fn log_probabilities_come_with_the_text() {
+    let node = Node::serve(&[]);
+    let include = json!(["message.output_text.logprobs"]);
+    let asked = json!({"include": include, "top_logprobs": 2, "max_output_tokens": 4});
+    let response = created(node.http(), asked);
+    let tokens = response["output"][0]["content"][0]["logprobs"].as_array().expect("tokens");
+    assert_eq!(tokens.len(), 4);
+    let said: String = tokens.iter().map(|token| token["token"].as_str().expect("text")).collect();
+    assert_eq!(said, text(&response));
+    for token in tokens {
+        assert_eq!(token["top_logprobs"].as_array().expect("tokens").len(), 2);
+        // Greedy takes the likeliest.
+        assert_eq!(token["logprob"], token["top_logprobs"][0]["logprob"]);
+    }
 }
 
 #[test]

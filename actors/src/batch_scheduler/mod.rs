@@ -54,6 +54,8 @@ const TICK: Duration = Duration::from_millis(250);
 /// A shard with rows that computes nothing for so long gives back the room they take: two nodes
 /// whose stages follow each other in turn might wait for one another.
 const STALLED: Duration = Duration::from_secs(5);
+/// Who has a place and sends no rows for so long gives it to those who wait; it may come back.
+const UNHEARD: Duration = Duration::from_secs(30);
 /// Bytes of rows whose room was given back so and that still wait; with more, no room is given.
 const UNCOUNTED_MAX_BYTES: usize = 64 * 1024 * 1024;
 
@@ -194,8 +196,22 @@ impl BatchScheduler {
                 let here = self.sequences.values_mut().filter(|sequence| sequence.shard == shard);
                 here.for_each(|sequence| sequence.pending.release_credit());
             }
+            if self.shards[shard].schedule.n_waiting() > 0 {
+                self.make_place(shard, ctx);
+            }
             self.wake(shard, ctx);
         }
+    }
+
+    /// Takes the places of those that do nothing with them.
+    fn make_place(&mut self, shard: usize, ctx: &mut Context<Self>) {
+        let is_unheard = |sequence: &Sequence| {
+            let is_open = sequence.is_open && sequence.shard == shard;
+            is_open && sequence.pending.is_empty() && sequence.heard_at.elapsed() >= UNHEARD
+        };
+        let unheard = self.sequences.iter().filter(|(_, sequence)| is_unheard(sequence));
+        let unheard: Vec<SequenceId> = unheard.map(|(id, _)| *id).collect();
+        unheard.into_iter().for_each(|id| self.preempt(id, ctx));
     }
 
     /// Asks for the pages of a step.
@@ -391,6 +407,7 @@ impl Handler<SubmitRows> for BatchScheduler {
             sequence.due = first;
         }
         sequence.has_rows = true;
+        sequence.heard_at = Instant::now();
         let checked = policy::check_kind(facts, &submit.rows, &submit.payload)
             .and_then(|()| policy::check_rows(&submit.rows, sequence.due, sequence.max_positions));
         match checked {

@@ -8,6 +8,7 @@ use swarmllm_protocol::ids::RequestId;
 use swarmllm_protocol::limits::{PAGE_TOKENS, RETRY_AFTER_MAX_MS};
 use swarmllm_protocol::schedule::{Admission, Held, Newcomer, SequenceId};
 use swarmllm_protocol::wire::{Lineage, NextHop, RefusalReason};
+use tokio::time::Instant;
 
 use super::sequence::tell;
 use super::{BatchScheduler, OpenSequence, Sequence, policy};
@@ -142,6 +143,7 @@ impl BatchScheduler {
                 let copies = !positions.is_multiple_of(PAGE_TOKENS);
                 schedule.attached(id, positions, Held { pages, copies }, now_us);
                 sequence.is_open = true;
+                sequence.heard_at = Instant::now();
                 sequence.due = positions;
                 sequence.reply(StageReplyBody::Opened { known: positions });
                 if copies && let Some(parent) = sequence.sample_of {

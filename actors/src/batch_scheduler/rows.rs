@@ -50,6 +50,11 @@ impl PendingRows {
         self.pieces.push_back(Piece { payload, row_bytes, sample, trace, received_at, credit });
     }
 
+    /// Whether none wait.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
     /// Gives back the room that the rows take, though they are still here.
     pub(super) fn release_credit(&mut self) {
         self.pieces.iter_mut().for_each(|piece| piece.credit = None);

@@ -6,6 +6,7 @@ use swarmllm_protocol::ids::RequestId;
 use swarmllm_protocol::prefix;
 use swarmllm_protocol::schedule::SequenceId;
 use swarmllm_protocol::wire::{Lineage, OpenStage, Wanted};
+use tokio::time::Instant;
 
 use super::messages::{OpenSequence, StageOwner};
 use super::policy::Unreported;
@@ -44,6 +45,8 @@ pub(super) struct Sequence {
     /// Position of the row that is due.
     pub(super) due: u32,
     pub(super) pending: PendingRows,
+    /// When rows of it came last, or it was opened.
+    pub(super) heard_at: Instant,
     pub(super) unreported: Unreported,
 }
 
@@ -95,6 +98,7 @@ impl Sequence {
             has_rows: false,
             due: 0,
             pending: PendingRows::default(),
+            heard_at: Instant::now(),
             unreported: Unreported::default(),
         }
     }

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Recipient, StreamHandler,
-    WrapFuture,
+    WrapFuture, prelude::SendError,
 };
 use bytes::{Buf, BytesMut};
 use swarmllm_protocol::connection::liveness::{Beat, Liveness, TICK_MS};
@@ -354,7 +354,8 @@ impl PeerSession {
             Body::Pong { nonce } => self.ponged(nonce),
             body @ (Body::Hello { .. } | Body::Inventory { .. } | Body::PeerExchange { .. }) => {
                 let (session, remote) = (self.id, self.remote);
-                offer(&self.links.reported, PeerReported { peer, session, remote, body });
+                let reported = PeerReported { peer, session, remote, body };
+                self.hand_over(&self.links.reported.clone(), reported, ctx);
             }
             Body::OpenStage(open) => {
                 let request = open.request;
@@ -374,13 +375,12 @@ impl PeerSession {
             }
             Body::CloseStage { request, .. } => {
                 let (owner, keys) = (Some(self.id), message.payload);
-                offer(&self.links.cancel, CancelSequence { request, owner, keys });
+                let cancel = CancelSequence { request, owner, keys };
+                self.hand_over(&self.links.cancel.clone(), cancel, ctx);
             }
             Body::Rows(rows) => {
                 let submit = SubmitRows { rows, payload: message.payload, received_at, credit };
-                if self.links.rows.try_send(submit).is_err() {
-                    self.end("the scheduler's queue is full", ctx);
-                }
+                self.hand_over(&self.links.rows.clone(), submit, ctx);
             }
             Body::StageQueued { request, waiting } => {
                 self.reply(request, StageReplyBody::Queued { waiting });
@@ -415,6 +415,21 @@ impl PeerSession {
             | Body::Admitted { .. }
             | Body::NotAdmitted { .. }
             | Body::Revocations { .. } => {}
+        }
+    }
+
+    /// Gives something to whom it is for. Where too much waits there already, which others may have
+    /// sent, this session waits for its turn and takes nothing from its peer meanwhile.
+    fn hand_over<M>(&mut self, to: &Recipient<M>, message: M, ctx: &mut Context<Self>)
+    where
+        M: actix::Message<Result = ()> + Send + 'static,
+    {
+        match to.try_send(message) {
+            Ok(()) => {}
+            Err(SendError::Full(message)) => {
+                ctx.wait(to.send(message).into_actor(self).map(|_, _, _| ()));
+            }
+            Err(SendError::Closed(_)) => self.end("this node is being restarted", ctx),
         }
     }
 

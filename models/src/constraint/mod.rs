@@ -164,13 +164,14 @@ impl Constraint {
     /// Goes on with `token`; after an error that it is not allowed, another one may be tried.
     pub fn accept(&mut self, token: u32) -> Result<(), ConstraintError> {
         let taken = match self.is_finished {
-            true => 0,
+            // What ends the answer is no part of it, and may come again where it is passed over.
+            true => usize::from(self.mask()?.contains(token)),
             false => self.matcher.try_consume_tokens(&[token]).map_err(exhausted)?,
         };
         if taken == 0 {
             return Err(ConstraintError::NotAllowed { token });
         }
-        self.is_finished = self.matcher.is_stopped();
+        self.is_finished |= self.matcher.is_stopped();
         Ok(())
     }
 

@@ -424,6 +424,17 @@ impl Connection {
         }
     }
 
+    /// Appends a record of these bytes, whatever they are; false without keys. For tests of what
+    /// the other side does about it.
+    pub(crate) fn seal(&mut self, text: &[u8], out: &mut BytesMut) -> bool {
+        let State::Established(established) = &mut self.state else { return false };
+        let mut record = BytesMut::from(text);
+        let sealed = established.keys.transport.sending.seal_tail(&[], &mut record, 0);
+        frame::put_length(out, record.len());
+        out.extend_from_slice(&record);
+        sealed.is_ok()
+    }
+
     /// Appends at most one record with its length prefix to `out`; false when nothing is to be
     /// sent now.
     pub fn poll_transmit(&mut self, out: &mut BytesMut) -> bool {

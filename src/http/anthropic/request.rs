@@ -67,7 +67,7 @@ pub(super) fn parse(
         sampling,
         max_tokens: max_tokens(fields.optional("max_tokens")?)?,
         stop: stop_texts(fields.optional("stop_sequences")?.unwrap_or_default())?,
-        client: fields.object("metadata", "metadata.")?.optional("user_id")?.unwrap_or_default(),
+        client: fields.object("metadata")?.optional("user_id")?.unwrap_or_default(),
         format,
         ..GenerateRequest::new(model, Prompt::Chat(chat))
     };
@@ -111,7 +111,7 @@ fn read(fields: &mut Fields, signer: &Signer) -> Result<Read, ApiError> {
     let choice = fields.optional("tool_choice")?;
     let Tools { offered, choice, single_call } = tools::parse(tools, choice)?;
     let thinking = thinking(fields.optional("thinking")?)?;
-    let mut output = fields.object("output_config", "output_config.")?;
+    let mut output = fields.object("output_config")?;
     let mut variables = Map::new();
     variables.insert("enable_thinking".to_owned(), (thinking != Thinking::Off).into());
     if let Some(effort) = output.optional::<String>("effort")?.as_deref().and_then(effort) {

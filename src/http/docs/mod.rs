@@ -213,13 +213,15 @@ mod tests {
             pair[0].trim().starts_with("patterns: Single").then_some((indent, pattern))
         });
         let (mut open, mut paths) = (Vec::<(usize, String)>::new(), BTreeSet::new());
-        for (indent, pattern) in entries {
+        let mut entries = entries.peekable();
+        while let Some((indent, pattern)) = entries.next() {
             open.retain(|(outer, _)| *outer < indent);
-            let within = open.last().map(|(_, path)| path.clone()).unwrap_or_default();
-            // What has routes within is none itself.
-            paths.remove(&within);
-            let path = declared(&(within + pattern));
-            paths.insert(path.clone());
+            let within = open.last().map(|(_, path)| path.as_str()).unwrap_or_default();
+            let path = format!("{within}{}", declared(pattern));
+            let is_scope = entries.peek().is_some_and(|(next, _)| *next > indent);
+            if !is_scope {
+                paths.insert(path.clone());
+            }
             open.push((indent, path));
         }
         paths

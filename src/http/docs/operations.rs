@@ -12,10 +12,24 @@ use utoipa::{
 use super::{
     super::health::{Health, Readiness, Version},
     schemas::{
-        ChatCompletion, ChatCompletionRequest, DetokenizeRequest, Detokenized, Model, ModelList,
-        OllamaAnswer, OllamaChatRequest, OllamaErrorBody, OllamaGenerateRequest, OllamaModelList,
-        OllamaModelRequest, OllamaPullRequest, OllamaShow, OllamaStatus, OllamaVersion,
-        OpenAiError, Rendered, TemplateRequest, TokenizeRequest, Tokenized,
+        anthropic::{AnthropicError, CountRequest, CountedTokens, Message, MessageRequest},
+        mcp::{JsonRpcAnswer, JsonRpcMessage},
+        node::{
+            DetokenizeRequest, Detokenized, Rendered, TemplateRequest, TokenizeRequest, Tokenized,
+        },
+        ollama::{
+            OllamaAnswer, OllamaChatRequest, OllamaEmbedRequest, OllamaEmbedding,
+            OllamaEmbeddingRequest, OllamaEmbeddings, OllamaErrorBody, OllamaGenerateRequest,
+            OllamaModelList, OllamaModelRequest, OllamaPullRequest, OllamaShow, OllamaStatus,
+            OllamaVersion,
+        },
+        openai::{
+            ChatCompletion, ChatCompletionRequest, Completion, CompletionRequest, EmbeddingList,
+            EmbeddingRequest, Model, ModelList, OpenAiError,
+        },
+        responses::{
+            Response, ResponseDeleted, ResponseInputTokens, ResponseItems, ResponseRequest,
+        },
     },
 };
 
@@ -82,7 +96,7 @@ const fn post(path: &'static str, summary: &'static str, body: Shape, answer: An
 }
 
 /// All of them.
-pub(super) static GROUPS: [Group; 3] = [
+pub(super) static GROUPS: [Group; 5] = [
     Group {
         name: "OpenAI",
         about: "The OpenAI API. Fields that are not listed are read as that API has them, or \
@@ -95,8 +109,69 @@ pub(super) static GROUPS: [Group; 3] = [
                 of::<ChatCompletionRequest>(),
                 Answer::Streamed(of::<ChatCompletion>(), EVENTS),
             ),
+            post(
+                "/v1/completions",
+                "Continues a text, or fills in what is missing before `suffix`.",
+                of::<CompletionRequest>(),
+                Answer::Streamed(of::<Completion>(), EVENTS),
+            ),
+            post(
+                "/v1/embeddings",
+                "Turns texts into vectors of length 1.",
+                of::<EmbeddingRequest>(),
+                Answer::Json(of::<EmbeddingList>()),
+            ),
+            post(
+                "/v1/responses",
+                "Answers a conversation in the form of the Responses API.",
+                of::<ResponseRequest>(),
+                Answer::Streamed(of::<Response>(), EVENTS),
+            ),
+            post(
+                "/v1/responses/input_tokens",
+                "Counts the tokens of such a request.",
+                of::<ResponseRequest>(),
+                Answer::Json(of::<ResponseInputTokens>()),
+            ),
+            get("/v1/responses/{id}", "A response that was kept.", Answer::Json(of::<Response>())),
+            Operation {
+                method: "DELETE",
+                ..get("/v1/responses/{id}", "Forgets it.", Answer::Json(of::<ResponseDeleted>()))
+            },
+            get(
+                "/v1/responses/{id}/input_items",
+                "What it answered.",
+                Answer::Json(of::<ResponseItems>()),
+            ),
+            Operation {
+                method: "POST",
+                ..get(
+                    "/v1/responses/{id}/cancel",
+                    "Ends an answer that is made in the background; there are none.",
+                    Answer::Json(of::<Response>()),
+                )
+            },
             get("/v1/models", "Lists the models held here.", Answer::Json(of::<ModelList>())),
             get("/v1/models/{id}", "Describes a model.", Answer::Json(of::<Model>())),
+        ],
+    },
+    Group {
+        name: "Anthropic",
+        about: "The Anthropic messages API. Answers have a `request-id`.",
+        error: of::<AnthropicError>(),
+        operations: &[
+            post(
+                "/v1/messages",
+                "Answers a conversation.",
+                of::<MessageRequest>(),
+                Answer::Streamed(of::<Message>(), EVENTS),
+            ),
+            post(
+                "/v1/messages/count_tokens",
+                "Counts the tokens of such a request.",
+                of::<CountRequest>(),
+                Answer::Json(of::<CountedTokens>()),
+            ),
         ],
     },
     Group {
@@ -115,6 +190,18 @@ pub(super) static GROUPS: [Group; 3] = [
                 "Answers a prompt.",
                 of::<OllamaGenerateRequest>(),
                 Answer::Streamed(of::<OllamaAnswer>(), LINES),
+            ),
+            post(
+                "/api/embed",
+                "Turns texts into vectors of length 1.",
+                of::<OllamaEmbedRequest>(),
+                Answer::Json(of::<OllamaEmbeddings>()),
+            ),
+            post(
+                "/api/embeddings",
+                "Turns one text into a vector; the older form.",
+                of::<OllamaEmbeddingRequest>(),
+                Answer::Json(of::<OllamaEmbedding>()),
             ),
             get("/api/tags", "Lists the models.", Answer::Json(of::<OllamaModelList>())),
             get("/api/ps", "Lists the models in memory.", Answer::Json(of::<OllamaModelList>())),
@@ -135,6 +222,24 @@ pub(super) static GROUPS: [Group; 3] = [
                 "The version of the Ollama API that is followed.",
                 Answer::Json(of::<OllamaVersion>()),
             ),
+        ],
+    },
+    Group {
+        name: "MCP",
+        about: "The model context protocol over streamable HTTP, both eras of it.",
+        error: of::<JsonRpcAnswer>(),
+        operations: &[
+            post(
+                "/mcp",
+                "Takes a JSON-RPC message.",
+                of::<JsonRpcMessage>(),
+                Answer::Streamed(of::<JsonRpcAnswer>(), EVENTS),
+            ),
+            get("/mcp", "What the server says unasked, in a session.", Answer::Of(EVENTS)),
+            Operation {
+                method: "DELETE",
+                ..get("/mcp", "Ends a session.", Answer::Of("text/plain"))
+            },
         ],
     },
     Group {

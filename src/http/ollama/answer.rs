@@ -5,7 +5,7 @@
 //! of calls. While the model reads a long prompt an empty line goes out now and then. Dropping the
 //! body drops the generation, which cancels it everywhere.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use actix_web::{HttpResponse, http::StatusCode};
 use bytes::Bytes;
@@ -13,13 +13,14 @@ use futures_util::stream;
 use serde_json::{Map, Value, json};
 use swarmllm_models::chat_output::ChatEvent;
 
-use super::{super::errors::ApiError, catalogue::rfc3339};
+use super::{
+    super::{
+        errors::ApiError,
+        sse::{KEEP_ALIVE, SETTLE},
+    },
+    catalogue::rfc3339,
+};
 use crate::generate::{FinishReason, GenerateError, GenerationStream, Summary, TokenEvent};
-
-/// Longest silence of a stream.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// How long a stream waits for a refusal before it begins; there is nothing to show before anyway.
-const SETTLE: Duration = Duration::from_secs(1);
 
 /// Which route answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,9 +172,9 @@ impl Answer {
             FinishReason::Stop | FinishReason::ToolCalls => "stop",
             FinishReason::Length => "length",
         };
-        let n_tokens = summary.token_ids.len();
+        let n_tokens = summary.completion_tokens();
         let decode_s = match summary.decode_tok_s {
-            rate if rate > 0.0 => n_tokens.saturating_sub(1) as f64 / rate,
+            rate if rate > 0.0 => f64::from(n_tokens.saturating_sub(1)) / rate,
             _ => 0.0,
         };
         add("done_reason", reason.into());
@@ -247,7 +248,7 @@ fn object(model: &str, shape: Shape, said: Said, done: bool) -> Map<String, Valu
 }
 
 /// At least one, for clients divide by it.
-fn nanoseconds(seconds: f64) -> Value {
+pub(super) fn nanoseconds(seconds: f64) -> Value {
     ((seconds * 1e9) as u64).max(1).into()
 }
 

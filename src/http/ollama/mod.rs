@@ -1,13 +1,14 @@
 //! The Ollama routes, for programs that speak only those.
 //!
 //! Called by `server.rs`. `request.rs` reads bodies, `answer.rs` writes answers whole or as lines of
-//! JSON, `catalogue.rs` tells of models. Thin on purpose: what these routes do, `/v1` does as well;
+//! JSON, `embed.rs` makes vectors, `catalogue.rs` tells of models. Thin on purpose: what these routes do, `/v1` does as well;
 //! models are neither pulled, made nor removed here. A name may end with `:latest`, which says
 //! nothing. Times are nanoseconds. Errors are `{"error": message}`; one that comes later is a line
 //! of that form, and the last. Source: the Ollama API reference.
 
 mod answer;
 mod catalogue;
+mod embed;
 mod request;
 
 use std::time::Instant;
@@ -46,6 +47,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/api/chat").route(web::post().to(chat)))
         .service(web::resource("/api/generate").route(web::post().to(generate)))
+        .service(web::resource("/api/embed").route(web::post().to(embed::embed)))
+        .service(web::resource("/api/embeddings").route(web::post().to(embed::embeddings)))
         .service(web::resource("/api/tags").route(web::get().to(catalogue::tags)))
         .service(web::resource("/api/ps").route(web::get().to(catalogue::running)))
         .service(web::resource("/api/show").route(web::post().to(catalogue::show)))
@@ -69,10 +72,16 @@ async fn respond(
     shape: Shape,
 ) -> Result<HttpResponse, OllamaError> {
     let began = Instant::now();
-    let model = find(node, &asked.model).await?;
     let Asked { model: name, stream, unloads, .. } = &asked;
     let (name, stream, unloads) = (name.clone(), *stream, *unloads);
-    let Some(request) = asked.into_request(&model)? else {
+    let request = match find(node, &name).await {
+        Ok(model) => asked.into_request(&model.name, model.template.is_some()),
+        // A provider in the cloud may have it; else the node says that nobody has.
+        Err(error) if error.is_not_found() => asked.into_request(&name, true),
+        Err(error) => return Err(error.into()),
+    };
+    let Some(request) = request else {
+        find(node, &name).await?;
         return Ok(answer::of_nothing(&name, shape, unloads));
     };
     let generation = node.generate(request).await.map_err(ApiError::from)?;

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use swarmllm_actors::{entropy, model_store::OpenModel};
+use swarmllm_actors::entropy;
 use swarmllm_models::sampler::SamplingParams;
 
 use super::{
@@ -62,17 +62,15 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// What the node is asked, of a model it has; `None` when nothing is to be answered.
-    pub(super) fn into_request(
-        self,
-        model: &OpenModel,
-    ) -> Result<Option<GenerateRequest>, ApiError> {
+    /// What the node is asked, of the model it knows by this name; `None` when nothing is to be
+    /// answered.
+    pub(super) fn into_request(self, model: &str, has_template: bool) -> Option<GenerateRequest> {
         let prompt = match self.input {
-            Input::Nothing => return Ok(None),
+            Input::Nothing => return None,
             Input::Chat(chat) => Prompt::Chat(chat),
             Input::Raw(text) => Prompt::Text(text),
             Input::Infill { prefix, suffix } => Prompt::Infill { prefix, suffix },
-            Input::Prompt { system, prompt, variables } if model.template.is_some() => {
+            Input::Prompt { system, prompt, variables } if has_template => {
                 let system = system.map(|text| json!({"role": "system", "content": text}));
                 let user = json!({"role": "user", "content": prompt});
                 let messages = system.into_iter().chain([user]).collect();
@@ -83,13 +81,13 @@ impl Asked {
                 Prompt::Text(system + &prompt)
             }
         };
-        Ok(Some(GenerateRequest {
+        Some(GenerateRequest {
             sampling: self.sampling,
             max_tokens: self.max_tokens,
             stop: self.stop,
             format: self.format,
-            ..GenerateRequest::new(model.name.clone(), prompt)
-        }))
+            ..GenerateRequest::new(model, prompt)
+        })
     }
 }
 
@@ -140,7 +138,7 @@ pub(super) fn generate(body: Body) -> Result<Asked, ApiError> {
 
 /// The fields that both routes have.
 fn common(mut fields: Fields, input: Input) -> Result<Asked, ApiError> {
-    let mut options = fields.object("options", "options.")?;
+    let mut options = fields.object("options")?;
     Ok(Asked {
         model: fields.text(&["model", "name"])?,
         stream: fields.optional("stream")?.unwrap_or(true),

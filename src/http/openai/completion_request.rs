@@ -2,8 +2,6 @@
 //!
 //! Called by `completions.rs`. Pure. An answer has 16 tokens when nothing else is said, as the API
 //! has it. `best_of` must be `n`: nothing is computed that nobody sees.
-//! `echo` together with `logprobs` is refused: programs that ask for both want to know how likely
-//! the prompt was, which is not computed, and would take nulls for numbers.
 //! Errors: 400 [`ApiError`] with the field. Source: OpenAI API reference, completions.
 
 use serde_json::Value;
@@ -40,11 +38,6 @@ pub(super) fn parse(body: &[u8], seed: u64) -> Result<CompletionRequest, ApiErro
     let best_of: Option<i64> = fields.take("best_of")?;
     let echo = fields.take("echo")?.unwrap_or(false);
     let log_probabilities = log_probabilities(&mut fields)?;
-    if echo && log_probabilities.is_some() {
-        let message = "how likely the tokens of a prompt were is not known here; ask for `echo` or \
-                       for `logprobs`";
-        return Err(ApiError::unsupported(message, "echo"));
-    }
     let mut asked = options::read(&mut fields, prompts, Some(TOKENS), seed)?;
     if best_of.is_some_and(|best_of| best_of != i64::from(asked.n)) {
         let message = "`best_of` must be `n`: answers that nobody sees are not computed here";
@@ -134,7 +127,6 @@ mod tests {
             (json!({"best_of": 1, "n": 2}), "best_of"),
             (json!({"logprobs": 21}), "logprobs"),
             (json!({"logprobs": -1}), "logprobs"),
-            (json!({"echo": true, "logprobs": 0}), "echo"),
             (json!({"echo": "yes"}), "echo"),
             (json!({"model": ""}), "model"),
         ];

@@ -2,7 +2,7 @@
 //!
 //! Called by `mod.rs`. `completion_request.rs` reads the body, `answer.rs` runs the choices; this
 //! file says how a choice looks. Several prompts have their choices one after the other, `n` each.
-//! `echo` puts the prompt before its answer, of token ids their text.
+//! `echo` puts the prompt before its answer, token by token; how likely those were is not known.
 //! Errors: [`ApiError`]. Source: OpenAI API reference, completions.
 
 use actix_web::{HttpResponse, web};
@@ -38,9 +38,9 @@ pub(super) async fn completions(
     let head = Head::new("cmpl", &asked)?;
     let mut choices = Vec::new();
     for request in &asked.requests {
-        let text = if echo { prompt_text(&node, request).await? } else { String::new() };
+        let echo = if echo { echoed(&node, request).await? } else { Vec::new() };
         let is_likely = request.log_probabilities.is_some();
-        choices.extend((0..asked.n).map(|_| Choice::new(text.clone(), is_likely)));
+        choices.extend((0..asked.n).map(|_| Choice::new(echo.clone(), is_likely)));
     }
     let samples = Samples::start(&node, asked.requests, asked.n).await.map_err(of_prompt)?;
     match asked.stream {
@@ -49,12 +49,13 @@ pub(super) async fn completions(
     }
 }
 
-async fn prompt_text(node: &NodeHandle, request: &GenerateRequest) -> Result<String, ApiError> {
-    Ok(match &request.prompt {
-        Prompt::Text(text) | Prompt::Infill { prefix: text, .. } => text.clone(),
-        Prompt::Tokens(ids) => node.decode(&request.model, ids).await?,
-        Prompt::Chat(_) => String::new(),
-    })
+/// What each token of the prompt prints that an answer begins with.
+async fn echoed(node: &NodeHandle, request: &GenerateRequest) -> Result<Vec<Vec<u8>>, ApiError> {
+    let before = match &request.prompt {
+        Prompt::Infill { prefix, .. } => &Prompt::Text(prefix.clone()),
+        prompt => prompt,
+    };
+    node.spell(&request.model, before).await.map_err(of_prompt)
 }
 
 /// The field that is too long has another name here than in chat.
@@ -71,6 +72,8 @@ fn of_prompt(error: GenerateError) -> ApiError {
 struct Choice {
     /// So far, or what has not been sent yet.
     text: String,
+    /// Tokens of the prompt before it.
+    echo: Vec<Vec<u8>>,
     is_likely: bool,
     /// Tokens behind the text that comes next.
     sampled: Vec<SampledToken>,
@@ -81,15 +84,15 @@ struct Choice {
 }
 
 impl Choice {
-    fn new(text: String, is_likely: bool) -> Choice {
-        let offset = text.chars().count();
-        Choice { text, is_likely, sampled: Vec::new(), tokens: Vec::new(), offset }
+    fn new(echo: Vec<Vec<u8>>, is_likely: bool) -> Choice {
+        let text = String::from_utf8_lossy(&echo.concat()).into_owned();
+        Choice { text, echo, is_likely, sampled: Vec::new(), tokens: Vec::new(), offset: 0 }
     }
 
     /// The tokens behind the text so far, which are told now.
     fn logprobs(&mut self) -> Option<Value> {
-        let tokens = std::mem::take(&mut self.tokens);
-        self.is_likely.then(|| of_completion(&tokens, &mut self.offset))
+        let (echo, tokens) = (std::mem::take(&mut self.echo), std::mem::take(&mut self.tokens));
+        self.is_likely.then(|| of_completion(&echo, &tokens, &mut self.offset))
     }
 }
 
@@ -119,8 +122,8 @@ impl StreamedChoice for Choice {
     const KIND: &'static str = "text_completion";
 
     fn first(&mut self) -> Option<Value> {
-        let echo = std::mem::take(&mut self.text);
-        (!echo.is_empty()).then(|| json!({"text": echo}))
+        let text = std::mem::take(&mut self.text);
+        (!text.is_empty()).then(|| json!({"text": text, "logprobs": self.logprobs()}))
     }
 
     fn next(&mut self, event: TokenEvent) -> Option<Value> {
@@ -157,7 +160,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_whole_answer_has_the_shape_of_the_api() {
-        let choices = vec![Choice::new("Once".into(), true)];
+        let choices = vec![Choice::new(vec![b"Once".to_vec()], true)];
         let answer = whole_of(head(false), choices, vec![events()]).await.expect("an answer");
         assert_eq!(answer["object"], "text_completion");
         let choice = &answer["choices"][0];
@@ -165,13 +168,14 @@ mod tests {
             (&choice["text"], &choice["finish_reason"]),
             (&json!("Once was it"), &json!("stop"))
         );
-        assert_eq!(choice["logprobs"]["tokens"], json!([" was", " it"]));
-        assert_eq!(choice["logprobs"]["text_offset"], json!([4, 8]));
+        assert_eq!(choice["logprobs"]["tokens"], json!(["Once", " was", " it"]));
+        assert_eq!(choice["logprobs"]["token_logprobs"], json!([null, -0.5, -0.5]));
+        assert_eq!(choice["logprobs"]["text_offset"], json!([0, 4, 8]));
     }
 
     #[actix_web::test]
     async fn a_stream_has_the_same_pieces() {
-        let choices = vec![Choice::new("Once".into(), true)];
+        let choices = vec![Choice::new(vec![b"Once".to_vec()], true)];
         let sent = stream_of(head(false), choices, vec![events()]).await.expect("a stream");
         let chunk = |data: &String| -> Value { serde_json::from_str(data).expect("JSON") };
         let chunks: Vec<Value> = sent[..sent.len() - 1].iter().map(chunk).collect();
@@ -185,7 +189,7 @@ mod tests {
 
     #[actix_web::test]
     async fn without_echo_the_first_chunk_is_of_the_answer() {
-        let choices = vec![Choice::new(String::new(), false)];
+        let choices = vec![Choice::new(Vec::new(), false)];
         let sent = stream_of(head(false), choices, vec![events()]).await.expect("a stream");
         let first: Value = serde_json::from_str(&sent[0]).expect("JSON");
         assert_eq!(first["choices"][0]["text"], " was");

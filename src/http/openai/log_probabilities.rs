@@ -5,7 +5,7 @@
 //! for JSON knows no infinity. A token that is no whole character shows replacement characters as
 //! `token`, its bytes are in `bytes`; the older form writes such bytes as `bytes:\xNN`.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::generate::{SampledToken, TokenLogProbability};
 
@@ -30,30 +30,40 @@ fn chat_token(token: &TokenLogProbability) -> Value {
     })
 }
 
-/// The form of completions; `offset` counts the characters of the text so far.
-pub(super) fn of_completion(tokens: &[SampledToken], offset: &mut usize) -> Value {
+/// The form of completions, first of tokens of a prompt, whose log-probabilities are not known:
+/// theirs are null. `offset` counts the characters of the text so far.
+pub(super) fn of_completion(
+    prompt: &[Vec<u8>],
+    tokens: &[SampledToken],
+    offset: &mut usize,
+) -> Value {
+    let of_answer = || tokens.iter().map(|sampled| &sampled.token);
+    let bytes = || prompt.iter().chain(of_answer().map(|token| &token.bytes));
     let mut offsets = Vec::new();
-    for SampledToken { token, .. } in tokens {
+    for bytes in bytes() {
         offsets.push(*offset);
-        *offset += String::from_utf8_lossy(&token.bytes).chars().count();
+        *offset += String::from_utf8_lossy(bytes).chars().count();
     }
-    let all = || tokens.iter().map(|sampled| &sampled.token);
-    let top = |sampled: &SampledToken| -> Map<String, Value> {
-        sampled.top.iter().map(|token| (text(token), value(token).into())).collect()
+    let unknown = || prompt.iter().map(|_| Value::Null);
+    let top = |sampled: &SampledToken| -> Value {
+        let all = sampled.top.iter();
+        all.map(|token| (text(&token.bytes), Value::from(value(token)))).collect()
     };
+    let likely = unknown().chain(of_answer().map(|token| value(token).into()));
+    let likeliest = unknown().chain(tokens.iter().map(top));
     json!({
-        "tokens": all().map(text).collect::<Vec<String>>(),
-        "token_logprobs": all().map(value).collect::<Vec<f32>>(),
-        "top_logprobs": tokens.iter().map(top).collect::<Vec<_>>(),
+        "tokens": bytes().map(|bytes| text(bytes)).collect::<Vec<String>>(),
+        "token_logprobs": likely.collect::<Vec<Value>>(),
+        "top_logprobs": likeliest.collect::<Vec<Value>>(),
         "text_offset": offsets,
     })
 }
 
-fn text(token: &TokenLogProbability) -> String {
-    match std::str::from_utf8(&token.bytes) {
+fn text(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
         Err(_) => {
-            let escaped = token.bytes.iter().map(|byte| format!("\\x{byte:02x}"));
+            let escaped = bytes.iter().map(|byte| format!("\\x{byte:02x}"));
             format!("bytes:{}", escaped.collect::<String>())
         }
     }
@@ -92,14 +102,15 @@ mod tests {
 
     #[test]
     fn completions_tell_columns_and_offsets_that_go_on() {
-        let mut offset = 4;
-        let told = of_completion(
-            &[sampled("\u{e9}a".as_bytes(), -0.5), sampled(&[0xc3], -2.0)],
-            &mut offset,
-        );
-        assert_eq!(told["tokens"], json!(["\u{e9}a", "bytes:\\xc3"]));
-        assert_eq!(told["token_logprobs"], json!([-0.5, -2.0]));
-        assert_eq!(told["top_logprobs"][0], json!({"\u{e9}a": -0.5, "?": -9999.0}));
-        assert_eq!((&told["text_offset"], offset), (&json!([4, 6]), 7));
+        let mut offset = 0;
+        let prompt = [b"Once".to_vec()];
+        let answer = [sampled("\u{e9}a".as_bytes(), -0.5), sampled(&[0xc3], -2.0)];
+        let told = of_completion(&prompt, &answer, &mut offset);
+        assert_eq!(told["tokens"], json!(["Once", "\u{e9}a", "bytes:\\xc3"]));
+        assert_eq!(told["token_logprobs"], json!([null, -0.5, -2.0]));
+        assert_eq!(told["top_logprobs"][0], Value::Null);
+        assert_eq!(told["top_logprobs"][1], json!({"\u{e9}a": -0.5, "?": -9999.0}));
+        assert_eq!((&told["text_offset"], offset), (&json!([0, 4, 6]), 7));
+        assert_eq!(of_completion(&[], &answer[..1], &mut offset)["text_offset"], json!([7]));
     }
 }

@@ -1,14 +1,14 @@
 //! Sends a response: as one object, or as events while it grows.
 //!
-//! Called by `mod.rs`. An event is named by its `type`; the stream ends behind the last one, without
-//! a marker. While the model reads a long prompt a sign of life goes out every ten seconds. Errors
-//! before the first event have a status; later ones are `response.failed`. A finished response is
-//! kept before its last event goes out, so that it can be gone on with at once. Dropping the body
-//! drops the generation, which cancels it everywhere.
+//! Called by `mod.rs`. An event is named by its `type`; the stream ends behind the last one,
+//! without a marker. While the model reads a long prompt a sign of life goes out every ten seconds.
+//! Errors before the first event have a status; later ones are `response.failed`. A finished
+//! response is kept before its last event goes out, so that it can be gone on with at once.
+//! Dropping the body drops the generation, which cancels it everywhere.
 
 use std::time::Duration;
 
-use actix_web::{HttpResponse, http::header};
+use actix_web::HttpResponse;
 use bytes::Bytes;
 use futures_util::stream;
 use serde_json::Value;
@@ -18,11 +18,7 @@ use super::store::Item;
 use super::{ResponseStore, api_error, now_unix_s};
 use crate::generate::{ErrorKind, GenerateError, GenerationStream, TokenEvent};
 use crate::http::errors::ApiError;
-
-/// How often a silent stream shows a sign of life.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// How long a stream waits for a refusal before it begins; there is nothing to show before anyway.
-const SETTLE: Duration = Duration::from_secs(1);
+use crate::http::sse::{self, KEEP_ALIVE, SETTLE};
 
 /// Where a finished response is kept, and what its model read.
 #[derive(Debug)]
@@ -79,12 +75,8 @@ impl Answer {
         if let Some(Err(error)) = early {
             return Err(api_error(error));
         }
-        Ok(HttpResponse::Ok()
-            .content_type("text/event-stream; charset=utf-8")
-            .insert_header((header::CACHE_CONTROL, "no-cache"))
-            // Tells a reverse proxy to pass each event on at once.
-            .insert_header(("x-accel-buffering", "no"))
-            .streaming(stream::unfold(Next::Start(self, early), next_bytes)))
+        let body = stream::unfold(Next::Start(self, early), next_bytes);
+        Ok(sse::response().streaming(body))
     }
 
     /// The next event; an answer that just ends is an error.
@@ -156,8 +148,7 @@ async fn next_bytes(mut next: Next) -> Option<(Result<Bytes, ApiError>, Next)> {
 }
 
 fn bytes_of(event: &Value) -> Bytes {
-    let name = event["type"].as_str().unwrap_or_default();
-    Bytes::from(format!("event: {name}\ndata: {event}\n\n"))
+    sse::named_event(event["type"].as_str().unwrap_or_default(), event)
 }
 
 #[cfg(test)]

@@ -1,19 +1,19 @@
 //! Input items: checked, brought to one form that is kept, and turned into messages.
 //!
-//! Called by `request.rs` and `store.rs`. Pure. A message's `content` becomes a list of parts; items
-//! without an id get one. Reasoning is kept where it is this node's: with its text in the clear
-//! (`content`), or in `encrypted_content` behind our mark. Reasoning of other services can't be read
-//! and is dropped; `item_reference` and kinds nobody here knows are skipped.
-//! An assistant's reasoning, text and calls that follow each other become one message; `developer`
-//! is `system`, and what a caller says first as such becomes one message with the instructions.
+//! Called by `request.rs` and `store.rs`. Pure. A message's `content` becomes a list of parts;
+//! items without an id get one. Reasoning is kept where it is this node's: with its text in the
+//! clear (`content`), or in `encrypted_content` behind our mark. Reasoning of other services can't
+//! be read and is dropped; `item_reference` and kinds nobody here knows are skipped. An assistant's
+//! reasoning, text and calls that follow each other become one message; `developer` is `system`,
+//! and what a caller says first as such becomes one message with the instructions.
 //! Errors: [`ApiError`] with the field. Source: OpenAI API reference, responses.
 
 use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
-use super::fields::Fields;
 use crate::http::errors::ApiError;
+use crate::http::fields::Fields;
 
 /// No conversation is longer; each item costs tokens, and contexts end far below.
 const ITEMS_MAX: usize = 65_536;
@@ -45,7 +45,7 @@ pub(super) fn read(input: Value, suffix: &str) -> Result<Vec<Value>, ApiError> {
     let mut kept = Vec::with_capacity(items.len());
     for (index, item) in items.into_iter().enumerate() {
         let mut item = Fields::of_value(item, &format!("input[{index}]"))?;
-        let id: Option<String> = item.take("id")?;
+        let id: Option<String> = item.optional("id")?;
         let id = id.filter(|id| (1..=ID_MAX_BYTES).contains(&id.len()));
         let made = |prefix: &str| format!("{prefix}_{suffix}i{index}");
         let id = |prefix: &str| id.clone().unwrap_or_else(|| made(prefix));
@@ -64,11 +64,11 @@ pub(super) fn read(input: Value, suffix: &str) -> Result<Vec<Value>, ApiError> {
 }
 
 fn message(mut item: Fields, id: String) -> Result<Value, ApiError> {
-    let role: String = item.require("role")?;
+    let role: String = item.required("role")?;
     if !["user", "assistant", "system", "developer"].contains(&role.as_str()) {
         return Err(item.wrong("role", "must be user, assistant, system or developer"));
     }
-    let content = match item.take::<Value>("content")? {
+    let content = match item.optional::<Value>("content")? {
         Some(content) => texts(content, &item.path("content"))?,
         None if role == "assistant" => Vec::new(),
         None => return Err(item.wrong("content", "is missing")),
@@ -97,8 +97,8 @@ fn texts(content: Value, path: &str) -> Result<Vec<String>, ApiError> {
         let path = format!("{path}[{index}]");
         let mut part = Fields::of_value(part, &path)?;
         match part.kind().as_str() {
-            "input_text" | "output_text" | "text" => part.require("text"),
-            "refusal" => part.require("refusal"),
+            "input_text" | "output_text" | "text" => part.required("text"),
+            "refusal" => part.required("refusal"),
             kind => {
                 let message = format!("text alone is read here, not a part of type `{kind}`");
                 let error = ApiError::unsupported(message, &path);
@@ -110,9 +110,9 @@ fn texts(content: Value, path: &str) -> Result<Vec<String>, ApiError> {
 }
 
 fn function_call(mut item: Fields, id: String) -> Result<Value, ApiError> {
-    let call_id: String = item.require("call_id")?;
-    let name: String = item.require("name")?;
-    let arguments: String = item.take("arguments")?.unwrap_or_default();
+    let call_id: String = item.required("call_id")?;
+    let name: String = item.required("name")?;
+    let arguments: String = item.optional("arguments")?.unwrap_or_default();
     Ok(json!({
         "id": id, "type": "function_call", "status": "completed",
         "call_id": call_id, "name": name, "arguments": arguments,
@@ -120,8 +120,8 @@ fn function_call(mut item: Fields, id: String) -> Result<Value, ApiError> {
 }
 
 fn call_output(mut item: Fields, id: String) -> Result<Value, ApiError> {
-    let call_id: String = item.require("call_id")?;
-    let output = match item.take::<Value>("output")? {
+    let call_id: String = item.required("call_id")?;
+    let output = match item.optional::<Value>("output")? {
         Some(Value::String(text)) => json!(text),
         Some(parts) => {
             let texts = texts(parts, &item.path("output"))?.into_iter();
@@ -137,8 +137,8 @@ fn call_output(mut item: Fields, id: String) -> Result<Value, ApiError> {
 
 /// None when it is not ours.
 fn reasoning(mut item: Fields, id: String) -> Result<Option<Value>, ApiError> {
-    let content: Vec<Value> = item.take("content")?.unwrap_or_default();
-    let encrypted: Option<String> = item.take("encrypted_content")?;
+    let content: Vec<Value> = item.optional("content")?.unwrap_or_default();
+    let encrypted: Option<String> = item.optional("encrypted_content")?;
     let clear = joined(&content);
     let text = match encrypted.as_deref().and_then(|text| text.strip_prefix(OPAQUE_MARK)) {
         Some(text) if clear.is_empty() => text.to_owned(),
@@ -337,9 +337,9 @@ mod tests {
             {"type": "function_call", "call_id": "c2", "name": "g", "arguments": "{\"a"},
             {"type": "function_call_output", "call_id": "c2", "output": "two"},
             {"type": "function_call_output", "call_id": "c1",
-                "output": [{"type": "input_text", "text": "o"}, {"type": "input_text", "text": "ne"}]},
+                "output": [{"type": "input_text", "text": "o"}, {"type": "text", "text": "ne"}]},
             {"type": "reasoning", "id": "rs_9", "summary": [{"type": "summary_text", "text": "x"}],
-                "encrypted_content": "gAAAAAforeign"},
+                "encrypted_content": "gAAA"},
             {"role": "assistant", "content": "done"},
         ]);
         let call = |id: &str, name: &str, arguments: Value| {

@@ -1,16 +1,15 @@
 //! `/v1/responses`: the OpenAI Responses dialect, whole or as a stream, with a memory of answers.
 //!
-//! Called by `server.rs`. `request.rs` reads a body with `fields.rs`, `input.rs` and `tools.rs`;
-//! `encoder.rs` turns token events into the dialect's events and objects; `answer.rs` sends them;
-//! `store.rs` keeps answers for `previous_response_id` and for being fetched again, in memory, up to
-//! a count and a number of bytes, oldest out; `truncate.rs` drops old turns where that is asked for.
+//! Called by `server.rs`. `request.rs` reads a body with `input.rs` and `tools.rs`; `encoder.rs`
+//! turns token events into the dialect's events and objects; `answer.rs` sends them; `store.rs`
+//! keeps answers for `previous_response_id` and for being fetched again, in memory, up to a count
+//! and a number of bytes, oldest out; `truncate.rs` drops old turns where that is asked for.
 //! Answers in the background and conversations kept by the server are refused in words.
 //! Extension: a finished response carries `swarmllm` with token ids, route and timings.
 //! Errors: [`ApiError`]. Source: OpenAI API reference, responses; what Codex sends, measured.
 
 mod answer;
 mod encoder;
-mod fields;
 mod input;
 mod request;
 mod store;
@@ -154,10 +153,7 @@ fn not_found(id: &str) -> ApiError {
         "no response `{id}` is kept here: it was sent with `store` false, deleted, or pushed out \
          by newer ones; send the whole conversation instead"
     );
-    ApiError {
-        code: Some("response_not_found"),
-        ..ApiError::with(StatusCode::NOT_FOUND, "response_not_found", message)
-    }
+    ApiError::with(StatusCode::NOT_FOUND, "response_not_found", message)
 }
 
 /// An error of the node in this dialect's words.

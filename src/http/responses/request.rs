@@ -1,19 +1,20 @@
 //! Reads a body of `/v1/responses` into a dialect-free request and what the response repeats of it.
 //!
-//! Called by `mod.rs`. Pure; `history` finds a conversation by `previous_response_id`. Unknown fields
-//! and those that only steer a hosted service are ignored. Temperature and `top_p` are 1 when absent,
-//! `store` is true, as the API has it. `reasoning.effort` goes to the template as `reasoning_effort`
-//! and `enable_thinking` (false for `none`). Extensions: the sampling fields of the chat dialect.
+//! Called by `mod.rs`. Pure; `history` finds a conversation by `previous_response_id`. Unknown
+//! fields and those that only steer a hosted service are ignored. Temperature and `top_p` are 1
+//! when absent, `store` is true, as the API has it. `reasoning.effort` goes to the template as
+//! `reasoning_effort` and `enable_thinking` (false for `none`). Extensions: the sampling fields of
+//! the chat dialect.
 //! Errors: [`ApiError`] with the field. Source: OpenAI API reference, responses.
 
 use serde_json::{Map, Value, json};
 
 use super::encoder::{Head, Style};
-use super::fields::Fields;
 use super::store::Item;
 use super::{input, tools};
 use crate::generate::{AnswerFormat, Chat, GenerateRequest, Prompt};
 use crate::http::errors::ApiError;
+use crate::http::fields::Fields;
 use crate::sampling::SamplingFields;
 
 /// Most of the likeliest tokens at a place.
@@ -61,14 +62,14 @@ pub(super) fn parse(
     identity: &Identity,
     history: &dyn Fn(&str) -> Option<Vec<Item>>,
 ) -> Result<ResponseRequest, ApiError> {
-    let mut fields = Fields::of_body(body)?;
+    let mut fields = Fields::of_bytes(body)?;
     refuse_what_is_not_there(&mut fields)?;
-    let model: String = fields.require("model")?;
+    let model: String = fields.required("model")?;
     if model.is_empty() {
         return Err(fields.wrong("model", "is empty"));
     }
-    let stream = fields.take("stream")?.unwrap_or(false);
-    let store = fields.take("store")?.unwrap_or(true);
+    let stream = fields.optional("stream")?.unwrap_or(false);
+    let store = fields.optional("store")?.unwrap_or(true);
     let mut echo = Map::new();
     let (items, messages) = conversation(&mut fields, identity, history, &mut echo)?;
     let mut chat = Chat { messages: Value::Array(messages), ..Chat::default() };
@@ -94,7 +95,7 @@ pub(super) fn parse(
 }
 
 fn refuse_what_is_not_there(fields: &mut Fields) -> Result<(), ApiError> {
-    if fields.take::<bool>("background")?.unwrap_or(false) {
+    if fields.optional::<bool>("background")?.unwrap_or(false) {
         let message = "answers are not made in the background here; leave `background` out, and \
                        set `stream` to follow a long one";
         return Err(ApiError::unsupported(message, "background"));
@@ -118,15 +119,15 @@ fn conversation(
     history: &dyn Fn(&str) -> Option<Vec<Item>>,
     echo: &mut Map<String, Value>,
 ) -> Result<(Vec<Item>, Vec<Value>), ApiError> {
-    let instructions: Option<String> = fields.take("instructions")?;
-    let previous: Option<String> = fields.take("previous_response_id")?;
+    let instructions: Option<String> = fields.optional("instructions")?;
+    let previous: Option<String> = fields.optional("previous_response_id")?;
     let mut kept = match &previous {
         None => Vec::new(),
         Some(id) => history(id).ok_or_else(|| previous_not_found(id))?,
     };
     let mut items: Vec<Value> =
         kept.iter().filter_map(|item| serde_json::from_str(item).ok()).collect();
-    if let Some(given) = fields.take::<Value>("input")? {
+    if let Some(given) = fields.optional::<Value>("input")? {
         let given = input::read(given, &identity.suffix)?;
         kept.extend(given.iter().map(|item| Item::from(item.to_string())));
         items.extend(given);
@@ -155,7 +156,7 @@ fn take_tools(
     echo: &mut Map<String, Value>,
 ) -> Result<(), ApiError> {
     let tools = tools::read(fields)?;
-    let parallel = fields.take("parallel_tool_calls")?.unwrap_or(true);
+    let parallel = fields.optional("parallel_tool_calls")?.unwrap_or(true);
     chat.tools = tools.functions;
     chat.tool_choice = tools.choice;
     chat.single_call = !parallel;
@@ -172,8 +173,8 @@ fn take_reasoning(
     echo: &mut Map<String, Value>,
 ) -> Result<(), ApiError> {
     let mut reasoning = fields.object("reasoning")?;
-    let effort: Option<String> = reasoning.take("effort")?;
-    let summary: Option<String> = reasoning.take("summary")?;
+    let effort: Option<String> = reasoning.optional("effort")?;
+    let summary: Option<String> = reasoning.optional("summary")?;
     if let Some(effort) = &effort {
         if effort.len() > EFFORT_MAX_BYTES {
             return Err(
@@ -195,15 +196,15 @@ fn take_sampling(
     echo: &mut Map<String, Value>,
 ) -> Result<(), ApiError> {
     let sampling = SamplingFields {
-        temperature: fields.take("temperature")?,
-        top_p: fields.take("top_p")?,
-        top_k: fields.take("top_k")?,
-        min_p: fields.take("min_p")?,
-        typical_p: fields.take("typical_p")?,
-        frequency_penalty: fields.take("frequency_penalty")?,
-        presence_penalty: fields.take("presence_penalty")?,
-        repetition_penalty: fields.take("repetition_penalty")?,
-        seed: fields.take("seed")?,
+        temperature: fields.optional("temperature")?,
+        top_p: fields.optional("top_p")?,
+        top_k: fields.optional("top_k")?,
+        min_p: fields.optional("min_p")?,
+        typical_p: fields.optional("typical_p")?,
+        frequency_penalty: fields.optional("frequency_penalty")?,
+        presence_penalty: fields.optional("presence_penalty")?,
+        repetition_penalty: fields.optional("repetition_penalty")?,
+        seed: fields.optional("seed")?,
     };
     generate.sampling = sampling
         .resolve(1.0, seed)
@@ -218,8 +219,8 @@ fn take_format(
     echo: &mut Map<String, Value>,
 ) -> Result<AnswerFormat, ApiError> {
     let mut text = fields.object("text")?;
-    let verbosity: Option<String> = text.take("verbosity")?;
-    let format: Option<Value> = text.take("format")?;
+    let verbosity: Option<String> = text.optional("verbosity")?;
+    let format: Option<Value> = text.optional("format")?;
     let shown = json!({"format": format.clone().unwrap_or(json!({"type": "text"})),
         "verbosity": verbosity});
     echo.insert("text".to_owned(), shown);
@@ -229,8 +230,8 @@ fn take_format(
         "text" => Ok(AnswerFormat::Text),
         "json_object" => Ok(AnswerFormat::JsonObject),
         "json_schema" => {
-            format.require::<String>("name")?;
-            let schema: Map<String, Value> = format.require("schema")?;
+            format.required::<String>("name")?;
+            let schema: Map<String, Value> = format.required("schema")?;
             Ok(AnswerFormat::JsonSchema(Value::Object(schema)))
         }
         _ => Err(format.wrong("type", "must be `text`, `json_object` or `json_schema`")),
@@ -243,8 +244,8 @@ fn take_log_probabilities(
     style: &mut Style,
     echo: &mut Map<String, Value>,
 ) -> Result<(), ApiError> {
-    let include: Vec<String> = fields.take("include")?.unwrap_or_default();
-    let top: Option<i64> = fields.take("top_logprobs")?;
+    let include: Vec<String> = fields.optional("include")?.unwrap_or_default();
+    let top: Option<i64> = fields.optional("top_logprobs")?;
     let top = top.unwrap_or(0);
     let n = u8::try_from(top).ok().filter(|_| top <= TOP_LOGPROBS_MAX);
     let n = n.ok_or_else(|| {
@@ -263,7 +264,7 @@ fn take_max_tokens(
     fields: &mut Fields,
     echo: &mut Map<String, Value>,
 ) -> Result<Option<u32>, ApiError> {
-    let given: Option<i64> = fields.take("max_output_tokens")?;
+    let given: Option<i64> = fields.optional("max_output_tokens")?;
     echo.insert("max_output_tokens".to_owned(), given.into());
     match given {
         None => Ok(None),
@@ -277,7 +278,7 @@ fn take_max_tokens(
 fn take_client(fields: &mut Fields, echo: &mut Map<String, Value>) -> Result<String, ApiError> {
     let mut client = String::new();
     for name in ["prompt_cache_key", "user", "safety_identifier"] {
-        let given: Option<String> = fields.take(name)?;
+        let given: Option<String> = fields.optional(name)?;
         if let (Some(given), true) = (&given, name != "prompt_cache_key") {
             client.clone_from(given);
         }
@@ -287,7 +288,7 @@ fn take_client(fields: &mut Fields, echo: &mut Map<String, Value>) -> Result<Str
 }
 
 fn take_truncation(fields: &mut Fields, echo: &mut Map<String, Value>) -> Result<bool, ApiError> {
-    let given: Option<String> = fields.take("truncation")?;
+    let given: Option<String> = fields.optional("truncation")?;
     let truncates = match given.as_deref() {
         None | Some("disabled") => false,
         Some("auto") => true,
@@ -299,7 +300,7 @@ fn take_truncation(fields: &mut Fields, echo: &mut Map<String, Value>) -> Result
 }
 
 fn take_metadata(fields: &mut Fields) -> Result<Value, ApiError> {
-    let metadata: Map<String, Value> = fields.take("metadata")?.unwrap_or_default();
+    let metadata: Map<String, Value> = fields.optional("metadata")?.unwrap_or_default();
     let fits = |(key, value): (&String, &Value)| {
         let value = value.as_str().map(|value| value.chars().count());
         key.chars().count() <= METADATA_KEY_MAX_CHARS

@@ -1,15 +1,15 @@
 //! Tools and the choice among them: from this dialect's flat form to the one that templates take.
 //!
-//! Called by `request.rs`. Pure. Functions are kept; tools of other kinds (`namespace`, `web_search`,
-//! `custom`, ...) run elsewhere or speak no JSON, and are skipped: agents send them unasked.
-//! Allowed tools in mode `auto` are the only ones that are shown to the model.
+//! Called by `request.rs`. Pure. Functions are kept; tools of other kinds (`namespace`,
+//! `web_search`, `custom`, ...) run elsewhere or speak no JSON, and are skipped: agents send them
+//! unasked. Allowed tools in mode `auto` are the only ones that are shown to the model.
 //! Errors: [`ApiError`] with the field. Source: OpenAI API reference, responses.
 
 use serde_json::{Map, Value, json};
 
-use super::fields::Fields;
 use crate::generate::ToolChoice;
 use crate::http::errors::ApiError;
+use crate::http::fields::Fields;
 
 /// More tools than any agent has.
 const TOOLS_MAX: usize = 4096;
@@ -31,7 +31,7 @@ pub(super) struct Tools {
 
 /// Reads `tools` and `tool_choice`.
 pub(super) fn read(fields: &mut Fields) -> Result<Tools, ApiError> {
-    let given: Vec<Value> = fields.take("tools")?.unwrap_or_default();
+    let given: Vec<Value> = fields.optional("tools")?.unwrap_or_default();
     if given.len() > TOOLS_MAX {
         return Err(fields.wrong("tools", &format!("has more than {TOOLS_MAX} tools")));
     }
@@ -47,7 +47,7 @@ pub(super) fn read(fields: &mut Fields) -> Result<Tools, ApiError> {
             tools.add(tool)?;
         }
     }
-    if let Some(choice) = fields.take::<Value>("tool_choice")? {
+    if let Some(choice) = fields.optional::<Value>("tool_choice")? {
         tools.choose(choice)?;
     }
     Ok(tools)
@@ -55,13 +55,13 @@ pub(super) fn read(fields: &mut Fields) -> Result<Tools, ApiError> {
 
 impl Tools {
     fn add(&mut self, mut tool: Fields) -> Result<(), ApiError> {
-        let name: String = tool.require("name")?;
+        let name: String = tool.required("name")?;
         if name.is_empty() || name.len() > NAME_MAX_BYTES {
             return Err(tool.wrong("name", &format!("must have 1 to {NAME_MAX_BYTES} bytes")));
         }
-        let description: Option<String> = tool.take("description")?;
-        let parameters: Option<Map<String, Value>> = tool.take("parameters")?;
-        let strict: bool = tool.take("strict")?.unwrap_or(false);
+        let description: Option<String> = tool.optional("description")?;
+        let parameters: Option<Map<String, Value>> = tool.optional("parameters")?;
+        let strict: bool = tool.optional("strict")?.unwrap_or(false);
         self.echo.push(json!({
             "type": "function", "name": name, "description": description,
             "parameters": parameters, "strict": strict,
@@ -92,7 +92,7 @@ impl Tools {
         let mut choice = Fields::of_value(choice, "tool_choice")?;
         match choice.kind().as_str() {
             "function" => {
-                let name: String = choice.require("name")?;
+                let name: String = choice.required("name")?;
                 if !self.has(&name) {
                     let message = format!("`{name}` is no function among `tools`");
                     return Err(ApiError::invalid(message, Some("tool_choice")));
@@ -110,10 +110,10 @@ impl Tools {
     }
 
     fn allow(&mut self, mut choice: Fields) -> Result<(), ApiError> {
-        let allowed: Vec<Value> = choice.require("tools")?;
+        let allowed: Vec<Value> = choice.required("tools")?;
         let names = allowed.iter().filter_map(|tool| tool.get("name").and_then(Value::as_str));
         let names: Vec<String> = names.filter(|name| self.has(name)).map(str::to_owned).collect();
-        match choice.take::<String>("mode")?.as_deref() {
+        match choice.optional::<String>("mode")?.as_deref() {
             None | Some("auto") => {
                 self.functions.retain(|tool| names.iter().any(|name| is_named(tool, name)));
                 Ok(())
@@ -158,7 +158,7 @@ mod tests {
             {"type": "function", "name": "b", "parameters": null, "strict": true},
         ]);
         let body = json!({"tools": tools, "tool_choice": choice}).to_string();
-        read(&mut Fields::of_body(body.as_bytes()).expect("JSON"))
+        read(&mut Fields::of_bytes(body.as_bytes()).expect("JSON"))
     }
 
     #[test]
@@ -210,6 +210,6 @@ mod tests {
             assert!(error.param.expect("a field").starts_with("tool_choice"), "{choice}");
         }
         let body = br#"{"tool_choice": "required"}"#;
-        assert!(read(&mut Fields::of_body(body).expect("JSON")).is_err());
+        assert!(read(&mut Fields::of_bytes(body).expect("JSON")).is_err());
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Called by `mod.rs` where the caller asks for it. What stands in front of the first turn stays; a
 //! turn begins with a user's message, so calls and their outputs leave together. The last turn is
-//! never left out: when it alone is too long, the node says so. Room is kept for the answer: as many
-//! tokens as it may have, at most half of the context, a quarter when nothing is said.
+//! never left out: when it alone is too long, the node says so. Room is kept for the answer: as
+//! many tokens as it may have, at most half of the context, a quarter when nothing is said.
 //! Errors: those of counting tokens.
 
 use serde_json::Value;

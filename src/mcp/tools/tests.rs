@@ -96,7 +96,7 @@ impl Node for Echo {
 
 async fn call(name: &str, arguments: Value) -> (Result<Output, ToolError>, Vec<GenerateRequest>) {
     let echo = Arc::new(Echo::default());
-    let job = Job::new(Arc::clone(&echo) as Arc<dyn Node>, "mcp:test".to_owned());
+    let job = Job::new(Arc::clone(&echo) as Arc<dyn Node>);
     let Value::Object(arguments) = arguments else { panic!("an object") };
     let result = (find(name).expect("a tool").run)(arguments, &job).await;
     let asked = std::mem::take(&mut *echo.asked.lock().expect("no panic"));
@@ -116,7 +116,8 @@ async fn a_chat_takes_the_first_model_that_can_answer_and_is_greedy() {
     assert_eq!(output.structured["route"][0]["layers"], json!([0, 6]));
     assert!(output.text.starts_with("one two\n\n[echo, 2 tokens; computed by peer-of-"));
     assert_eq!((asked[0].sampling.temperature, asked[0].sampling.seed), (0.0, 0));
-    assert_eq!((asked[0].max_tokens, asked[0].client.as_str()), (Some(2048), "mcp:test"));
+    assert_eq!(asked[0].max_tokens, Some(2048));
+    assert_eq!(output.structured["answered_by"], "swarm");
 }
 
 #[tokio::test]

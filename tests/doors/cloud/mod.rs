@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::mcp::modern;
 use super::support::{
     Folder, Node, Response, get, json_stdout, post, program, request, send, signal, stderr,
 };
@@ -50,11 +51,14 @@ fn half_with(replies: Vec<Reply>) -> (Node, Imitation) {
 }
 
 fn openai_events() -> Vec<Value> {
-    let chunk = |delta: Value, finish: Value| json!({"id": "c-7", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]});
+    let chunk = |delta: Value, finish: Value| {
+        let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
+        json!({"id": "c-7", "choices": [choice]})
+    };
     vec![
         chunk(json!({"role": "assistant", "content": ""}), Value::Null),
         chunk(json!({"content": "Hello "}), Value::Null),
-        chunk(json!({"content": "there é"}), Value::Null),
+        chunk(json!({"content": "there \u{e9}"}), Value::Null),
         chunk(json!({}), json!("stop")),
         json!({"id": "c-7", "choices": [], "usage": {"prompt_tokens": 20, "completion_tokens": 5}}),
     ]
@@ -76,7 +80,7 @@ fn anthropic_answer() -> Reply {
                "content_block": {"type": "text", "text": ""}}),
         json!({"type": "ping"}),
         text("Hello "),
-        text("there é"),
+        text("there \u{e9}"),
         json!({"type": "content_block_stop", "index": 0}),
         json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"},
                "usage": {"output_tokens": 5}}),
@@ -120,7 +124,7 @@ fn a_provider_stands_in_for_missing_layers_and_every_answer_says_so() {
     settings.push("SWARMLLM_LOG=trace".to_owned());
     let node = serve(&settings, &HALF);
     let whole = post(node.http(), CHAT, &chat(json!({"max_tokens": 9})));
-    assert_eq!((whole.status, text_of(&whole).as_str()), (200, "Hello there é"), "{whole:?}");
+    assert_eq!((whole.status, text_of(&whole).as_str()), (200, "Hello there \u{e9}"), "{whole:?}");
     assert_eq!(answered_by(&whole).as_deref(), Some("cloud/openai/stand-in"));
     let extension = &whole.json()["swarmllm"];
     assert_eq!(extension["route"][0]["peer"], "cloud/openai/stand-in");
@@ -132,7 +136,7 @@ fn a_provider_stands_in_for_missing_layers_and_every_answer_says_so() {
     assert_eq!((&usage["prompt_tokens"], &usage["completion_tokens"]), (&json!(20), &json!(5)));
 
     let stream = post(node.http(), CHAT, &chat(json!({"stream": true})));
-    assert_eq!(streamed_text(&stream), "Hello there é");
+    assert_eq!(streamed_text(&stream), "Hello there \u{e9}");
     assert_eq!(answered_by(&stream).as_deref(), Some("cloud/openai/stand-in"));
     assert_eq!(stream.events().last().map(String::as_str), Some("[DONE]"));
 
@@ -165,12 +169,12 @@ fn the_other_dialect_stands_in_as_well() {
     let imitation = Imitation::start(vec![anthropic_answer()]);
     let node = serve(&settings(&imitation, "anthropic"), &HALF);
     let whole = post(node.http(), CHAT, &chat(json!({})));
-    assert_eq!((whole.status, text_of(&whole).as_str()), (200, "Hello there é"), "{whole:?}");
+    assert_eq!((whole.status, text_of(&whole).as_str()), (200, "Hello there \u{e9}"), "{whole:?}");
     assert_eq!(answered_by(&whole).as_deref(), Some("cloud/anthropic/stand-in"));
     assert_eq!(whole.json()["usage"]["total_tokens"], 25);
     assert_eq!(whole.json()["swarmllm"]["cloud"]["finish_reason"], "end_turn");
     let stream = post(node.http(), CHAT, &chat(json!({"stream": true})));
-    assert_eq!(streamed_text(&stream), "Hello there é");
+    assert_eq!(streamed_text(&stream), "Hello there \u{e9}");
     let received = &imitation.received()[0];
     assert!(received.head.starts_with("POST /v1/messages HTTP/1.1"));
     assert!(received.head.contains(&format!("x-api-key: {KEY}")), "{}", received.head);
@@ -193,6 +197,29 @@ fn a_provider_can_be_named_and_an_unknown_model_can_have_a_stand_in() {
     let models: Vec<Value> =
         imitation.received().iter().map(|r| r.json()["model"].clone()).collect();
     assert_eq!(models, ["some/model", "o"]);
+}
+
+#[test]
+fn every_door_gives_the_answer_and_counts_its_tokens() {
+    let (node, _imitation) = half_with(vec![openai_answer()]);
+    let messages = json!([{"role": "user", "content": "hi"}]);
+    let cases = [
+        ("/v1/completions", json!({"prompt": "hi"}), "/usage/completion_tokens"),
+        ("/v1/responses", json!({"input": "hi"}), "/usage/output_tokens"),
+        ("/v1/messages", json!({"messages": messages, "max_tokens": 9}), "/usage/output_tokens"),
+        ("/api/chat", json!({"messages": messages, "stream": false}), "/eval_count"),
+    ];
+    for (path, mut body, count) in cases {
+        body["model"] = "demo".into();
+        let answer = post(node.http(), path, &body);
+        assert!(answer.status == 200 && answer.body.contains("Hello there"), "{path} {answer:?}");
+        assert_eq!(answered_by(&answer).as_deref(), Some("cloud/openai/stand-in"), "{path}");
+        assert_eq!(answer.json().pointer(count), Some(&json!(5)), "{path} {}", answer.body);
+    }
+    let asked = json!({"name": "chat", "arguments": {"model": "demo", "prompt": "hi"}});
+    let (head, body) = modern("tools/call", &asked);
+    let tool = request(node.http(), &head, &body.to_string());
+    assert!(tool.body.contains("Hello there"), "{tool:?}");
 }
 
 #[test]
@@ -244,6 +271,14 @@ fn nobody_is_asked_where_policy_caller_or_network_forbid_it() {
     named.push("SWARMLLM_CLOUD__POLICY=only-named".to_owned());
     assert_eq!(refused(&serve(&named, &HALF), "", "demo"), no_route());
 
+    let asked = json!({"name": "chat", "arguments": {"model": "demo", "prompt": "hi"}});
+    let (head, body) = modern("tools/call", &asked);
+    let head = format!("{head}\r\nx-swarmllm-cloud: never");
+    let tool = request(allowed.http(), &head, &body.to_string());
+    assert!(tool.body.contains("\"isError\":true"), "{tool:?}");
+    let question = json!({"prompt": "hi", "private": true});
+    let (_, private) = allowed.control().call("generate", question);
+    assert_eq!(private["error"]["data"]["kind"], "no_route", "{private}");
     let (_, tokens) = allowed.control().call("generate", json!({"tokens": [1, 2, 3]}));
     assert_eq!(tokens["error"]["data"]["kind"], "no_route", "{tokens}");
     assert_eq!(imitation.connections(), 0);
@@ -295,7 +330,7 @@ fn refusals_are_told_without_the_key_and_passing_ones_are_tried_again() {
     assert!(named.body.contains("you sent (key)"), "{named:?}");
     let began = Instant::now();
     let late = post(node.http(), CHAT, &chat(json!({})));
-    assert_eq!(text_of(&late), "Hello there é");
+    assert_eq!(text_of(&late), "Hello there \u{e9}");
     assert!(began.elapsed() >= Duration::from_secs(1), "it came too early");
     let tomorrow = post(node.http(), CHAT, &chat(json!({"model": "openai/x"})));
     assert_eq!(tomorrow.status, 429);

@@ -10,11 +10,16 @@ mod doors;
 mod events;
 mod figures;
 mod hop;
+mod hostile;
+#[path = "../../support/hostile.rs"]
+mod hostile_peers;
 mod http;
 mod load;
 mod long_prompt;
 mod memory;
 mod mesh;
+#[path = "../../support/peer.rs"]
+mod peer;
 mod prefix;
 mod processor;
 mod random_model;
@@ -40,6 +45,8 @@ enum Command {
     Doors(doors::DoorsArgs),
     /// Time per token and hop: a chain of nodes against one node, the same model.
     Hop(hop::HopArgs),
+    /// What brought nodes of other networks down, by many peers at once.
+    Hostile(hostile::HostileArgs),
     /// Resident memory of a node with a third of the layers beside one with all.
     Memory(memory::MemoryArgs),
     /// Many nodes without a model from one address: how soon they are one network, and what it
@@ -66,6 +73,7 @@ fn main() -> ExitCode {
         match Arguments::parse().command {
             Command::Doors(args) => doors::run(args).await,
             Command::Hop(args) => hop::run(args).await,
+            Command::Hostile(args) => hostile::run(args).await,
             Command::Memory(args) => memory::run(args).await,
             Command::Mesh(args) => mesh::run(args).await,
             Command::Load(args) => load::run(args).await,
