@@ -66,6 +66,8 @@ pub use types::{
 const PATHS_MAX: usize = 8;
 /// What the key of prefix names is derived for.
 const PREFIX_PURPOSE: &str = "swarmllm 2026-11 names of prefixes";
+/// How long an actor may take to answer; a search in the swarm, the longest, takes four seconds.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 /// How long writing the peer cache may take at the end.
 const SAVE_DEADLINE: Duration = Duration::from_secs(2);
 /// How long running answers may go on after a stop was asked for.
@@ -498,7 +500,10 @@ where
     M: actix::Message + Send + 'static,
     M::Result: Send,
 {
-    actor.send(message).await.map_err(|error| NodeError::Unavailable(error.to_string()))
+    match actor.send(message).timeout(ANSWER_DEADLINE).await {
+        Ok(answer) => Ok(answer),
+        Err(error) => Err(NodeError::Unavailable(error.to_string())),
+    }
 }
 
 fn invite_status(invite: InviteSummary) -> InviteStatus {

@@ -174,6 +174,26 @@ async fn floods_do_not_stop_honest_questions() {
 }
 
 #[actix::test]
+async fn questions_under_many_addresses_do_not_stop_whoever_shows_a_cookie() {
+    let (asking, asked) = (Node::plain(1), Node::plain(2));
+    // On one machine every port is a source of its own.
+    let flood: Vec<UdpSocket> = (0..40).map(|_| stranger()).collect();
+    for round in 0..10 {
+        let before = asked.counts().await.received;
+        for number in 0..200_u16 {
+            let from = &flood[usize::from(number) % flood.len()];
+            let question = question(asked.peer, round * 200 + number);
+            from.send_to(&question, asked.address).expect("sent");
+        }
+        asked.wait_for_counts(|counts| counts.received >= before + 40).await;
+        assert!(asking.rtt_us(asked.contact()).await.is_some(), "round {round}");
+    }
+    let (asking, asked) = (asking.counts().await, asked.counts().await);
+    assert!(asked.over_rate > 0, "{asked:?}");
+    assert!(asking.sent >= 10 && asking.refused == 0, "{asking:?}");
+}
+
+#[actix::test]
 async fn an_answer_from_elsewhere_or_under_another_key_is_ignored() {
     let (asking, asked) = (Node::plain(1), Node::plain(2));
     // The question goes to a stranger's address, who passes it on to the node it is meant for.

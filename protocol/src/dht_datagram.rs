@@ -8,11 +8,15 @@
 //! question, so that a forged source address gains nobody anything. Layouts:
 //! - request: tag 16 | ephemeral key 32 | sealed (reply id 16 | body) | AEAD tag 16;
 //! - response: reply id 16 | ephemeral key 32 | sealed (body) | AEAD tag 16;
+//! - challenge: the question's tag 16 | cookie 16 | zeros, [`DATAGRAM_PROBE_BYTES`] in all;
 //! - body: `u16` LE length, bytes, zeros up to the size class.
 //!
 //! The tag is BLAKE3 keyed by the recipient's peer id and the network over the rest: whoever scans
 //! blindly is refused for a hash, before any curve arithmetic. The reply id is random and travels
 //! sealed, so only the node that was asked can name the question that an answer belongs to.
+//! A node with too many questions answers one with a challenge, which costs it another hash and is
+//! no longer than any question. The same question comes again with a tag in which the cookie is
+//! hashed too, so a cookie takes no room. Only who saw a question can challenge it.
 //! The prologue binds version, network and recipient.
 //! Replay: a request that is sent again opens again and repeats a question; what changes something
 //! carries a token of the node that is asked, bound to the asking address.
@@ -23,6 +27,7 @@ use bytes::BytesMut;
 use zeroize::Zeroizing;
 
 use crate::{
+    cookie::{COOKIE_BYTES, Cookie},
     identity::{self, Identity, IdentityError},
     ids::{NetworkId, PeerId},
     limits::{DATAGRAM_LONG_BYTES, DATAGRAM_PROBE_BYTES, DATAGRAM_SHORT_BYTES, PROTOCOL_VERSION},
@@ -172,38 +177,77 @@ impl DatagramKeys {
         let mut datagram = BytesMut::zeroed(REPLY_ID_BYTES);
         noise.write_message(&payload, &mut datagram)?;
         let (start, rest) = datagram.split_at_mut(REPLY_ID_BYTES);
-        start.copy_from_slice(&tag_of(&tag_key(to, &self.network), rest));
-        Ok((datagram.to_vec(), PendingRequest { noise, reply_id, class }))
+        let tag_key = tag_key(to, &self.network);
+        start.copy_from_slice(&tag_of(&digest_of(&tag_key, rest)));
+        let datagram = datagram.to_vec();
+        let pending =
+            PendingRequest { noise, reply_id, class, tag_key, datagram: Some(datagram.clone()) };
+        Ok((datagram, pending))
     }
 
-    /// Whether a datagram is a request for this node: costs one hash.
-    pub fn check_tag(&self, datagram: &[u8]) -> Result<(), DatagramError> {
+    /// Whether a datagram is a request for this node, and whether it comes from where one of these
+    /// cookies is good: costs a hash, and two small ones for each cookie if it is not without one.
+    pub fn check_tag<'a>(
+        &self,
+        datagram: &'a [u8],
+        cookies: impl IntoIterator<Item = Cookie>,
+    ) -> Result<Checked<'a>, DatagramError> {
         let length = datagram.len();
-        SizeClass::of(length).ok_or(DatagramError::Length { length })?;
-        let (tag, rest) = datagram.split_at(REPLY_ID_BYTES);
-        (tag_of(&self.tag_key, rest) == tag).then_some(()).ok_or(DatagramError::Tag)
+        let class = SizeClass::of(length).ok_or(DatagramError::Length { length })?;
+        let (tag, sealed) = datagram.split_at(REPLY_ID_BYTES);
+        let digest = digest_of(&self.tag_key, sealed);
+        let has_cookie = tag_of(&digest) != tag;
+        let fits = |cookie| tag_with_cookie(&self.tag_key, &digest, &cookie) == tag;
+        if has_cookie && !cookies.into_iter().any(fits) {
+            return Err(DatagramError::Tag);
+        }
+        Ok(Checked { sealed, class, has_cookie })
     }
 
     /// Opens a request; its body, and the way to answer it.
     pub fn open_request(
         &self,
-        datagram: &[u8],
+        checked: Checked<'_>,
         ephemeral: [u8; KEY_BYTES],
     ) -> Result<(Vec<u8>, Reply), DatagramError> {
-        self.check_tag(datagram)?;
-        let class = SizeClass::of(datagram.len()).expect("checked with the tag");
+        let Checked { sealed, class, .. } = checked;
         let keys = HandshakeKeys {
             static_private: Some(self.secret.clone()),
             ephemeral_private: Some(Zeroizing::new(ephemeral)),
             ..HandshakeKeys::default()
         };
         let mut noise = Handshake::new(NK, Role::Responder, &self.prologue, keys)?;
-        let payload = noise.read_message(&datagram[REPLY_ID_BYTES..])?;
+        let payload = noise.read_message(sealed)?;
         let (reply_id, body) = payload
             .split_first_chunk::<REPLY_ID_BYTES>()
-            .ok_or(NoiseError::Truncated { length: datagram.len() })?;
+            .ok_or(NoiseError::Truncated { length: sealed.len() })?;
         Ok((unpad(body)?, Reply { noise, reply_id: *reply_id, class }))
     }
+}
+
+/// A request for this node, by its tag.
+#[derive(Debug, Clone, Copy)]
+pub struct Checked<'a> {
+    sealed: &'a [u8],
+    class: SizeClass,
+    has_cookie: bool,
+}
+
+impl Checked<'_> {
+    /// Whether who asks has shown that it is answered where it says it is.
+    #[must_use]
+    pub fn has_cookie(&self) -> bool {
+        self.has_cookie
+    }
+}
+
+/// Answers a question, whatever it is, with a cookie.
+#[must_use]
+pub fn challenge(question: &[u8], cookie: &Cookie) -> Vec<u8> {
+    let mut challenge = question[..REPLY_ID_BYTES.min(question.len())].to_vec();
+    challenge.extend_from_slice(cookie);
+    challenge.resize(DATAGRAM_PROBE_BYTES, 0);
+    challenge
 }
 
 /// A question that was sent.
@@ -211,6 +255,9 @@ pub struct PendingRequest {
     noise: Handshake,
     reply_id: ReplyId,
     class: SizeClass,
+    tag_key: [u8; KEY_BYTES],
+    /// As it was sent; `None` once it was sent with a cookie.
+    datagram: Option<Vec<u8>>,
 }
 
 impl PendingRequest {
@@ -218,6 +265,27 @@ impl PendingRequest {
     #[must_use]
     pub fn reply_id(&self) -> ReplyId {
         self.reply_id
+    }
+
+    /// What a challenge to it begins with; `None` when there was one.
+    #[must_use]
+    pub fn tag(&self) -> Option<ReplyId> {
+        self.datagram.as_ref()?.first_chunk().copied()
+    }
+
+    /// The same question with the cookie that was asked for; `None` for what is no challenge to it,
+    /// or a second one.
+    pub fn with_cookie(&mut self, challenge: &[u8]) -> Option<Vec<u8>> {
+        let (tag, rest) = challenge.split_first_chunk::<REPLY_ID_BYTES>()?;
+        let (cookie, padding) = rest.split_first_chunk::<COOKIE_BYTES>()?;
+        let is_one = challenge.len() == DATAGRAM_PROBE_BYTES
+            && self.tag().as_ref() == Some(tag)
+            && padding.iter().all(|byte| *byte == 0);
+        let mut datagram = self.datagram.take_if(|_| is_one)?;
+        let (start, sealed) = datagram.split_at_mut(REPLY_ID_BYTES);
+        let digest = digest_of(&self.tag_key, sealed);
+        start.copy_from_slice(&tag_with_cookie(&self.tag_key, &digest, cookie));
+        Some(datagram)
     }
 
     /// Opens the answer. Only the node that was asked knew the reply id, so one that does not open
@@ -314,10 +382,19 @@ fn tag_key(peer: &PeerId, network: &NetworkId) -> [u8; KEY_BYTES] {
     blake3::derive_key(TAG_CONTEXT, &material)
 }
 
-fn tag_of(key: &[u8; KEY_BYTES], rest: &[u8]) -> ReplyId {
-    let hash = blake3::keyed_hash(key, rest);
-    let (tag, _) = hash.as_bytes().split_first_chunk().expect("a hash is longer than a tag");
-    *tag
+fn digest_of(key: &[u8; KEY_BYTES], rest: &[u8]) -> [u8; KEY_BYTES] {
+    *blake3::keyed_hash(key, rest).as_bytes()
+}
+
+fn tag_of(digest: &[u8; KEY_BYTES]) -> ReplyId {
+    *digest.first_chunk().expect("a hash is longer than a tag")
+}
+
+fn tag_with_cookie(key: &[u8; KEY_BYTES], digest: &[u8; KEY_BYTES], cookie: &Cookie) -> ReplyId {
+    let mut material = [0; KEY_BYTES + COOKIE_BYTES];
+    material[..KEY_BYTES].copy_from_slice(digest);
+    material[KEY_BYTES..].copy_from_slice(cookie);
+    tag_of(&digest_of(key, &material))
 }
 
 #[cfg(test)]

@@ -42,6 +42,7 @@ pub mod address;
 pub mod admission;
 pub mod codec;
 pub mod connection;
+pub mod cookie;
 pub mod dht_datagram;
 pub mod dial_budget;
 pub mod frame;

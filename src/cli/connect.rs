@@ -224,7 +224,8 @@ fn aider(target: &Target) -> Settings {
     ];
     let model = format!("openai/{}", target.model);
     let flags = ["--model", &model, "--no-check-update", "--no-analytics"];
-    let flags = flags.into_iter().chain(["--no-show-model-warnings"]);
+    let more = ["--no-show-model-warnings", "--no-show-release-notes"];
+    let flags = flags.into_iter().chain(more);
     ("aider", env, flags.map(str::to_owned).collect())
 }
 

@@ -1,14 +1,16 @@
 //! The fields of a JSON body, taken one by one, so that a wrong one is named.
 //!
-//! Used by `text.rs`, `anthropic/`, `ollama/` and `responses/`. A field that is null is absent;
-//! what is left over is ignored, for clients send more than anybody reads. Errors: [`ApiError`]
-//! with the field.
+//! Used by `text.rs` and the dialects. A field that is null is absent; what is left over is
+//! ignored, for clients send more than anybody reads. Errors: [`ApiError`] with the field.
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::errors::{ApiError, body_error};
+
+/// Longest explanation of the JSON reader that is passed on; it may quote all that it read.
+const REASON_MAX_CHARACTERS: usize = 200;
 
 /// Fields not taken yet.
 #[derive(Debug)]
@@ -74,8 +76,10 @@ impl Fields {
         name: &str,
     ) -> Result<Option<T>, ApiError> {
         let value = self.map.remove(name).unwrap_or_default();
-        serde_json::from_value(value)
-            .map_err(|error| self.wrong(name, &format!("can't be read: {error}")))
+        serde_json::from_value(value).map_err(|error| {
+            let reason: String = error.to_string().chars().take(REASON_MAX_CHARACTERS).collect();
+            self.wrong(name, &format!("can't be read: {reason}"))
+        })
     }
 
     /// A field that must be there.
@@ -147,6 +151,14 @@ mod tests {
             body.text(&["model", "name"]).expect_err("none").param.as_deref(),
             Some("model")
         );
+    }
+
+    #[test]
+    fn a_wrong_value_is_not_quoted_at_length() {
+        let body = format!("{{\"n\": \"{}\"}}", "x".repeat(10_000));
+        let mut body = Fields::of_bytes(body.as_bytes()).expect("an object");
+        let error = body.optional::<i64>("n").expect_err("a text");
+        assert!(error.message.len() < 400, "{}", error.message);
     }
 
     #[test]

@@ -217,7 +217,8 @@ pub(super) async fn guard(
     }
     if let Some(counts) = counts {
         let request = response.request();
-        counts.count(request.match_pattern().as_deref(), request.method(), response.status());
+        let path = request.match_pattern().map(|pattern| docs::declared(&pattern));
+        counts.count(path.as_deref(), request.method(), response.status());
     }
     Ok(response)
 }

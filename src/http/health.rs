@@ -4,8 +4,8 @@
 //! Called by `server.rs`. `/health` is for whoever would start the node again: 200, or 503 when a
 //! part of it does not answer; that a model lacks layers is no illness. `/ready` is for whoever
 //! sends requests: 200 when a route over all layers of a model exists, with `?model=NAME` of that
-//! one; else 503. Both have `Retry-After`. `/` answers whoever only looks whether somebody is
-//! there.
+//! one; else 503, and 404 for a model that is not here. Every 503 has `Retry-After`. `/` answers
+//! whoever only looks whether somebody is there.
 
 use std::time::Duration;
 
@@ -92,11 +92,17 @@ async fn ready(
     let query = query.map_err(|error| ApiError::invalid(error.to_string(), Some("model")))?;
     let models = tokio::time::timeout(READY_DEADLINE, node.models()).await;
     // A node that starts a part of itself again, or still looks for layers, is not ready.
-    let models = models.ok().and_then(Result::ok).unwrap_or_default();
-    let wanted = |name: &str| query.model.as_deref().is_none_or(|wanted| wanted == name);
+    let Some(mut models) = models.ok().and_then(Result::ok) else {
+        return Ok(unavailable(&Readiness { status: "not_ready", models: Vec::new() }));
+    };
+    if let Some(name) = &query.model {
+        models.retain(|model| model.name == *name);
+        if models.is_empty() {
+            return Err(ApiError::model_not_found(format!("no model `{name}` here")));
+        }
+    }
     let models: Vec<ReadyModel> = models
         .into_iter()
-        .filter(|model| wanted(&model.name))
         .map(|model| ReadyModel { name: model.name, servable: model.servable })
         .collect();
     Ok(match models.iter().any(|model| model.servable) {

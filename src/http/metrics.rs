@@ -51,7 +51,7 @@ impl HttpCounts {
         HttpCounts { registry, requests }
     }
 
-    /// One request; `path` is the pattern it fits, if it fits any.
+    /// One request; `path` is the declared one, if it is any.
     pub(super) fn count(&self, path: Option<&str>, method: &Method, status: StatusCode) {
         let method = if METHODS.contains(method) { method.as_str() } else { "other" };
         let labels = vec![

@@ -232,7 +232,7 @@ pub(super) fn prepare(model: &OpenModel, prompt: &Prompt) -> Result<PreparedProm
 /// A model of this node.
 pub(super) async fn find_model(tree: &NodeTree, name: &str) -> Result<OpenModel, GenerateError> {
     let find = FindModel { name: name.to_owned() };
-    let found = tree.model_store.send(find).await;
+    let found = super::ask(&tree.model_store, find).await;
     let found = found.map_err(|error| unavailable(error.to_string()))?;
     found.ok_or_else(|| {
         let message = format!("no model {name:?} here; `swarmllm status` lists those that are");

@@ -53,7 +53,7 @@ async fn embed_one(
     metrics: &Metrics,
 ) -> Result<(Vec<f32>, u32), GenerateError> {
     let model = find_model(tree, &asked.request.model).await?;
-    let mut meter = metrics.request(&model.name, Instant::now());
+    let began = Instant::now();
     let prepared = prepare(&model, &asked.request.prompt)?;
     let prompt_tokens = u32::try_from(prepared.tokens.len()).unwrap_or(u32::MAX);
     let mut request = generation_request(&model, &asked, prepared)?;
@@ -61,10 +61,14 @@ async fn embed_one(
     let (door, mut events) = mpsc::channel(EVENTS);
     let generation =
         Generation::new(request, tree.generation_links(), door).map_err(answer::generate_error)?;
+    let mut meter = metrics.request(&model.name, began);
     let _generation = Generation::start_in_arbiter(&tree.net, move |_| generation);
     while let Some(event) = events.recv().await {
         match event {
-            GenerationEvent::Embedding(vector) => return Ok((vector, prompt_tokens)),
+            GenerationEvent::Embedding(vector) => {
+                meter.embedded(prompt_tokens);
+                return Ok((vector, prompt_tokens));
+            }
             GenerationEvent::Failed(error) => {
                 meter.failed();
                 return Err(answer::generate_error(error));

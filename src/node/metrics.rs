@@ -15,6 +15,7 @@ use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::types::{DhtNumbers, PeerStatus, SchedulerNumbers};
@@ -202,9 +203,8 @@ fn add_peers(registry: &mut Registry, peers: &[PeerStatus]) {
 fn add_process(registry: &mut Registry) {
     let rss = ConstGauge::new(crate::service::resident_bytes() as f64);
     registry.register_with_unit("resident_memory", "Memory of the process", Unit::Bytes, rss);
-    let version = Family::<Labels, Gauge>::default();
-    version.get_or_create(&vec![("version", env!("CARGO_PKG_VERSION").to_owned())]).set(1);
-    registry.register("build", "Which program this is; always 1", version);
+    let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+    registry.register("build", "Which program this is", version);
 }
 
 fn add_dht(registry: &mut Registry, dht: &DhtNumbers) {
@@ -311,6 +311,14 @@ impl RequestMeter {
         }
     }
 
+    /// There is an embedding, which has no tokens.
+    pub(super) fn embedded(&mut self, prompt_tokens: u32) {
+        self.end("stop");
+        self.prompt_tokens.inc_by(prompt_tokens.into());
+        self.request_prompt.observe(prompt_tokens.into());
+        self.whole.observe(self.began.elapsed().as_secs_f64());
+    }
+
     /// The answer failed.
     pub(super) fn failed(&mut self) {
         self.end("error");
@@ -382,6 +390,7 @@ mod tests {
         meter.finished(&summary());
         drop(meter);
         drop(metrics.request("m", Instant::now()));
+        metrics.request("vectors", Instant::now()).embedded(3);
         let scheduler = SchedulerNumbers {
             running: 3,
             pages_used: 1,
@@ -400,6 +409,9 @@ mod tests {
             "swarmllm_stage_compute_seconds_sum{model=\"m\"} 0.25",
             "swarmllm_stage_hop_seconds_sum{model=\"m\"} 0.125",
             "swarmllm_hop_bytes_total{model=\"m\"} 64",
+            "swarmllm_request_success_total{model=\"vectors\",finished_reason=\"stop\"} 1",
+            "swarmllm_prompt_tokens_total{model=\"vectors\"} 3",
+            "swarmllm_build_info{version=\"0.1.0\"} 1",
             "swarmllm_peers_connected{via=\"mdns\"} 1",
             "swarmllm_peer_rtt_seconds_sum 0.5",
             "swarmllm_generation_tokens_total{model=\"m\"} 2",

@@ -200,6 +200,25 @@ fn a_tool_is_called_and_its_result_is_told() {
 }
 
 #[test]
+fn a_forced_call_has_input_of_its_schema() {
+    let node = Node::serve(&[]);
+    let schema = json!({
+        "type": "object", "required": ["city", "days"], "additionalProperties": false,
+        "properties": {"city": {"enum": ["Oslo", "Rome"]}, "days": {"type": "integer"}},
+    });
+    let tools = json!([{"name": "get_weather", "input_schema": schema}]);
+    for choice in [json!({"type": "any"}), json!({"type": "tool", "name": "get_weather"})] {
+        // Nothing in the question asks for it.
+        let called = ask(&node, json!({"tools": tools, "tool_choice": choice}));
+        assert_eq!(called["stop_reason"], "tool_use", "{called}");
+        let call = called["content"].as_array().and_then(|blocks| blocks.last()).expect("a block");
+        assert_eq!((&call["type"], &call["name"]), (&json!("tool_use"), &json!("get_weather")));
+        let city = call["input"]["city"].as_str().expect("a text");
+        assert!(["Oslo", "Rome"].contains(&city) && call["input"]["days"].is_i64(), "{call}");
+    }
+}
+
+#[test]
 fn a_stop_sequence_ends_the_answer_and_is_reported() {
     let node = Node::serve(&[]);
     let whole = ask(&node, json!({}));

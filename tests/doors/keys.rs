@@ -37,6 +37,13 @@ fn once_there_is_a_key_everybody_needs_one_until_it_is_revoked() {
     ] {
         assert_eq!(get_with(&node, "/v1/models", &header).status, 200, "{header}");
     }
+    let anthropic = post(node.http(), "/v1/messages", &json!({}));
+    assert_eq!(
+        (anthropic.status, anthropic.json()["error"]["type"].clone()),
+        (401, json!("authentication_error"))
+    );
+    let ollama = post(node.http(), "/api/chat", &json!({}));
+    assert!(ollama.status == 401 && ollama.json()["error"].is_string(), "{ollama:?}");
     for header in ["Authorization: Bearer swk-00", "x-api-key: ", "Authorization: Basic a"] {
         assert_eq!(get_with(&node, "/v1/models", header).status, 401, "{header}");
     }
@@ -177,7 +184,7 @@ fn a_node_is_ready_when_its_model_has_all_layers() {
     let ready = get(first.http(), "/ready");
     assert_eq!((ready.status, ready.json()["models"][0]["servable"].clone()), (200, json!(true)));
     assert_eq!(get(first.http(), "/ready?model=demo").status, 200);
-    assert_eq!(get(first.http(), "/ready?model=other").status, 503);
+    assert_eq!(get(first.http(), "/ready?model=other").status, 404);
 }
 
 #[test]

@@ -372,7 +372,7 @@ fn http_statuses_are_those_of_the_protocol() {
     assert_eq!(huge.status, 413);
     // Who asks, and how.
     let foreign = request(to, &format!("{good}\r\nOrigin: https://evil.example"), &list);
-    assert_eq!(foreign.status, 403);
+    assert_eq!((foreign.status, &foreign.json()["error"]["code"]), (403, &json!(-32600)));
     let own = request(to, &format!("{good}\r\nOrigin: http://localhost:3000"), &list);
     assert_eq!(own.status, 200);
     let plain = "POST /mcp HTTP/1.1\r\nContent-Type: application/json";

@@ -155,3 +155,33 @@ fn missing_layers_have_a_status_and_a_lost_stage_a_last_line() {
     let text = String::from_utf8_lossy(&bytes);
     assert!(text.contains("{\"error\":\"") && !text.contains("\"done\":true"), "{text}");
 }
+
+#[test]
+fn texts_become_vectors_and_long_ones_are_cut() {
+    let node = Node::serve(&[]);
+    let embed = |more: Value| {
+        let mut body = json!({"model": "demo:latest", "input": ["one", "two"]});
+        for (key, value) in more.as_object().expect("an object") {
+            body[key] = value.clone();
+        }
+        post(node.http(), "/api/embed", &body)
+    };
+    let both = embed(json!({})).json();
+    let vectors = both["embeddings"].as_array().expect("vectors");
+    assert_eq!(vectors.len(), 2);
+    let openai = json!({"model": "demo", "input": "two", "encoding_format": "float"});
+    let openai = post(node.http(), "/v1/embeddings", &openai).json();
+    assert_eq!(vectors[1], openai["data"][0]["embedding"]);
+    let old = json!({"model": "demo", "prompt": "two"});
+    assert_eq!(post(node.http(), "/api/embeddings", &old).json()["embedding"], vectors[1]);
+    let short = embed(json!({"dimensions": 4})).json();
+    assert_eq!(short["embeddings"][0].as_array().map(Vec::len), Some(4));
+    let long = "hello ".repeat(3000);
+    let cut = embed(json!({"input": long}));
+    assert_eq!((cut.status, cut.json()["prompt_eval_count"].clone()), (200, json!(511)));
+    assert_eq!(embed(json!({"input": long, "truncate": false})).status, 400);
+    assert_eq!(embed(json!({"input": 3})).status, 400);
+    assert_eq!(embed(json!({"input": []})).json()["embeddings"], json!([]));
+    let metrics = get(node.http(), "/metrics").body;
+    assert!(!metrics.contains("finished_reason=\"abort\""), "{metrics}");
+}

@@ -12,10 +12,11 @@
 //!   pings whose answers are not read, records that stop before their end.
 //!
 //! Each peer plays one class over a session of its own and keeps its socket open until all have. An
-//! honest peer, connected before, goes on with a generation all the while.
+//! honest peer, connected before, goes on with a generation all the while, a token at a time.
 //! Units: MiB of resident memory beyond that before the first class, its peak; milliseconds.
-//! Absent on purpose: what costs a peer nothing but sockets;
-//! `honest_nodes_come_in_through_a_flood`.
+//! Absent on purpose: what costs a peer nothing but sockets
+//! (`honest_nodes_come_in_through_a_flood`), and how long a new generation waits for a place beside
+//! hundreds of requesters; that is a question of shares, and every peer has one.
 
 use std::{
     io,
@@ -42,8 +43,10 @@ use super::peer::{Peer, identity, open_stage, token_rows};
 const AT_ONCE: usize = 32;
 /// How often memory is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// Tokens of one honest generation; the context of the demo model is larger.
-const TOKENS: u32 = 40;
+/// Positions of one honest generation; the context of the demo model is a little larger.
+const POSITIONS: u32 = 480;
+/// The honest peer asks for a token so often.
+const TOKEN_EVERY: Duration = Duration::from_millis(20);
 /// Seeds of hostile peers begin here, those of honest ones below.
 const HOSTILE_SEED: u64 = 1 << 32;
 
@@ -60,7 +63,7 @@ pub(crate) struct Target {
 }
 
 /// What one class came to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Report {
     pub(crate) class: &'static str,
     pub(crate) peers: usize,
@@ -70,8 +73,8 @@ pub(crate) struct Report {
     pub(crate) ended: usize,
     /// Most resident memory beyond that before the first class.
     pub(crate) grown_mib: f64,
-    /// Tokens that the honest peer got meanwhile, and the longest it waited for one.
-    pub(crate) honest_tokens: usize,
+    /// Tokens (and pongs) that the honest peer got meanwhile, and the longest it waited for one.
+    pub(crate) honest_answers: usize,
     pub(crate) honest_slowest_ms: f64,
     /// Why the honest peer could not go on, if so.
     pub(crate) honest_error: Option<String>,
@@ -96,18 +99,21 @@ pub(crate) fn replay(target: Target, peers: usize) -> io::Result<Vec<Report>> {
     let mut honest = Peer::connect(target.listen, 1)?;
     let model = honest.offered()?;
     let mut generation = Generation::new(model);
-    generation.token(&mut honest)?;
+    generation.begin(&mut honest)?;
     let before = resident_bytes(target.pid);
-    let classes = CLASSES.into_iter().enumerate();
-    Ok(classes
-        .map(|(index, (class, play))| {
-            let first_seed = HOSTILE_SEED + (index * peers) as u64;
-            let play = Attack { target, play, peers, first_seed, model };
-            let mut report = play.run(&mut honest, &mut generation, before);
-            report.class = class;
-            report
-        })
-        .collect())
+    let mut reports = Vec::new();
+    for (index, (class, play)) in CLASSES.into_iter().enumerate() {
+        let first_seed = HOSTILE_SEED + (index * peers) as u64;
+        let attack = Attack { target, play, peers, first_seed, model };
+        let report = attack.run(&mut honest, &mut generation, before);
+        let has_ended = report.honest_error.is_some();
+        reports.push(Report { class, ..report });
+        if has_ended {
+            break;
+        }
+        generation.begin(&mut honest)?;
+    }
+    Ok(reports)
 }
 
 /// One class being played.
@@ -151,8 +157,8 @@ impl Attack {
             let is_playing = || players.iter().any(|player| !player.is_finished());
             let report = generation.go_on_while(honest, is_playing);
             players.into_iter().for_each(|player| player.join().expect("it only sends"));
-            // What was sent last has arrived when the honest peer has its next token.
-            let last = generation.token(honest).err().map(|error| error.to_string());
+            // What was sent last has arrived when the honest peer has its next answer.
+            let last = generation.go_on(honest).err().map(|error| error.to_string());
             is_over.store(true, Ordering::Relaxed);
             Report { honest_error: report.honest_error.clone().or(last), ..report }
         });
@@ -174,7 +180,7 @@ struct Generation {
 
 impl Generation {
     fn new(model: (ModelId, LayerRange)) -> Generation {
-        Generation { model, number: 0, position: TOKENS }
+        Generation { model, number: 0, position: 0 }
     }
 
     fn request(&self) -> RequestId {
@@ -183,50 +189,55 @@ impl Generation {
         RequestId(id)
     }
 
-    /// Asks for one more token and waits for it.
-    fn token(&mut self, peer: &mut Peer) -> io::Result<()> {
+    /// Ends the one before and opens another, up to its first token.
+    fn begin(&mut self, peer: &mut Peer) -> io::Result<()> {
         let (model, layers) = self.model;
-        if self.position >= TOKENS {
-            peer.send(Message::new(Body::CloseStage { request: self.request(), named_pages: 0 }))?;
-            self.number += 1;
-            self.position = 0;
-            peer.send(Message::new(Body::OpenStage(open_stage(self.request(), model, layers))))?;
-            peer.wait_for(|body| matches!(body, Body::StageOpened { .. }))?;
-        }
-        let tokens: &[u32] = if self.position == 0 { &[1, 2, 3] } else { &[5] };
+        peer.send(Message::new(Body::CloseStage { request: self.request(), named_pages: 0 }))?;
+        (self.number, self.position) = (self.number + 1, 0);
+        let mut open = open_stage(self.request(), model, layers);
+        open.max_positions = POSITIONS;
+        peer.send(Message::new(Body::OpenStage(open)))?;
+        peer.wait_for(|body| matches!(body, Body::StageOpened { .. }))?;
+        self.rows(peer, &[1, 2, 3])
+    }
+
+    /// Sends tokens and waits for the next.
+    fn rows(&mut self, peer: &mut Peer, tokens: &[u32]) -> io::Result<()> {
         peer.send(token_rows(self.request(), self.position, tokens))?;
         self.position += tokens.len() as u32;
         let expected = self.position;
-        let sampled = |body: &Body| match body {
+        let answers = |body: &Body| match body {
             Body::TokenSampled(sampled) => sampled.position == expected,
             body => matches!(body, Body::StageFailed { .. } | Body::StagePreempted { .. }),
         };
-        match peer.wait_for(sampled)? {
+        match peer.wait_for(answers)? {
             Body::TokenSampled(_) => Ok(()),
             other => Err(io::Error::other(format!("{other:?}"))),
         }
     }
 
+    /// One more token; a ping once the generation is at its end.
+    fn go_on(&mut self, peer: &mut Peer) -> io::Result<()> {
+        if self.position < POSITIONS {
+            return self.rows(peer, &[5]);
+        }
+        let nonce = 77;
+        peer.send(Message::new(Body::Ping { nonce }))?;
+        peer.wait_for(|body| *body == Body::Pong { nonce }).map(|_| ())
+    }
+
+    /// Goes on while others attack.
     fn go_on_while(&mut self, peer: &mut Peer, is_wanted: impl Fn() -> bool) -> Report {
-        let (mut honest_tokens, mut slowest) = (0, Duration::ZERO);
-        let mut honest_error = None;
-        while is_wanted() && honest_error.is_none() {
+        let mut report = Report::default();
+        while is_wanted() && report.honest_error.is_none() {
             let asked = Instant::now();
-            honest_error = self.token(peer).err().map(|error| error.to_string());
-            slowest = slowest.max(asked.elapsed());
-            honest_tokens += 1;
+            report.honest_error = self.go_on(peer).err().map(|error| error.to_string());
+            let waited_ms = asked.elapsed().as_secs_f64() * 1_000.0;
+            report.honest_slowest_ms = report.honest_slowest_ms.max(waited_ms);
+            report.honest_answers += 1;
+            std::thread::sleep(TOKEN_EVERY);
         }
-        Report {
-            class: "",
-            peers: 0,
-            let_in: 0,
-            ended: 0,
-            grown_mib: 0.0,
-            honest_tokens,
-            honest_slowest_ms: slowest.as_secs_f64() * 1000.0,
-            honest_error,
-            seconds: 0.0,
-        }
+        report
     }
 }
 

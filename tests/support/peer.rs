@@ -53,9 +53,13 @@ impl Peer {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Sends what the connection has to say and may.
+    /// Sends what the connection has to say and may; new keys when they are due.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         let mut out = BytesMut::new();
+        let now_ms = self.now_ms();
+        let mut entropy = [0x5a; 64];
+        entropy[..8].copy_from_slice(&now_ms.to_le_bytes());
+        self.connection.poll(now_ms, || entropy).map_err(io::Error::other)?;
         while self.connection.poll_transmit(&mut out) {}
         self.socket.write_all(&out)
     }

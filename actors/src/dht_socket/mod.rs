@@ -2,8 +2,9 @@
 //!
 //! `dht_router` says what to ask and answer; sealing is `swarmllm_protocol::dht_datagram`, rates
 //! are `swarmllm_protocol::source_limit`. What a stranger's datagram costs: a length, a lookup, a
-//! hash; only behind those a key exchange. A dual-stack socket speaks to IPv4 by mapped addresses,
-//! which nobody else sees.
+//! few hashes; only behind those a key exchange. Beyond the rate a question is answered with a
+//! cookie, and asked again by whoever is where it says. A dual-stack socket speaks to IPv4 by
+//! mapped addresses, which nobody else sees.
 //! Absent on purpose: retries; the lookup asks somebody else.
 
 mod messages;
@@ -19,13 +20,14 @@ use actix::{
 };
 use futures_util::stream;
 use swarmllm_protocol::address;
+use swarmllm_protocol::cookie::CookieKeys;
 use swarmllm_protocol::dht_datagram::{
-    DatagramKeys, PendingRequest, REPLY_ID_BYTES, ReplyId, SizeClass,
+    DatagramKeys, PendingRequest, REPLY_ID_BYTES, ReplyId, SizeClass, challenge,
 };
 use swarmllm_protocol::ids::PeerId;
 use swarmllm_protocol::kademlia::{Question, Request, Response};
 use swarmllm_protocol::limits::{DATAGRAM_LONG_BYTES, DHT_MESSAGE_MAX_BYTES};
-use swarmllm_protocol::source_limit::SourceLimit;
+use swarmllm_protocol::source_limit::{SourceLimit, Verdict};
 use tokio::net::UdpSocket;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -49,6 +51,9 @@ const PATH_DEADLINE: Duration = Duration::from_secs(3);
 /// Most bytes of an answer to `Ping` and `Store`: an address, and what it says.
 const SHORT_ANSWER_BYTES: usize = address::ADDRESS_MAX_BYTES + 2;
 
+/// What cookies are for.
+const COOKIE_CONTEXT: &str = "swarmllm/1 cookie of a question";
+
 /// Whom an answer is for.
 enum Purpose {
     Router { request_id: u64 },
@@ -71,6 +76,9 @@ pub struct DhtSocket {
     keys: DatagramKeys,
     router: Option<AttachRouter>,
     outstanding: HashMap<ReplyId, Outstanding>,
+    /// Which of them a challenge is for, by what it begins with.
+    unchallenged: HashMap<ReplyId, ReplyId>,
+    cookies: CookieKeys,
     limit: SourceLimit,
     counts: SocketCounts,
     clock: Clock,
@@ -93,6 +101,8 @@ impl DhtSocket {
             keys,
             router: None,
             outstanding: HashMap::new(),
+            unchallenged: HashMap::new(),
+            cookies: CookieKeys::new(COOKIE_CONTEXT, entropy::bytes()),
             limit: SourceLimit::new(clock.now_ms()),
             counts: SocketCounts::default(),
             clock,
@@ -135,6 +145,9 @@ impl DhtSocket {
                 if self.send(&datagram, to) {
                     let (reply_id, sent_at) = (pending.reply_id(), Instant::now());
                     let to = SocketAddr::new(to.ip().to_canonical(), to.port());
+                    if let Some(tag) = pending.tag() {
+                        self.unchallenged.insert(tag, reply_id);
+                    }
                     let outstanding = Outstanding { pending, to, sent_at, purpose };
                     self.outstanding.insert(reply_id, outstanding);
                 }
@@ -156,6 +169,7 @@ impl DhtSocket {
             return true;
         }
         let Some(asked) = self.outstanding.remove(reply_id) else { return true };
+        asked.pending.tag().map(|tag| self.unchallenged.remove(&tag));
         let opened = asked.pending.open(datagram).ok();
         let Some(response) = opened.and_then(|body| Response::decode(&body).ok()) else {
             self.counts.refused += 1;
@@ -175,23 +189,45 @@ impl DhtSocket {
         true
     }
 
+    /// Takes a datagram if it asks for a cookie, from where the question went: asks again.
+    fn take_challenge(&mut self, datagram: &[u8], from: SocketAddr) -> bool {
+        let tag = datagram.first_chunk::<REPLY_ID_BYTES>();
+        let Some(reply_id) = tag.and_then(|tag| self.unchallenged.get(tag)) else { return false };
+        let asked = self.outstanding.get_mut(reply_id).filter(|asked| asked.to == from);
+        let Some(again) = asked.and_then(|asked| asked.pending.with_cookie(datagram)) else {
+            self.counts.refused += 1;
+            return true;
+        };
+        tag.map(|tag| self.unchallenged.remove(tag));
+        self.send(&again, from);
+        true
+    }
+
     fn received(&mut self, datagram: &[u8], from: SocketAddr) {
         self.counts.received += 1;
         self.counts.received_bytes += datagram.len() as u64;
-        if self.take_answer(datagram, from) {
+        if self.take_answer(datagram, from) || self.take_challenge(datagram, from) {
             return;
         }
-        if self.keys.check_tag(datagram).is_err()
-            || (self.offline && !address::is_private(from.ip()))
-        {
+        let now_ms = self.clock.now_ms();
+        let is_allowed = !self.offline || address::is_private(from.ip());
+        let checked = self.keys.check_tag(datagram, self.cookies.good(from, now_ms));
+        let Some(checked) = checked.ok().filter(|_| is_allowed) else {
             self.counts.refused += 1;
             return;
+        };
+        match self.limit.admit(from, checked.has_cookie(), now_ms) {
+            Verdict::Open => {}
+            verdict => {
+                self.counts.over_rate += 1;
+                if verdict == Verdict::Challenge {
+                    let cookie = self.cookies.cookie(from, now_ms);
+                    self.send(&challenge(datagram, &cookie), from);
+                }
+                return;
+            }
         }
-        if !self.limit.admit(from, self.clock.now_ms()) {
-            self.counts.over_rate += 1;
-            return;
-        }
-        let opened = self.keys.open_request(datagram, entropy::bytes()).ok();
+        let opened = self.keys.open_request(checked, entropy::bytes()).ok();
         let request = opened
             .and_then(|(body, reply)| Request::decode(&body).ok().map(|request| (request, reply)));
         match (request, &self.router) {
@@ -252,6 +288,8 @@ impl Actor for DhtSocket {
         }
         ctx.run_interval(FORGET_EVERY, |socket, _| {
             socket.outstanding.retain(|_, asked| asked.sent_at.elapsed() < FORGET_AFTER);
+            let outstanding = &socket.outstanding;
+            socket.unchallenged.retain(|_, reply_id| outstanding.contains_key(reply_id));
         });
     }
 }

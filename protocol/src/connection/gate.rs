@@ -10,8 +10,7 @@
 //! cookie first: an honest handshake is through in two round trips, and a flood only shortens the
 //! time that a stalling stranger gets. Above [`CALM_OPENINGS_PER_S`] first messages a second, one
 //! without a cookie costs us nothing but a hash: it is answered with a cookie, and nothing is kept.
-//! A cookie is BLAKE3 over IP and port, keyed by a secret that changes every
-//! [`COOKIE_PERIOD_MS`]; the one before is good as well.
+//! Cookies are `cookie.rs`'s.
 //! Units: milliseconds. Errors: [`GateError`]; [`ConnectionError`] for what is no first message.
 //! Absent on purpose: a list of bad addresses. Addresses are cheap, and lists are not.
 
@@ -22,12 +21,10 @@ use std::{
 
 use bytes::BytesMut;
 
-use super::{
-    ConnectionError,
-    opening::{self, COOKIE_BYTES},
-};
+use super::{ConnectionError, opening};
 use crate::{
     address::{self, AddressGroup},
+    cookie::CookieKeys,
     ids::PeerId,
 };
 
@@ -40,9 +37,6 @@ pub const HALF_OPEN_PER_GROUP_MAX: usize = 16;
 
 /// First messages in a second that are answered without a cookie: a twentieth of what one core can.
 pub const CALM_OPENINGS_PER_S: u32 = 100;
-
-/// How long a cookie's secret is used, milliseconds.
-pub const COOKIE_PERIOD_MS: u64 = 120_000;
 
 const COOKIE_KEY_DOMAIN: &str = "swarmllm/1 cookie secret";
 
@@ -83,7 +77,7 @@ struct HalfOpen {
 /// The door; see the front page of this file.
 pub struct HandshakeGate {
     us: PeerId,
-    secret: [u8; 32],
+    cookies: CookieKeys,
     /// By age, for tickets only grow.
     half_open: BTreeMap<Ticket, HalfOpen>,
     groups: BTreeMap<AddressGroup, usize>,
@@ -97,7 +91,7 @@ impl HandshakeGate {
     pub fn new(us: PeerId, secret: [u8; 32]) -> Self {
         Self {
             us,
-            secret,
+            cookies: CookieKeys::new(COOKIE_KEY_DOMAIN, secret),
             half_open: BTreeMap::new(),
             groups: BTreeMap::new(),
             next_ticket: 1,
@@ -159,9 +153,7 @@ impl HandshakeGate {
         now_ms: u64,
     ) -> Result<Verdict, ConnectionError> {
         let opening = opening::read(record, &self.us)?;
-        let period = now_ms / COOKIE_PERIOD_MS;
-        let is_good = |period| self.cookie(remote, period) == opening.cookie;
-        if is_good(period) || period.checked_sub(1).is_some_and(is_good) {
+        if self.cookies.good(remote, now_ms).any(|cookie| cookie == opening.cookie) {
             if let Some(half_open) = self.half_open.get_mut(&ticket) {
                 half_open.has_cookie = true;
             }
@@ -170,16 +162,7 @@ impl HandshakeGate {
         if self.openings.count(now_ms) <= CALM_OPENINGS_PER_S {
             return Ok(Verdict::Proceed);
         }
-        Ok(Verdict::Challenge(opening::write_cookie(&self.cookie(remote, period))))
-    }
-
-    fn cookie(&self, remote: SocketAddr, period: u64) -> [u8; COOKIE_BYTES] {
-        let key = [self.secret.as_slice(), &period.to_le_bytes()].concat();
-        let key = blake3::derive_key(COOKIE_KEY_DOMAIN, &key);
-        let mut place = Vec::with_capacity(address::ADDRESS_MAX_BYTES);
-        address::write(&remote, &mut place);
-        let hash = blake3::keyed_hash(&key, &place);
-        *hash.as_bytes().first_chunk().expect("a hash has 32 bytes")
+        Ok(Verdict::Challenge(opening::write_cookie(&self.cookies.cookie(remote, now_ms))))
     }
 }
 

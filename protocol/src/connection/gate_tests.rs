@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     connection::{Connection, ConnectionEvent},
+    cookie::COOKIE_PERIOD_MS,
     limits::{HANDSHAKE_MESSAGE_BYTES, HANDSHAKE_TIMEOUT_MS, RECORD_LENGTH_BYTES},
     testing::config,
 };

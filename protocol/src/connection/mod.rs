@@ -33,8 +33,8 @@ use self::{
 };
 pub use self::{
     gate::{
-        Admission, CALM_OPENINGS_PER_S, COOKIE_PERIOD_MS, GateError, HALF_OPEN_MAX,
-        HALF_OPEN_PER_GROUP_MAX, HandshakeGate, Ticket, Verdict,
+        Admission, CALM_OPENINGS_PER_S, GateError, HALF_OPEN_MAX, HALF_OPEN_PER_GROUP_MAX,
+        HandshakeGate, Ticket, Verdict,
     },
     pre_shared::{PRE_SHARED_KEY_ID_BYTES, PreSharedKey, PreSharedKeyId, PreSharedKeys},
     signal::SignalError,

@@ -17,6 +17,7 @@ use bytes::BytesMut;
 use super::{ConnectionError, pre_shared::PreSharedKeyId};
 use crate::{
     address::take,
+    cookie::COOKIE_BYTES,
     ids::PeerId,
     limits::{HANDSHAKE_MESSAGE_BYTES, PROTOCOL_VERSION},
 };
@@ -26,9 +27,6 @@ const MAGIC: [u8; 8] = *b"SWARMLLM";
 
 /// First bytes of a cookie reply. Message 2 begins with a random key instead.
 const COOKIE_MAGIC: [u8; 8] = *b"SWARMCKY";
-
-/// Bytes of a cookie.
-pub(super) const COOKIE_BYTES: usize = 16;
 
 const TAG_BYTES: usize = 16;
 const COOKIE_AT: usize = 8 + 2 + 16;

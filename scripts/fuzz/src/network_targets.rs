@@ -41,7 +41,9 @@ pub(crate) fn read_dht_response(data: &[u8]) {
 
 pub(crate) fn open_dht_datagram(data: &[u8]) {
     let keys = DatagramKeys::new(&Identity::from_seed([3; 32]), NetworkId::default());
-    assert!(keys.open_request(data, [5; 32]).is_err(), "nobody guesses a tag and a seal");
+    let checked = keys.check_tag(data, [[6; 16]]);
+    let opened = checked.and_then(|checked| keys.open_request(checked, [5; 32]));
+    assert!(opened.is_err(), "nobody guesses a tag and a seal");
 }
 
 /// A node that is asked, answered and left alone as the input says. An answer may go to a question

@@ -68,8 +68,8 @@ pub(super) fn doors() -> Vec<&'static str> {
     paths
 }
 
-/// The router's `{id:.+}` as `{id}`.
-fn declared(pattern: &str) -> String {
+/// A pattern of the router as a path of the document: `{id:.+}` is `{id}`.
+pub(super) fn declared(pattern: &str) -> String {
     let part = |part: &str| match part.split_once(':') {
         Some((name, _)) if name.starts_with('{') => format!("{name}}}"),
         _ => part.to_owned(),

@@ -229,15 +229,19 @@ pub(super) static GROUPS: [Group; 5] = [
         about: "The model context protocol over streamable HTTP, both eras of it.",
         error: of::<JsonRpcAnswer>(),
         operations: &[
-            post(
-                "/mcp",
-                "Takes a JSON-RPC message.",
-                of::<JsonRpcMessage>(),
-                Answer::Streamed(of::<JsonRpcAnswer>(), EVENTS),
-            ),
+            Operation {
+                statuses: &["200", "202"],
+                ..post(
+                    "/mcp",
+                    "Takes a JSON-RPC message.",
+                    of::<JsonRpcMessage>(),
+                    Answer::Streamed(of::<JsonRpcAnswer>(), EVENTS),
+                )
+            },
             get("/mcp", "What the server says unasked, in a session.", Answer::Of(EVENTS)),
             Operation {
                 method: "DELETE",
+                statuses: &["204"],
                 ..get("/mcp", "Ends a session.", Answer::Of("text/plain"))
             },
         ],

@@ -358,6 +358,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::http::fields::any_json;
 
     fn body(value: &Value) -> Body {
         Ok(Bytes::from(value.to_string()))
@@ -474,34 +475,6 @@ mod tests {
         };
         assert_eq!(system.as_deref(), Some("s"));
         assert_eq!(input(json!({"template": "{{ .Prompt }}"})).expect_err("no").status, 400);
-    }
-
-    fn any_json() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            Just(Value::Null),
-            any::<bool>().prop_map(Value::from),
-            any::<i64>().prop_map(Value::from),
-            any::<f64>().prop_map(Value::from),
-            "[a-z0-9:]{0,8}".prop_map(Value::from),
-        ];
-        leaf.prop_recursive(3, 24, 4, |inner| {
-            let key = prop_oneof![
-                Just("role".to_owned()),
-                Just("content".to_owned()),
-                Just("function".to_owned()),
-                Just("name".to_owned()),
-                Just("arguments".to_owned()),
-                Just("stop".to_owned()),
-                Just("tool_calls".to_owned()),
-                Just("seed".to_owned()),
-                "[a-z]{1,6}",
-            ];
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                prop::collection::btree_map(key, inner, 0..5)
-                    .prop_map(|map| Value::Object(map.into_iter().collect())),
-            ]
-        })
     }
 
     proptest! {

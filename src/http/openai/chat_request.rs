@@ -11,14 +11,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
-    fields::Fields,
     messages,
     options::{self, Asked, TOP_MAX},
     tools,
 };
 use crate::{
     generate::{AnswerFormat, Chat, Prompt},
-    http::errors::ApiError,
+    http::{errors::ApiError, fields::Fields},
 };
 
 /// Variables of a template that are not the caller's to set.
@@ -40,11 +39,11 @@ pub(super) struct ChatRequest {
 
 /// Reads a body; `seed` is used when it names none.
 pub(super) fn parse(body: &[u8], seed: u64) -> Result<ChatRequest, ApiError> {
-    let mut fields = Fields::read(body)?;
+    let mut fields = Fields::of_bytes(body)?;
     refuse_what_is_not_there(&mut fields)?;
-    let messages = messages::read(fields.require("messages")?)?;
+    let messages = messages::read(fields.required("messages")?)?;
     let offer = tools::read(&mut fields)?;
-    let continue_last = fields.take("continue_final_message")?.unwrap_or(false);
+    let continue_last = fields.optional("continue_final_message")?.unwrap_or(false);
     if continue_last && !ends_with_a_text_of_the_assistant(&messages) {
         let message = "the final message must be a text of the assistant's to be continued";
         return Err(ApiError::invalid(message, Some("continue_final_message")));
@@ -68,12 +67,16 @@ pub(super) fn parse(body: &[u8], seed: u64) -> Result<ChatRequest, ApiError> {
 }
 
 fn refuse_what_is_not_there(fields: &mut Fields) -> Result<(), ApiError> {
-    let modalities: Option<Vec<String>> = fields.take("modalities")?;
+    let modalities: Option<Vec<String>> = fields.optional("modalities")?;
     if modalities.is_some_and(|all| all.iter().any(|modality| modality != "text")) {
         return Err(ApiError::unsupported("only [\"text\"] is spoken here", "modalities"));
     }
-    fields.refuse("audio", "there is no sound here; leave it out")?;
-    fields.refuse("web_search_options", "there is no search here; offer one of `tools`")
+    let mut refuse = |name: &str, message: &str| match fields.optional::<Value>(name)? {
+        Some(_) => Err(ApiError::unsupported(message, name)),
+        None => Ok(()),
+    };
+    refuse("audio", "there is no sound here; leave it out")?;
+    refuse("web_search_options", "there is no search here; offer one of `tools`")
 }
 
 fn ends_with_a_text_of_the_assistant(messages: &Value) -> bool {
@@ -95,7 +98,7 @@ fn variables(fields: &mut Fields) -> Result<Map<String, Value>, ApiError> {
     if let Some(verbosity) = word(fields, "verbosity")? {
         variables.insert("verbosity".to_owned(), verbosity.into());
     }
-    let more: Map<String, Value> = fields.take("chat_template_kwargs")?.unwrap_or_default();
+    let more: Map<String, Value> = fields.optional("chat_template_kwargs")?.unwrap_or_default();
     if let Some(name) = more.keys().find(|name| RESERVED.contains(&name.as_str())) {
         let message = format!("`{name}` has a field of its own and is no variable");
         return Err(ApiError::invalid(message, Some("chat_template_kwargs")));
@@ -106,7 +109,7 @@ fn variables(fields: &mut Fields) -> Result<Map<String, Value>, ApiError> {
 
 /// New words come with new models, so any short one is good.
 fn word(fields: &mut Fields, name: &str) -> Result<Option<String>, ApiError> {
-    let word: Option<String> = fields.take(name)?;
+    let word: Option<String> = fields.optional(name)?;
     match word {
         Some(word) if word.is_empty() || word.len() > WORD_MAX_BYTES => {
             Err(ApiError::invalid(format!("`{name}` is a word such as \"low\""), Some(name)))
@@ -130,7 +133,7 @@ struct JsonSchema {
 /// Schemas are followed whether `strict` or not; `schema` beside `json_object` is an extension that
 /// other servers have, too.
 fn format(fields: &mut Fields) -> Result<AnswerFormat, ApiError> {
-    let Some(format) = fields.take::<Format>("response_format")? else {
+    let Some(format) = fields.optional::<Format>("response_format")? else {
         return Ok(AnswerFormat::Text);
     };
     let schema = match format.r#type.as_str() {
@@ -156,8 +159,8 @@ fn format(fields: &mut Fields) -> Result<AnswerFormat, ApiError> {
 }
 
 fn log_probabilities(fields: &mut Fields) -> Result<Option<u8>, ApiError> {
-    let wanted = fields.take("logprobs")?.unwrap_or(false);
-    let top: Option<i64> = fields.take("top_logprobs")?;
+    let wanted = fields.optional("logprobs")?.unwrap_or(false);
+    let top: Option<i64> = fields.optional("top_logprobs")?;
     let wrong = |message: String| ApiError::invalid(message, Some("top_logprobs"));
     let n_top = u8::try_from(top.unwrap_or(0)).ok().filter(|n_top| *n_top <= TOP_MAX);
     let n_top = n_top.ok_or_else(|| wrong(format!("`top_logprobs` must be 0 to {TOP_MAX}")))?;
@@ -176,7 +179,7 @@ mod tests {
     use super::*;
     use crate::{
         generate::{GenerateRequest, ToolChoice},
-        http::openai::fields::any_body,
+        http::openai::testing::any_body,
     };
 
     fn chat(more: Value) -> Result<ChatRequest, ApiError> {

@@ -7,11 +7,13 @@
 use serde_json::Value;
 
 use super::{
-    fields::Fields,
     inputs,
     options::{self, Asked, TOP_MAX},
 };
-use crate::{generate::Prompt, http::errors::ApiError};
+use crate::{
+    generate::Prompt,
+    http::{errors::ApiError, fields::Fields},
+};
 
 /// Tokens of an answer to a body without a limit.
 const TOKENS: u32 = 16;
@@ -29,14 +31,14 @@ pub(super) struct CompletionRequest {
 
 /// Reads a body; `seed` is used when it names none.
 pub(super) fn parse(body: &[u8], seed: u64) -> Result<CompletionRequest, ApiError> {
-    let mut fields = Fields::read(body)?;
-    let prompts = inputs::read(fields.require("prompt")?, "prompt", CHOICES_MAX)?;
-    let prompts = match fields.take::<String>("suffix")? {
+    let mut fields = Fields::of_bytes(body)?;
+    let prompts = inputs::read(fields.required("prompt")?, "prompt", CHOICES_MAX)?;
+    let prompts = match fields.optional::<String>("suffix")? {
         Some(suffix) if !suffix.is_empty() => infill(prompts, &suffix)?,
         _ => prompts,
     };
-    let best_of: Option<i64> = fields.take("best_of")?;
-    let echo = fields.take("echo")?.unwrap_or(false);
+    let best_of: Option<i64> = fields.optional("best_of")?;
+    let echo = fields.optional("echo")?.unwrap_or(false);
     let log_probabilities = log_probabilities(&mut fields)?;
     let mut asked = options::read(&mut fields, prompts, Some(TOKENS), seed)?;
     if best_of.is_some_and(|best_of| best_of != i64::from(asked.n)) {
@@ -63,7 +65,7 @@ fn infill(prompts: Vec<Prompt>, suffix: &str) -> Result<Vec<Prompt>, ApiError> {
 
 /// A number of likeliest tokens; some programs send a truth value.
 fn log_probabilities(fields: &mut Fields) -> Result<Option<u8>, ApiError> {
-    let n_top = match fields.take::<Value>("logprobs")? {
+    let n_top = match fields.optional::<Value>("logprobs")? {
         None | Some(Value::Bool(false)) => return Ok(None),
         Some(Value::Bool(true)) => Some(0),
         Some(value) => value.as_u64().and_then(|n_top| u8::try_from(n_top).ok()),
@@ -79,7 +81,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::http::openai::fields::any_body;
+    use crate::http::openai::testing::any_body;
 
     fn completion(more: Value) -> Result<CompletionRequest, ApiError> {
         let mut body = json!({"model": "demo", "prompt": "Once"});

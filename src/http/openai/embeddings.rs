@@ -11,11 +11,12 @@ use bytes::Bytes;
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 
-use super::{fields::Fields, inputs, options};
+use super::{inputs, options};
 use crate::{
     generate::EmbedRequest,
     http::{
         errors::{ApiError, body_error},
+        fields::Fields,
         vectors::shortened,
     },
     node::NodeHandle,
@@ -70,8 +71,8 @@ impl Form {
 }
 
 fn parse(body: &[u8]) -> Result<Asked, ApiError> {
-    let mut fields = Fields::read(body)?;
-    let form = fields.take::<String>("encoding_format")?;
+    let mut fields = Fields::of_bytes(body)?;
+    let form = fields.optional::<String>("encoding_format")?;
     let form = match form.as_deref() {
         None | Some("float") => Form::Float,
         Some("base64") => Form::Base64,
@@ -80,15 +81,15 @@ fn parse(body: &[u8]) -> Result<Asked, ApiError> {
             return Err(ApiError::invalid(message, Some("encoding_format")));
         }
     };
-    let dimensions: Option<i64> = fields.take("dimensions")?;
+    let dimensions: Option<i64> = fields.optional("dimensions")?;
     let dimensions = dimensions.map(|n| usize::try_from(n).unwrap_or(0));
     if dimensions == Some(0) {
         return Err(ApiError::invalid("`dimensions` is at least 1", Some("dimensions")));
     }
     let embed = EmbedRequest {
         model: options::model(&mut fields)?,
-        inputs: inputs::read(fields.require("input")?, "input", INPUTS_MAX)?,
-        client: fields.take("user")?.unwrap_or_default(),
+        inputs: inputs::read(fields.required("input")?, "input", INPUTS_MAX)?,
+        client: fields.optional("user")?.unwrap_or_default(),
     };
     Ok(Asked { embed, form, dimensions })
 }
@@ -106,7 +107,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{generate::Prompt, http::openai::fields::any_body};
+    use crate::{generate::Prompt, http::openai::testing::any_body};
 
     fn asked(more: Value) -> Result<Asked, ApiError> {
         let mut body = json!({"model": "demo", "input": "a"});

@@ -1,12 +1,12 @@
 //! The OpenAI dialects: chat completions, completions, embeddings and the list of models.
 //!
-//! Called by `server.rs`. In reading order: `fields.rs` takes a body apart, `options.rs` reads what
-//! chat and completions share, `chat_request.rs` (with `messages.rs` and `tools.rs`),
-//! `completion_request.rs` and `inputs.rs` the rest; `answer.rs` runs the choices of one answer,
-//! whole or as a stream; `chat.rs` and `completions.rs` say how a choice of theirs looks,
-//! `objects.rs` and `log_probabilities.rs` what is the same in both; `embeddings.rs`, `models.rs`.
-//! Every answer tells how long this node took for it (of a stream: until it began), in
-//! milliseconds, in `openai-processing-ms`. Errors: [`ApiError`](super::errors::ApiError).
+//! Called by `server.rs`. In reading order: `options.rs` reads what chat and completions share,
+//! `chat_request.rs` (with `messages.rs` and `tools.rs`), `completion_request.rs` and `inputs.rs`
+//! the rest; `answer.rs` runs the choices of one answer, whole or as a stream; `chat.rs` and
+//! `completions.rs` say how a choice of theirs looks, `objects.rs` and `log_probabilities.rs` what
+//! is the same in both; `embeddings.rs`, `models.rs`. Every answer tells how long this node took
+//! for it (of a stream: until it began), in milliseconds, in `openai-processing-ms`. Errors:
+//! [`ApiError`](super::errors::ApiError).
 //! Source: OpenAI API reference.
 
 mod answer;
@@ -15,13 +15,14 @@ mod chat_request;
 mod completion_request;
 mod completions;
 mod embeddings;
-mod fields;
 mod inputs;
 mod log_probabilities;
 mod messages;
 mod models;
 mod objects;
 mod options;
+#[cfg(test)]
+mod testing;
 mod tools;
 
 use std::time::Instant;

@@ -10,10 +10,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use swarmllm_protocol::limits::BIASES_MAX;
 
-use super::fields::Fields;
 use crate::{
     generate::{GenerateRequest, Prompt},
-    http::{errors::ApiError, samples::SAMPLES_MAX},
+    http::{errors::ApiError, fields::Fields, samples::SAMPLES_MAX},
     sampling::SamplingFields,
 };
 
@@ -62,55 +61,51 @@ pub(super) fn read(
         sampling: sampling
             .map_err(|error| ApiError::invalid(error.to_string(), Some(error.field)))?,
         logit_bias: logit_bias(fields)?,
-        ignores_end: fields.take("ignore_eos")?.unwrap_or(false),
+        ignores_end: fields.optional("ignore_eos")?.unwrap_or(false),
         max_tokens: max_tokens(fields, limit)?,
         stop: stop_texts(fields)?,
-        client: fields.take("user")?.unwrap_or_default(),
+        client: fields.optional("user")?.unwrap_or_default(),
         ..GenerateRequest::new(model, Prompt::Tokens(Vec::new()))
     };
     let request = |prompt| GenerateRequest { prompt, ..template.clone() };
-    let options = fields.take::<StreamOptions>("stream_options")?.unwrap_or_default();
+    let options = fields.optional::<StreamOptions>("stream_options")?.unwrap_or_default();
     Ok(Asked {
         requests: prompts.into_iter().map(request).collect(),
         n: samples(fields)?,
-        stream: fields.take("stream")?.unwrap_or(false),
+        stream: fields.optional("stream")?.unwrap_or(false),
         include_usage: options.include_usage.unwrap_or(false),
     })
 }
 
 /// The model's name.
 pub(super) fn model(fields: &mut Fields) -> Result<String, ApiError> {
-    let model: String = fields.require("model")?;
-    match model.is_empty() {
-        true => Err(ApiError::invalid("`model` is empty", Some("model"))),
-        false => Ok(model),
-    }
+    fields.text(&["model"])
 }
 
 fn sampling(fields: &mut Fields) -> Result<SamplingFields, ApiError> {
-    let repetition_penalty = fields.take("repetition_penalty")?;
+    let repetition_penalty = fields.optional("repetition_penalty")?;
     Ok(SamplingFields {
-        temperature: fields.take("temperature")?,
-        top_p: fields.take("top_p")?,
-        top_k: fields.take("top_k")?,
-        min_p: fields.take("min_p")?,
-        typical_p: fields.take("typical_p")?,
-        frequency_penalty: fields.take("frequency_penalty")?,
-        presence_penalty: fields.take("presence_penalty")?,
-        repetition_penalty: repetition_penalty.or(fields.take("repeat_penalty")?),
-        seed: fields.take("seed")?,
+        temperature: fields.optional("temperature")?,
+        top_p: fields.optional("top_p")?,
+        top_k: fields.optional("top_k")?,
+        min_p: fields.optional("min_p")?,
+        typical_p: fields.optional("typical_p")?,
+        frequency_penalty: fields.optional("frequency_penalty")?,
+        presence_penalty: fields.optional("presence_penalty")?,
+        repetition_penalty: repetition_penalty.or(fields.optional("repeat_penalty")?),
+        seed: fields.optional("seed")?,
     })
 }
 
 fn samples(fields: &mut Fields) -> Result<u32, ApiError> {
-    let n: i64 = fields.take("n")?.unwrap_or(1);
+    let n: i64 = fields.optional("n")?.unwrap_or(1);
     let n = u32::try_from(n).ok().filter(|n| (1..=SAMPLES_MAX).contains(n));
     n.ok_or_else(|| ApiError::invalid(format!("`n` must be 1 to {SAMPLES_MAX}"), Some("n")))
 }
 
 fn max_tokens(fields: &mut Fields, limit: Option<u32>) -> Result<Option<u32>, ApiError> {
-    let newer: Option<i64> = fields.take("max_completion_tokens")?;
-    let older: Option<i64> = fields.take("max_tokens")?;
+    let newer: Option<i64> = fields.optional("max_completion_tokens")?;
+    let older: Option<i64> = fields.optional("max_tokens")?;
     let (value, param) = match (newer, older) {
         (Some(value), _) => (value, "max_completion_tokens"),
         (None, Some(value)) => (value, "max_tokens"),
@@ -125,7 +120,7 @@ fn max_tokens(fields: &mut Fields, limit: Option<u32>) -> Result<Option<u32>, Ap
 }
 
 fn stop_texts(fields: &mut Fields) -> Result<Vec<String>, ApiError> {
-    let stops = match fields.take("stop")? {
+    let stops = match fields.optional("stop")? {
         None => Vec::new(),
         Some(Stop::One(text)) => vec![text],
         Some(Stop::Several(texts)) => texts,
@@ -139,7 +134,7 @@ fn stop_texts(fields: &mut Fields) -> Result<Vec<String>, ApiError> {
 
 /// `{"TOKEN ID": BIAS}`, ids of this model's vocabulary.
 fn logit_bias(fields: &mut Fields) -> Result<Vec<(u32, f32)>, ApiError> {
-    let biases: Map<String, Value> = fields.take("logit_bias")?.unwrap_or_default();
+    let biases: Map<String, Value> = fields.optional("logit_bias")?.unwrap_or_default();
     let wrong = |message: String| ApiError::invalid(message, Some("logit_bias"));
     if biases.len() > BIASES_MAX {
         return Err(wrong(format!("`logit_bias` takes at most {BIASES_MAX} tokens")));
@@ -163,7 +158,7 @@ mod tests {
 
     fn asked(mut body: Value) -> Result<Asked, ApiError> {
         body["model"] = "demo".into();
-        let mut fields = Fields::read(body.to_string().as_bytes())?;
+        let mut fields = Fields::of_bytes(body.to_string().as_bytes())?;
         read(&mut fields, vec![Prompt::Text("a".into())], None, 5)
     }
 

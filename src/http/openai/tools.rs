@@ -9,8 +9,10 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::fields::Fields;
-use crate::{generate::ToolChoice, http::errors::ApiError};
+use crate::{
+    generate::ToolChoice,
+    http::{errors::ApiError, fields::Fields},
+};
 
 /// Most tools of one request.
 const TOOLS_MAX: usize = 1024;
@@ -38,11 +40,11 @@ struct Allowed {
 
 /// Reads the fields that speak of tools.
 pub(super) fn read(fields: &mut Fields) -> Result<Offer, ApiError> {
-    let tools: Option<Vec<Value>> = fields.take("tools")?;
-    let functions: Option<Vec<Value>> = fields.take("functions")?;
-    let old_choice: Option<Value> = fields.take("function_call")?;
-    let choice: Option<Value> = fields.take("tool_choice")?;
-    let parallel: Option<bool> = fields.take("parallel_tool_calls")?;
+    let tools: Option<Vec<Value>> = fields.optional("tools")?;
+    let functions: Option<Vec<Value>> = fields.optional("functions")?;
+    let old_choice: Option<Value> = fields.optional("function_call")?;
+    let choice: Option<Value> = fields.optional("tool_choice")?;
+    let parallel: Option<bool> = fields.optional("parallel_tool_calls")?;
     let Some(functions) = functions else {
         let read = |(n, tool)| tool_of(tool, &format!("tools[{n}]"));
         let tools = bounded(tools.unwrap_or_default(), "tools")?;
@@ -195,7 +197,7 @@ mod tests {
     }
 
     fn offer(body: Value) -> Result<Offer, ApiError> {
-        read(&mut Fields::read(body.to_string().as_bytes())?)
+        read(&mut Fields::of_bytes(body.to_string().as_bytes())?)
     }
 
     fn chosen(choice: Value) -> Offer {

@@ -52,7 +52,7 @@ fn show(report: &Report, is_json: bool, node: SocketAddr) {
     let object = json!({
         "class": report.class, "peers": report.peers, "let_in": report.let_in,
         "ended": report.ended, "grown_mib": report.grown_mib, "seconds": report.seconds,
-        "honest_tokens": report.honest_tokens, "honest_slowest_ms": report.honest_slowest_ms,
+        "honest_answers": report.honest_answers, "honest_slowest_ms": report.honest_slowest_ms,
         "honest_error": report.honest_error,
     });
     if is_json {
