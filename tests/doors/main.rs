@@ -11,6 +11,7 @@ mod mcp;
 mod ollama;
 mod openai;
 mod responses;
+mod scripted;
 #[path = "../support/mod.rs"]
 mod support;
 
