@@ -247,7 +247,7 @@ impl Cloud {
     ///
     /// # Errors
     /// Why it did not begin.
-    pub async fn answer<G: 'static>(
+    pub async fn answer<G: Send + Sync + 'static>(
         &self,
         asked: Asked,
         held: G,
@@ -280,7 +280,7 @@ impl Cloud {
             events,
             _held: held,
         };
-        actix_web::rt::spawn(answer.run(response));
+        tokio::spawn(answer.run(response));
         Ok(GenerationStream { request: RequestId(entropy::bytes()), events: receiver })
     }
 

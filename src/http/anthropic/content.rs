@@ -3,10 +3,10 @@
 //!
 //! Called by `request.rs`. Texts of one turn are lines (an assistant's follow each other as they
 //! are), turns of one role that follow each other are one turn; a `system` message in the middle
-//! stays where it is. Thinking counts only with a signature of ours. What is no text is refused by name,
-//! never dropped; blocks of tools that a hosted service ran are kept as their JSON. Marks of a
-//! cache never become text. The first line of instructions that begin with [`BILLING`] is dropped: it
-//! changes with every session, and nothing behind it could be shared.
+//! stays where it is. Thinking counts only with a signature of ours. What is no text is refused by
+//! name, never dropped; blocks of tools that a hosted service ran are kept as their JSON. Marks of
+//! a cache never become text. The first line of instructions that begin with [`BILLING`] is
+//! dropped: it changes with every session, and nothing behind it could be shared.
 //! Errors: [`ApiError`] with the path of the block. Source: Anthropic API reference, messages.
 
 use std::collections::HashMap;
@@ -346,7 +346,9 @@ mod tests {
     #[test]
     fn turns_of_one_role_are_one_and_a_system_message_stays_in_the_middle() {
         let messages = json!([
-            {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": ""}]},
+            {"role": "user", "content": [
+                {"type": "text", "text": "a"}, {"type": "text", "text": ""},
+            ]},
             {"role": "user", "content": "b"},
             {"role": "system", "content": [{"type": "text", "text": "c"}]},
             {"role": "assistant", "content": [{"type": "text", "text": ""}]},
@@ -373,7 +375,10 @@ mod tests {
                 {"type": "tool_result", "tool_use_id": "toolu_1", "content": [
                     {"type": "text", "text": "bin"}, {"type": "text", "text": "etc"},
                 ]},
-                {"type": "tool_result", "tool_use_id": "toolu_2", "is_error": true, "content": "no"},
+                {
+                    "type": "tool_result", "tool_use_id": "toolu_2",
+                    "is_error": true, "content": "no",
+                },
                 {"type": "tool_result", "tool_use_id": "toolu_9"},
                 {"type": "text", "text": "go on"},
             ]},
@@ -384,7 +389,12 @@ mod tests {
         };
         let calls =
             [call("toolu_1", "ls", json!({"path": "/"})), call("toolu_2", "pwd", json!({}))];
-        let result = |id: &str, name: &str, content: &str| json!({"role": "tool", "tool_call_id": id, "name": name, "content": content});
+        let result = |id: &str, name: &str, content: &str| {
+            let head = json!({"role": "tool", "tool_call_id": id, "name": name});
+            let mut message = head.as_object().cloned().expect("an object");
+            message.insert("content".to_owned(), content.into());
+            Value::Object(message)
+        };
         let expected = json!([
             {"role": "assistant", "content": "Let me look.", "tool_calls": calls},
             result("toolu_1", "ls", "bin\netc"),
