@@ -596,12 +596,4 @@ fn host(x: Tensor<2>) -> Result<Vec<f32>, ShardError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shard_can_move_to_its_thread() {
-        fn check<T: Send + 'static>() {}
-        check::<Shard>();
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! How a command reaches the running node: which socket, one question, one answer.
 //!
-//! Used by the commands that ask a running node. The socket is the one named by `--control`, else the one
-//! in `ready.json` of the data folder, else `control.sock` in that folder.
+//! Used by the commands that ask a running node. The socket is the one named by `--control`, else
+//! the one in `ready.json` of the data folder, else `control.sock` in that folder.
 //! Errors: [`CliError`] that says how to start a node.
 
 use std::{path::PathBuf, time::Duration};

@@ -1,8 +1,8 @@
 //! The fields of a JSON body, taken one by one, so that a wrong one is named.
 //!
-//! Used by `text.rs`, `anthropic/`, `ollama/` and `responses/`. A field that is null is absent; what
-//! is left over is ignored, for clients send more than anybody reads. Errors: [`ApiError`] with the
-//! field.
+//! Used by `text.rs`, `anthropic/`, `ollama/` and `responses/`. A field that is null is absent;
+//! what is left over is ignored, for clients send more than anybody reads. Errors: [`ApiError`]
+//! with the field.
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;

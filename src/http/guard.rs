@@ -488,9 +488,10 @@ mod tests {
         assert_eq!(items.len(), 2);
         assert!(matches!(&items[1], Err(PayloadError::Io(error))
             if error.kind() == io::ErrorKind::TimedOut));
-        let drip = Box::pin(stream::repeat_with(|| Ok(Bytes::new())).then(async |item| {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            item
+        let pause = tokio::time::interval(Duration::from_millis(1));
+        let drip = Box::pin(stream::unfold(pause, async |mut pause| {
+            pause.tick().await;
+            Some((Ok(Bytes::new()), pause))
         }));
         let items: Vec<_> = in_time(drip, Duration::from_secs(9), short).collect().await;
         assert!(items.last().is_some_and(Result::is_err));

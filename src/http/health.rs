@@ -4,7 +4,8 @@
 //! Called by `server.rs`. `/health` is for whoever would start the node again: 200, or 503 when a
 //! part of it does not answer; that a model lacks layers is no illness. `/ready` is for whoever
 //! sends requests: 200 when a route over all layers of a model exists, with `?model=NAME` of that
-//! one; else 503. Both have `Retry-After`. `/` answers whoever only looks whether somebody is there.
+//! one; else 503. Both have `Retry-After`. `/` answers whoever only looks whether somebody is
+//! there.
 
 use std::time::Duration;
 

@@ -2,10 +2,11 @@
 //!
 //! Called by `server.rs`. The transport of `rmcp` is a tower service over `http` 1; this file
 //! brings actix requests to it and its answers back. What it adds: bodies that are no message are
-//! JSON-RPC errors, sessions of the handshake era are bounded (`mcp/sessions.rs`), and a POST that is not answered
-//! within seconds begins its event stream with comments, so that a long prefill is no silence.
-//! Dropping the body of an answer cancels its call where the protocol says so (2026-07-28).
-//! The server's guard has looked at Host and Origin before. Errors: JSON-RPC objects with a status.
+//! JSON-RPC errors, sessions of the handshake era are bounded (`mcp/sessions.rs`), and a POST that
+//! is not answered within seconds begins its event stream with comments, so that a long prefill is
+//! no silence. Dropping the body of an answer cancels its call where the protocol says so
+//! (2026-07-28). The server's guard has looked at Host and Origin before. Errors: JSON-RPC objects
+//! with a status.
 
 mod sessions;
 
@@ -306,7 +307,8 @@ mod tests {
     async fn a_late_answer_is_preceded_by_comments() {
         tokio::time::pause();
         let late = Box::pin(async {
-            tokio::time::sleep(KEEP_ALIVE * 5 / 2).await;
+            let late = tokio::time::timeout(KEEP_ALIVE * 5 / 2, std::future::pending::<()>());
+            late.await.expect_err("nothing comes");
             answer("text/event-stream", "data: {}\n\n")
         });
         assert_eq!(text_of(Late::Waiting(late)).await, [":\n\n", ":\n\n", "data: {}\n\n"]);

@@ -1,11 +1,11 @@
 //! The HTTP door: every dialect over one node.
 //!
-//! Called by `cli/serve.rs`. `server.rs` binds, `guard.rs` looks at every request and asks `keys.rs`
-//! for its API key. A folder for each dialect: `openai/`, `responses/`, `anthropic/`, `ollama/`,
-//! `mcp/`; none calls another. What they share: `fields.rs` reads bodies field by field, `sse.rs`
-//! writes event streams, `samples.rs` makes several answers one stream, `errors.rs` knows the shape
-//! of an error. `health.rs` is for service managers, `metrics.rs` for monitoring, `text.rs` shows
-//! how a model reads text, `docs/` describes all paths.
+//! Called by `cli/serve.rs`. `server.rs` binds, `guard.rs` looks at every request and asks
+//! `keys.rs` for its API key. A folder for each dialect: `openai/`, `responses/`, `anthropic/`,
+//! `ollama/`, `mcp/`; none calls another. What they share: `fields.rs` reads bodies field by field,
+//! `sse.rs` writes event streams, `samples.rs` makes several answers one stream, `errors.rs` knows
+//! the shape of an error. `health.rs` is for service managers, `metrics.rs` for monitoring,
+//! `text.rs` shows how a model reads text, `docs/` describes all paths.
 //! Absent on purpose: TLS (a proxy adds it), and any knowledge of actors.
 
 pub mod anthropic;

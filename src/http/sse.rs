@@ -1,8 +1,8 @@
 //! Server-sent events: one JSON object per `data:` line, and the marker that ends a good stream.
 //!
 //! Used by the dialects. Form: `event: NAME` where a dialect has names, `data: JSON`, then an empty
-//! line; JSON on one line, so no event is ever split.
-//! Source: HTML living standard, server-sent events.
+//! line; JSON on one line, so no event is ever split. Source: HTML living standard, server-sent
+//! events.
 //! Absent on purpose: event ids, for no dialect resumes a stream.
 
 use std::time::Duration;

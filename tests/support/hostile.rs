@@ -14,7 +14,8 @@
 //! Each peer plays one class over a session of its own and keeps its socket open until all have. An
 //! honest peer, connected before, goes on with a generation all the while.
 //! Units: MiB of resident memory beyond that before the first class, its peak; milliseconds.
-//! Absent on purpose: what costs a peer nothing but sockets; `honest_nodes_come_in_through_a_flood`.
+//! Absent on purpose: what costs a peer nothing but sockets;
+//! `honest_nodes_come_in_through_a_flood`.
 
 use std::{
     io,
@@ -128,7 +129,7 @@ impl Attack {
                 while !is_over.load(Ordering::Relaxed) {
                     let now = resident_bytes(self.target.pid) as usize;
                     peak.fetch_max(now, Ordering::Relaxed);
-                    std::thread::sleep(LOOK_EVERY);
+                    std::thread::park_timeout(LOOK_EVERY);
                 }
             });
             let work = || {

@@ -376,8 +376,8 @@ mod tests {
                     {"type": "text", "text": "bin"}, {"type": "text", "text": "etc"},
                 ]},
                 {
-                    "type": "tool_result", "tool_use_id": "toolu_2", "is_error": true,
-                    "content": "no",
+                    "type": "tool_result", "tool_use_id": "toolu_2",
+                    "is_error": true, "content": "no",
                 },
                 {"type": "tool_result", "tool_use_id": "toolu_9"},
                 {"type": "text", "text": "go on"},
@@ -390,9 +390,10 @@ mod tests {
         let calls =
             [call("toolu_1", "ls", json!({"path": "/"})), call("toolu_2", "pwd", json!({}))];
         let result = |id: &str, name: &str, content: &str| {
-            let mut said = json!({"role": "tool", "tool_call_id": id, "name": name});
-            said["content"] = content.into();
-            said
+            let head = json!({"role": "tool", "tool_call_id": id, "name": name});
+            let mut message = head.as_object().cloned().expect("an object");
+            message.insert("content".to_owned(), content.into());
+            Value::Object(message)
         };
         let expected = json!([
             {"role": "assistant", "content": "Let me look.", "tool_calls": calls},

@@ -4,9 +4,9 @@
 //! `content_block_stop`; `message_delta` with the reason and the usage; `message_stop`. One block
 //! is open at a time. Its kinds are thinking (its signature is the last delta), text and tool_use.
 //! A sign of life is a `ping` and an empty delta in the block that is open or will be: some clients
-//! count only deltas as life. So an answer may hold an empty block.
-//! An event is its data; the name is its `type`. Usage: `input_tokens`, `cache_read_input_tokens`
-//! and `cache_creation_input_tokens` are parts of the prompt without overlap.
+//! count only deltas as life. So an answer may hold an empty block. An event is its data; the name
+//! is its `type`. Usage: `input_tokens`, `cache_read_input_tokens` and
+//! `cache_creation_input_tokens` are parts of the prompt without overlap.
 //! Source: Anthropic API reference, streaming messages.
 
 use serde_json::{Value, json};

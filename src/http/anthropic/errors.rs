@@ -1,8 +1,8 @@
 //! Errors in the Anthropic form: `{"type":"error","error":{"type","message"},"request_id"}`.
 //!
-//! Used by every file of this folder, and by `guard.rs`, which refuses requests for this dialect's
-//! paths before they get here. What is busy or away for a moment is 529 with `retry-after`
-//! (seconds), which its clients honour. Source: Anthropic API reference, errors.
+//! Used by every file of this folder, and by whoever refuses a request for this dialect's paths
+//! before it gets here. What is busy or away for a moment is 529 with `retry-after` (seconds),
+//! which its clients honour. Source: Anthropic API reference, errors.
 
 use actix_web::{
     HttpResponse,

@@ -1,9 +1,9 @@
 //! `/openapi.json` and `/docs`: what all doors take and answer, from the code.
 //!
-//! Called by `server.rs`. `operations.rs` is the table of paths and methods, `schemas.rs` the shapes
-//! of bodies, `page.rs` writes the page. The table is also what a 405 says is allowed, and what a
-//! 404 lists; a test compares it with the routes that the server really has. The page is one file
-//! without scripts and asks nobody for anything.
+//! Called by `server.rs`. `operations.rs` is the table of paths and methods, `schemas.rs` the
+//! shapes of bodies, `page.rs` writes the page. The table is also what a 405 says is allowed, and
+//! what a 404 lists; a test compares it with the routes that the server really has. The page is one
+//! file without scripts and asks nobody for anything.
 
 mod operations;
 mod page;

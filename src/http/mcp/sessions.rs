@@ -1,8 +1,8 @@
 //! Which sessions of the handshake era are open, and which one gives way to a newcomer.
 //!
 //! Used by `mcp.rs`. Many clients never say that they are gone; instead of refusing newcomers, the
-//! session that was silent longest ends. Its client, if there is one, is told 404 and opens another,
-//! as the protocol has it. Pure; bounded by the number given.
+//! session that was silent longest ends. Its client, if there is one, is told 404 and opens
+//! another, as the protocol has it. Pure; bounded by the number given.
 
 use std::collections::HashMap;
 

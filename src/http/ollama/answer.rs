@@ -1,9 +1,9 @@
 //! Writes an answer of `/api/chat` or `/api/generate`, whole or as lines of JSON.
 //!
-//! Called by `mod.rs`. A line is one object; the last one has `done: true`, why it ended, counts and
-//! times in nanoseconds. A tool call is written when it is complete, for this dialect has no pieces
-//! of calls. While the model reads a long prompt an empty line goes out now and then. Dropping the
-//! body drops the generation, which cancels it everywhere.
+//! Called by `mod.rs`. A line is one object; the last one has `done: true`, why it ended, counts
+//! and times in nanoseconds. A tool call is written when it is complete, for this dialect has no
+//! pieces of calls. While the model reads a long prompt an empty line goes out now and then.
+//! Dropping the body drops the generation, which cancels it everywhere.
 
 use std::time::{Instant, SystemTime};
 

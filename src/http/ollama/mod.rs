@@ -1,10 +1,10 @@
 //! The Ollama routes, for programs that speak only those.
 //!
-//! Called by `server.rs`. `request.rs` reads bodies, `answer.rs` writes answers whole or as lines of
-//! JSON, `embed.rs` makes vectors, `catalogue.rs` tells of models. Thin on purpose: what these routes do, `/v1` does as well;
-//! models are neither pulled, made nor removed here. A name may end with `:latest`, which says
-//! nothing. Times are nanoseconds. Errors are `{"error": message}`; one that comes later is a line
-//! of that form, and the last. Source: the Ollama API reference.
+//! Called by `server.rs`. `request.rs` reads bodies, `answer.rs` writes answers whole or as lines
+//! of JSON, `embed.rs` makes vectors, `catalogue.rs` tells of models. Thin on purpose: what these
+//! routes do, `/v1` does as well; models are neither pulled, made nor removed here. A name may end
+//! with `:latest`, which says nothing. Times are nanoseconds. Errors are `{"error": message}`; one
+//! that comes later is a line of that form, and the last. Source: the Ollama API reference.
 
 mod answer;
 mod catalogue;

@@ -1,8 +1,8 @@
 //! Reads the bodies of `/api/chat` and `/api/generate` into dialect-free requests.
 //!
 //! Called by `mod.rs`. Pure. Options that are absent have Ollama's defaults (temperature 0.8,
-//! `top_k` 40, `top_p` 0.9); those that steer a runner (`num_ctx`, `num_gpu`, ...), `keep_alive` and
-//! whatever nobody knows are ignored. Tool calls get ids, which this dialect does not need but
+//! `top_k` 40, `top_p` 0.9); those that steer a runner (`num_ctx`, `num_gpu`, ...), `keep_alive`
+//! and whatever nobody knows are ignored. Tool calls get ids, which this dialect does not need but
 //! templates do. Images and templates in a request are refused, never dropped.
 //! Errors: [`ApiError`] with the field.
 

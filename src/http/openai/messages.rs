@@ -267,7 +267,8 @@ mod tests {
                 "function_call": {"name": "now", "arguments": ""}}),
             json!({"role": "function", "name": "now", "content": "noon"}),
         ]);
-        let call = json!({"id": "call_0_0", "type": "function", "function": {"name": "now", "arguments": {}}});
+        let function = json!({"name": "now", "arguments": {}});
+        let call = json!({"id": "call_0_0", "type": "function", "function": function});
         let expected = json!([
             {"role": "assistant", "content": null, "tool_calls": [call]},
             {"role": "tool", "content": "noon", "name": "now"},

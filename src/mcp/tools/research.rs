@@ -184,7 +184,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_plan_gives_between_one_and_depth_questions(plan in any::<String>(), depth in 1..6_usize) {
+        fn any_plan_gives_between_one_and_depth_questions(
+            plan in any::<String>(),
+            depth in 1..6_usize,
+        ) {
             let found = sub_questions(&plan, "whole", depth);
             prop_assert!((1..=depth).contains(&found.len()));
             prop_assert!(found.iter().all(|question| !question.is_empty()));

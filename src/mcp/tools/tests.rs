@@ -80,8 +80,14 @@ impl Node for Echo {
 
     fn look(&self, what: Look) -> BoxFuture<'_, Result<Value, GenerateError>> {
         let models = json!([
-            {"name": "part", "servable": false, "context_length": 64, "n_layers": 6, "layers": [0, 3]},
-            {"name": "echo", "servable": true, "context_length": 512, "n_layers": 6, "layers": [0, 6]},
+            {
+                "name": "part", "servable": false, "context_length": 64,
+                "n_layers": 6, "layers": [0, 3],
+            },
+            {
+                "name": "echo", "servable": true, "context_length": 512,
+                "n_layers": 6, "layers": [0, 6],
+            },
         ]);
         async move {
             Ok(match what {
@@ -235,9 +241,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn any_arguments_get_a_result_or_an_error(
-        keys in proptest::collection::vec("prompt|messages|models|model|question|depth|task|prompts|seed|max_tokens|temperature|context|system", 0..4),
+        keys in proptest::collection::vec(
+            "prompt|messages|models|model|question|depth|task|prompts|seed|max_tokens|temperature\
+             |context|system",
+            0..4,
+        ),
         values in proptest::collection::vec(prop_oneof![
-            Just(json!(null)), Just(json!("a")), Just(json!(-1)), Just(json!(1e300)), Just(json!(["a"])),
+            Just(json!(null)), Just(json!("a")), Just(json!(-1)), Just(json!(1e300)),
+            Just(json!(["a"])),
             Just(json!([{"role": "user", "content": "a"}])), Just(json!({"a": []})),
         ], 4),
     ) {
