@@ -84,24 +84,27 @@ fn keys_can_be_made_before_the_node_runs_and_are_private() {
 
 #[test]
 fn beyond_loopback_nobody_is_let_in_without_a_key() {
-    let serve = |folder: &Folder, variables: &[(&str, &str)]| {
+    let folder = Folder::new();
+    let command = |variables: &[(&str, &str)]| {
         let mut command = program();
         command.args(["serve", "--http", "0.0.0.0:0", "--listen", "127.0.0.1:0", "--no-mdns"]);
         command.arg("--data-dir").arg(folder.path()).envs(variables.iter().copied());
-        // A closed stdin ends the node that starts.
-        command.arg("--until-stdin-closes").stdin(std::process::Stdio::null());
-        command.output().expect("the program starts")
+        command.stdin(std::process::Stdio::null());
+        command
     };
-    let folder = Folder::new();
-    let refused = serve(&folder, &[]);
+    // A closed stdin ends the node that starts.
+    let serve = |variables: &[(&str, &str)]| {
+        command(variables).arg("--until-stdin-closes").output().expect("the program starts")
+    };
+    let refused = command(&[]).output().expect("the program starts");
     assert_eq!(refused.status.code(), Some(1));
     let said = stderr(&refused);
     assert!(said.contains("swarmllm key create") && said.contains("http.open"), "{said}");
-    let opened = serve(&folder, &[("SWARMLLM_HTTP__OPEN", "true")]);
+    let opened = serve(&[("SWARMLLM_HTTP__OPEN", "true")]);
     assert_eq!(opened.status.code(), Some(0), "{}", stderr(&opened));
     let data = folder.path().to_string_lossy().into_owned();
     assert!(run(&["key", "create", "--data-dir", &data]).status.success());
-    assert_eq!(serve(&folder, &[]).status.code(), Some(0));
+    assert_eq!(serve(&[]).status.code(), Some(0));
 }
 
 #[test]
