@@ -46,8 +46,9 @@ fn guided_questions() -> Vec<Value> {
     vec![
         chat(json!({"frequency_penalty": 1.5, "presence_penalty": 0.5, "temperature": 0.7})),
         chat(json!({"repetition_penalty": 1.3, "logit_bias": {"300": 4.0}, "temperature": 0})),
-        chat(json!({"response_format": format, "temperature": 1.0})),
-        chat(json!({"tools": [tool], "tool_choice": "required", "temperature": 0})),
+        chat(json!({"response_format": format, "temperature": 1.0, "max_tokens": 200})),
+        chat(json!({"tools": [tool], "tool_choice": "required", "temperature": 0,
+            "max_tokens": 200})),
     ]
 }
 

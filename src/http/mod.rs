@@ -27,3 +27,5 @@ pub mod text;
 mod vectors;
 
 pub use guard::Gate;
+#[cfg(test)]
+mod testing;

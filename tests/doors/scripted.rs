@@ -12,7 +12,8 @@ fn a_scripted_model_speaks_over_two_nodes_and_finds_its_pages_again() {
     let file = folder.path().join("parrot.json");
     let script = json!({"rules": [
         {"when": "needle-42", "say": "I found needle-42."},
-        {"when": "needle", "say": "<tool_call>\n{\"name\": \"look\", \"arguments\": {}}\n</tool_call>"},
+        {"when": "needle",
+         "say": "<tool_call>\n{\"name\": \"look\", \"arguments\": {}}\n</tool_call>"},
         {"say": "Hello."},
     ]});
     fs::write(&file, script.to_string()).expect("writable");

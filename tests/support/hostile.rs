@@ -235,7 +235,7 @@ impl Generation {
             let waited_ms = asked.elapsed().as_secs_f64() * 1_000.0;
             report.honest_slowest_ms = report.honest_slowest_ms.max(waited_ms);
             report.honest_answers += 1;
-            std::thread::sleep(TOKEN_EVERY);
+            std::thread::park_timeout(TOKEN_EVERY);
         }
         report
     }

@@ -12,14 +12,17 @@ use super::ConstraintError;
 
 /// Longest schema as text: a few dozen tools.
 const MAX_SCHEMA_BYTES: usize = 256 << 10;
-/// Longest regular expression or Lark grammar: the latter may hold schemas.
-const MAX_TEXT_BYTES: usize = 256 << 10;
+/// Longest regular expression.
+const MAX_REGEX_BYTES: usize = 64 << 10;
+/// Longest Lark grammar, which may hold schemas.
+const MAX_LARK_BYTES: usize = 256 << 10;
 /// Deepest nesting of either.
 const MAX_DEPTH: usize = 64;
 /// Largest `minItems` and its like.
 const MAX_COUNT: u64 = 10_000;
-/// What may stand between the parts of JSON. Bounded: a model must not idle in white space.
-const JSON_SPACE: &str = r"[\x20\x0A\x0D\x09]{1,64}";
+/// What may stand between the parts of JSON: a space, or a line's end and the indentation of the
+/// next one. No more: a model must not idle in white space.
+const JSON_SPACE: &str = r"\x20|\x0D?\x0A[\x20\x09]{0,40}";
 
 /// What an answer must follow.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +76,8 @@ impl Grammar<'_> {
 
     /// Brackets count as nesting wherever they stand; in strings they come in pairs or matter not.
     fn check_text(&self, text: &str) -> Result<(), ConstraintError> {
-        self.check_length(text.len(), MAX_TEXT_BYTES)?;
+        let is_regex = matches!(self, Grammar::Regex(_));
+        self.check_length(text.len(), if is_regex { MAX_REGEX_BYTES } else { MAX_LARK_BYTES })?;
         let mut depth = 0_usize;
         for byte in text.bytes() {
             match byte {

@@ -358,7 +358,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::http::fields::any_json;
+    use crate::http::testing::any_json;
 
     fn body(value: &Value) -> Body {
         Ok(Bytes::from(value.to_string()))

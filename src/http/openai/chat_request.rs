@@ -179,7 +179,7 @@ mod tests {
     use super::*;
     use crate::{
         generate::{GenerateRequest, ToolChoice},
-        http::openai::testing::any_body,
+        http::testing::any_body,
     };
 
     fn chat(more: Value) -> Result<ChatRequest, ApiError> {

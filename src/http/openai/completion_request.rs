@@ -81,7 +81,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::http::openai::testing::any_body;
+    use crate::http::testing::any_body;
 
     fn completion(more: Value) -> Result<CompletionRequest, ApiError> {
         let mut body = json!({"model": "demo", "prompt": "Once"});

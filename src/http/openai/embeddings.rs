@@ -107,7 +107,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{generate::Prompt, http::openai::testing::any_body};
+    use crate::{generate::Prompt, http::testing::any_body};
 
     fn asked(more: Value) -> Result<Asked, ApiError> {
         let mut body = json!({"model": "demo", "input": "a"});

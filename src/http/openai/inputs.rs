@@ -60,7 +60,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::http::openai::testing::any_json;
+    use crate::http::testing::any_json;
 
     #[test]
     fn all_four_forms_are_read() {

@@ -204,7 +204,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::http::openai::testing::any_json;
+    use crate::http::testing::any_json;
 
     fn one(message: Value) -> Result<Value, ApiError> {
         Place(3).message(message, &mut HashMap::new())

@@ -21,8 +21,6 @@ mod messages;
 mod models;
 mod objects;
 mod options;
-#[cfg(test)]
-mod testing;
 mod tools;
 
 use std::time::Instant;

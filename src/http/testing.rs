@@ -1,9 +1,9 @@
-//! Hostile bodies for the properties of this folder's readers; compiled for tests only.
+//! Hostile bodies for the properties of the doors' readers; compiled for tests only.
 
 use proptest::{prelude::*, strategy::Strategy};
 use serde_json::{Map, Value};
 
-/// Any JSON, for the properties of this folder's readers.
+/// Any JSON, for the properties of the doors' readers.
 pub(super) fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
