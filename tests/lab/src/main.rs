@@ -8,6 +8,7 @@
 mod client;
 mod events;
 mod figures;
+mod floor;
 mod hop;
 mod hostile;
 #[path = "../../support/hostile.rs"]
