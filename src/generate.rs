@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use swarmllm_models::chat_output::ChatEvent;
 use swarmllm_models::sampler::SamplingParams;
@@ -116,6 +117,8 @@ pub struct GenerateRequest {
     pub sample_of: Option<RequestId>,
     /// The answer is given up after so long.
     pub deadline: Option<Duration>,
+    /// It must not leave the swarm: no provider in the cloud stands in.
+    pub private: bool,
 }
 
 impl GenerateRequest {
@@ -134,12 +137,33 @@ impl GenerateRequest {
             client: String::new(),
             sample_of: None,
             deadline: None,
+            private: false,
         }
     }
 }
 
+/// Texts whose embeddings are wanted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EmbedRequest {
+    /// Name of a model this node knows.
+    pub model: String,
+    /// The texts.
+    pub inputs: Vec<Prompt>,
+    /// Which of the node's clients asks, if it says so.
+    pub client: String,
+}
+
+/// Embeddings of texts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embeddings {
+    /// One vector of length 1 for each text, in order; as many values as the model's rows have.
+    pub vectors: Vec<Vec<f32>>,
+    /// Tokens of all texts.
+    pub prompt_tokens: u32,
+}
+
 /// Why an answer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
     /// The model ended it, or a stop text was reached.
@@ -151,7 +175,7 @@ pub enum FinishReason {
 }
 
 /// One stage of the route that computed an answer.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RouteStage {
     /// Peer id of the stage.
     pub peer: String,
@@ -166,7 +190,7 @@ pub struct RouteStage {
 }
 
 /// What is known at the end of an answer.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Why it ended.
     pub finish_reason: FinishReason,
@@ -192,6 +216,38 @@ pub struct Summary {
     pub ttft_ms: f64,
     /// New tokens per second after the first.
     pub decode_tok_s: f64,
+    /// The provider in the cloud that answered instead of the swarm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cloud: Option<CloudAnswer>,
+}
+
+impl Summary {
+    /// Length of the answer in tokens, reasoning included, whoever computed it.
+    pub fn completion_tokens(&self) -> u32 {
+        let own = || u32::try_from(self.token_ids.len()).unwrap_or(u32::MAX);
+        self.cloud.as_ref().map_or_else(own, |cloud| cloud.completion_tokens)
+    }
+}
+
+/// What a provider in the cloud says of its answer; the tokens of such an answer have no ids.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CloudAnswer {
+    /// Id of the provider.
+    pub provider: String,
+    /// Its name for the model.
+    pub model: String,
+    /// Why it was asked: `named`, `no_route`, `busy` or `model_not_found`.
+    pub reason: String,
+    /// Its id of the request.
+    pub request_id: Option<String>,
+    /// Its word for why the answer ended.
+    pub finish_reason: String,
+    /// Length of the answer in its tokens.
+    pub completion_tokens: u32,
+    /// Whether it counted tokens itself; else they are an estimate from the length of the texts.
+    pub usage_reported: bool,
+    /// Tokens times list price, US dollars, where the price is known.
+    pub cost_usd: Option<f64>,
 }
 
 /// One step of an answer.
@@ -213,7 +269,7 @@ pub enum TokenEvent {
     /// More of the answer: text, reasoning or a call. Whole characters, never empty.
     Part(ChatEvent),
     /// The end. Nothing follows.
-    Finished(Summary),
+    Finished(Box<Summary>),
 }
 
 /// A token that was sampled.
@@ -237,7 +293,7 @@ pub struct TokenLogProbability {
 }
 
 /// What kind of failure, so that a door can choose its code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
     /// No model of that name.

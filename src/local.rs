@@ -16,7 +16,9 @@ use std::{
 use swarmllm_models::{
     ChatTemplate, Logits, LogitsWanted, Model, ModelError, SamplingParams, SequenceRows, Shard,
     ShardError, ShardInput, ShardOptions, ShardOutput, TemplateError, Tokenizer, TokenizerError,
-    gguf::Gguf, kv::PAGE_TOKENS, sampler,
+    gguf::{Gguf, GgufError},
+    kv::PAGE_TOKENS,
+    sampler,
 };
 use swarmllm_protocol::session::{
     Action, FinishReason, Generation, GenerationPlan, PlanError, SessionError,
@@ -92,21 +94,37 @@ pub enum LocalError {
     Session(#[from] SessionError),
 }
 
-/// Opens a model by reference: the name of an embedded model, or a file.
-/// Answers the name it is served under, too.
+/// What begins a reference to a script, which is a JSON file.
+const SCRIPT_PREFIX: &str = "script:";
+
+/// Opens a model by reference: the name of an embedded model, `script:FILE` (see
+/// [`swarmllm_models::scripted`]), or a file. Answers the name it is served under, too.
 pub fn open_model(reference: &str) -> Result<(String, Model), LocalError> {
     let failed = |source| LocalError::Open { reference: reference.into(), source };
     if let Some(model) = Model::embedded(reference) {
         return Ok((reference.to_owned(), model.map_err(failed)?));
     }
-    let path = existing_file(reference)?;
+    let file = reference.strip_prefix(SCRIPT_PREFIX);
+    let path = existing_file(file.unwrap_or(reference))?;
     let name = path.file_stem().map_or(reference.into(), |stem| stem.to_string_lossy());
-    Ok((name.into_owned(), Model::open(path).map_err(failed)?))
+    let model = match file {
+        None => Model::open(path),
+        Some(_) => match std::fs::read_to_string(path) {
+            Ok(script) => Model::scripted(&script),
+            Err(error) => Err(GgufError::from(error).into()),
+        },
+    };
+    Ok((name.into_owned(), model.map_err(failed)?))
+}
+
+/// Whether what a reference names is not opened as a file of its own.
+fn is_made_here(reference: &str) -> bool {
+    reference.starts_with(SCRIPT_PREFIX) || Model::embedded(reference).is_some()
 }
 
 /// Opens what a model's metadata says; works for files that end before their weights as well.
 pub fn open_header(reference: &str) -> Result<Model, LocalError> {
-    if Model::embedded(reference).is_some() {
+    if is_made_here(reference) {
         return Ok(open_model(reference)?.1);
     }
     Model::open_header(existing_file(reference)?)
@@ -115,9 +133,9 @@ pub fn open_header(reference: &str) -> Result<Model, LocalError> {
 
 /// Opens the tokenizer alone; works for files that hold a vocabulary and no weights as well.
 pub fn open_tokenizer(reference: &str) -> Result<Tokenizer, LocalError> {
-    let tokenizer = match Model::embedded(reference) {
-        Some(_) => open_model(reference)?.1.tokenizer(),
-        None => {
+    let tokenizer = match is_made_here(reference) {
+        true => open_model(reference)?.1.tokenizer(),
+        false => {
             let gguf = Gguf::open(existing_file(reference)?).map_err(|source| {
                 LocalError::Open { reference: reference.into(), source: source.into() }
             })?;
@@ -236,11 +254,11 @@ impl Chain {
         let skipped = match wanted {
             LogitsWanted::None => same.count(),
             LogitsWanted::Last => same.count().min(tokens.len().saturating_sub(1)),
-            LogitsWanted::All => 0,
+            LogitsWanted::All | LogitsWanted::Normed => 0,
         };
         let (first, tokens) = (first + skipped as u32, &tokens[skipped..]);
         if tokens.is_empty() {
-            return Ok(Logits { n_rows: 0, vocab: 0, values: Vec::new() });
+            return Ok(Logits { n_rows: 0, vocab: 0, values: Vec::new(), normed: Vec::new() });
         }
         let logits = self.run(&[self.rows(0, first, tokens.len() as u32, wanted)], tokens)?;
         // Only now: rows that failed are not in the cache.

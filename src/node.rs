@@ -1,13 +1,15 @@
 //! The composition root: the only place that knows every actor. Doors hold a [`NodeHandle`].
 //!
 //! `node/tree.rs` starts the actors, `node/answer.rs` turns sampled tokens into an answer's text,
-//! `node/cache_budget.rs` shares memory among the caches, `node/identity.rs` keeps the key,
-//! `node/interfaces.rs` knows the machine's addresses,
-//! `node/metrics.rs` counts,
-//! `node/types.rs` is the data that doors show.
+//! `node/fallback.rs` lets a provider in the cloud stand in where the swarm can't,
+//! `node/embedding.rs` makes embeddings, `node/cache_budget.rs` shares memory among the caches,
+//! `node/identity.rs` keeps the key, `node/interfaces.rs` knows the machine's addresses,
+//! `node/metrics.rs` counts, `node/types.rs` is the data that doors show.
 
 mod answer;
 mod cache_budget;
+mod embedding;
+mod fallback;
 mod identity;
 mod interfaces;
 mod metrics;
@@ -16,6 +18,7 @@ mod tree;
 mod types;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -46,7 +49,11 @@ use swarmllm_protocol::membership::Grant;
 use swarmllm_protocol::route;
 use tokio::sync::{mpsc, watch};
 
-use crate::generate::{GenerateError, GenerateRequest, GenerationStream, Prompt};
+use crate::caller::Caller;
+use crate::cloud::Cloud;
+use crate::generate::{
+    EmbedRequest, Embeddings, GenerateError, GenerateRequest, GenerationStream, Prompt,
+};
 use metrics::Metrics;
 pub use net_check::{NetCheck, PathCheck};
 use tree::NodeTree;
@@ -59,6 +66,8 @@ pub use types::{
 const PATHS_MAX: usize = 8;
 /// What the key of prefix names is derived for.
 const PREFIX_PURPOSE: &str = "swarmllm 2026-11 names of prefixes";
+/// How long an actor may take to answer; a search in the swarm, the longest, takes four seconds.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 /// How long writing the peer cache may take at the end.
 const SAVE_DEADLINE: Duration = Duration::from_secs(2);
 /// How long running answers may go on after a stop was asked for.
@@ -70,6 +79,8 @@ pub struct NodeHandle {
     shared: Arc<Shared>,
     trees: watch::Receiver<Option<NodeTree>>,
     supervisor: Addr<NodeSupervisor<NodeTree>>,
+    /// Whose handle this is, if it is one request's.
+    caller: Option<Arc<Caller>>,
 }
 
 struct Shared {
@@ -83,6 +94,7 @@ struct Shared {
     n_active: Arc<AtomicUsize>,
     n_finished: Arc<AtomicU64>,
     metrics: Metrics,
+    cloud: Cloud,
     is_stopping: watch::Sender<bool>,
 }
 
@@ -108,6 +120,7 @@ impl NodeHandle {
         let network = options.network.clone();
         let mdns = options.mdns && !listen.ip().is_loopback();
         let exchange = options.exchange;
+        let cloud = Cloud::new(options.cloud.clone(), options.offline);
         let plan = Rc::new(tree::TreePlan {
             options: NodeOptions { listen, ..options },
             identity: Arc::clone(&identity),
@@ -135,14 +148,20 @@ impl NodeHandle {
             n_active: Arc::new(AtomicUsize::new(0)),
             n_finished: Arc::new(AtomicU64::new(0)),
             metrics: Metrics::new(),
+            cloud,
             is_stopping: watch::Sender::new(false),
         });
-        Ok(NodeHandle { shared, trees, supervisor })
+        Ok(NodeHandle { shared, trees, supervisor, caller: None })
     }
 
     /// This node's id.
     pub fn peer_id(&self) -> PeerId {
         self.shared.identity.peer_id()
+    }
+
+    /// A secret of this node for a purpose, the same after every start.
+    pub fn derive_secret(&self, purpose: &str) -> [u8; 32] {
+        self.shared.identity.derive_secret(purpose)
     }
 
     /// Where peers reach it.
@@ -153,6 +172,17 @@ impl NodeHandle {
     fn tree(&self) -> Result<NodeTree, NodeError> {
         let tree = self.trees.borrow().clone();
         tree.ok_or_else(|| NodeError::Unavailable("no tree runs now".into()))
+    }
+
+    /// This handle for one request of a caller, which is told who answers it.
+    #[must_use]
+    pub fn for_caller(&self, caller: Arc<Caller>) -> NodeHandle {
+        NodeHandle { caller: Some(caller), ..self.clone() }
+    }
+
+    /// The providers that may stand in.
+    pub fn cloud(&self) -> &Cloud {
+        &self.shared.cloud
     }
 
     /// Starts an answer.
@@ -166,14 +196,19 @@ impl NodeHandle {
         if *self.shared.is_stopping.borrow() {
             return Err(answer::unavailable("the node is stopping; ask another one"));
         }
+        fallback::generate(self, request).await
+    }
+
+    /// Embeddings of texts.
+    ///
+    /// # Errors
+    /// When one of them can't be computed.
+    pub async fn embed(&self, mut request: EmbedRequest) -> Result<Embeddings, GenerateError> {
+        if let Some(caller) = self.caller.as_ref().filter(|_| request.client.is_empty()) {
+            request.client = caller.client().to_owned();
+        }
         let tree = self.tree().map_err(|error| answer::unavailable(error.to_string()))?;
-        let counters = answer::Counters::admit(&self.shared.n_active, &self.shared.n_finished)?;
-        let asked = answer::Asked {
-            local: self.peer_id(),
-            prefix_secret: self.shared.prefix_secret,
-            request,
-        };
-        answer::start(&tree, asked, (counters, &self.shared.metrics)).await
+        embedding::embed(&tree, (&self.shared, request), &self.shared.metrics).await
     }
 
     /// Tokens of a prompt, as its model reads it.
@@ -183,6 +218,33 @@ impl NodeHandle {
     pub async fn count_tokens(&self, model: &str, prompt: &Prompt) -> Result<u32, GenerateError> {
         let tree = self.tree().map_err(|error| answer::unavailable(error.to_string()))?;
         answer::count_tokens(&tree, (model, prompt)).await
+    }
+
+    /// The bytes that each token of a prompt prints; control tokens print nothing and are left out.
+    ///
+    /// # Errors
+    /// When the model is not here, or its template refuses.
+    pub async fn spell(&self, model: &str, prompt: &Prompt) -> Result<Vec<Vec<u8>>, GenerateError> {
+        let tree = self.tree().map_err(|error| answer::unavailable(error.to_string()))?;
+        answer::spell(&tree, (model, prompt)).await
+    }
+
+    /// A model that is held here, by name.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub async fn model(&self, name: &str) -> Result<OpenModel, GenerateError> {
+        let tree = self.tree().map_err(|error| answer::unavailable(error.to_string()))?;
+        answer::find_model(&tree, name).await
+    }
+
+    /// The models that are held here, in the order they were given.
+    ///
+    /// # Errors
+    /// While the tree is being restarted.
+    pub async fn open_models(&self) -> Result<Vec<OpenModel>, GenerateError> {
+        let asked = async { ask(&self.tree()?.model_store, GetModels).await };
+        asked.await.map_err(|error: NodeError| answer::unavailable(error.to_string()))
     }
 
     /// State of the node.
@@ -265,7 +327,8 @@ impl NodeHandle {
     pub async fn metrics(&self) -> Result<String, NodeError> {
         let (scheduler, peers) = (self.scheduler_numbers().await?, self.peers().await?);
         let dht = self.dht_numbers().await?;
-        Ok(self.shared.metrics.text(&scheduler, &peers, &dht))
+        let cloud = self.shared.cloud.status();
+        Ok(self.shared.metrics.text(&scheduler, &peers, &dht, &cloud.providers))
     }
 
     /// Known peers.
@@ -412,6 +475,14 @@ impl NodeHandle {
     }
 }
 
+/// A secret for a purpose out of a data folder's identity, which is made if there is none.
+///
+/// # Errors
+/// When the identity is unusable.
+pub fn derive_secret(data_dir: &Path, purpose: &str) -> Result<[u8; 32], NodeError> {
+    Ok(identity::load_or_create(data_dir)?.derive_secret(purpose))
+}
+
 /// In one word, where a node stands.
 fn connectivity(n_peers: usize, has_network: bool) -> &'static str {
     match (n_peers, has_network) {
@@ -429,7 +500,10 @@ where
     M: actix::Message + Send + 'static,
     M::Result: Send,
 {
-    actor.send(message).await.map_err(|error| NodeError::Unavailable(error.to_string()))
+    match actor.send(message).timeout(ANSWER_DEADLINE).await {
+        Ok(answer) => Ok(answer),
+        Err(error) => Err(NodeError::Unavailable(error.to_string())),
+    }
 }
 
 fn invite_status(invite: InviteSummary) -> InviteStatus {
@@ -501,6 +575,8 @@ fn dht_numbers(status: DhtStatus, counts: SocketCounts) -> DhtNumbers {
 }
 
 fn model_status(model: &OpenModel, servable: bool) -> ModelStatus {
+    let summary = model.model.summary();
+    let vocabulary = model.model.gguf().get_str("tokenizer.ggml.model");
     ModelStatus {
         name: model.name.clone(),
         model_id: model.id.to_string(),
@@ -509,6 +585,11 @@ fn model_status(model: &OpenModel, servable: bool) -> ModelStatus {
         servable,
         context_length: model.model.config().context_length,
         created_unix_s: model.created_unix_s,
+        n_params: summary.parameters,
+        n_vocab: summary.vocab,
+        size_bytes: summary.weight_bytes,
+        quantization: summary.quantisation,
+        vocabulary: vocabulary.unwrap_or_default().to_owned(),
     }
 }
 

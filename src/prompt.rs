@@ -3,7 +3,7 @@
 //! Called by `node/answer.rs` and `local.rs`, so that a chat reads the same bits through a service
 //! and without one. Errors: [`PromptError`], for the person who asked.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use swarmllm_models::chat_output::{OutputFormat, ToolCallFormat};
 use swarmllm_models::chat_template::{ChatInput, ChatTemplate, TemplateError};
 use swarmllm_models::tokenizer::{EncodeOptions, Tokenizer};
@@ -71,6 +71,33 @@ fn prepare_chat(
     template: Option<&ChatTemplate>,
     chat: &Chat,
 ) -> Result<PreparedPrompt, PromptError> {
+    let Rendered { text, output } = render_chat(tokenizer, template, chat)?;
+    let in_reasoning = output.reasons_from_the_start(&text);
+    Ok(PreparedPrompt { tokens: chat_tokens(tokenizer, &text), output, in_reasoning })
+}
+
+/// A conversation as the model's template writes it.
+///
+/// # Errors
+/// When there is no template, or it refuses.
+pub fn render(
+    tokenizer: &Tokenizer,
+    template: Option<&ChatTemplate>,
+    chat: &Chat,
+) -> Result<String, PromptError> {
+    Ok(render_chat(tokenizer, template, chat)?.text)
+}
+
+struct Rendered {
+    text: String,
+    output: OutputFormat,
+}
+
+fn render_chat(
+    tokenizer: &Tokenizer,
+    template: Option<&ChatTemplate>,
+    chat: &Chat,
+) -> Result<Rendered, PromptError> {
     let template = template.ok_or(PromptError::NoTemplate)?;
     let has_tools = !chat.tools.is_empty() && chat.tool_choice != ToolChoice::None;
     let knows_tools = template.source().contains("tools");
@@ -89,7 +116,7 @@ fn prepare_chat(
             String::from_utf8_lossy(tokenizer.token_bytes(id)).into_owned()
         })
     };
-    let text = template.render(&ChatInput {
+    let input = ChatInput {
         tools: (has_tools && knows_tools).then(|| chat.tools.clone().into()),
         add_generation_prompt: !chat.continue_last,
         bos_token: special(tokenizer.bos()),
@@ -97,10 +124,49 @@ fn prepare_chat(
         variables: chat.variables.clone(),
         messages,
         ..ChatInput::default()
-    })?;
-    let text = if chat.continue_last { cut_behind_last(&text, &chat.messages) } else { &text };
-    let in_reasoning = output.reasons_from_the_start(text);
-    Ok(PreparedPrompt { tokens: chat_tokens(tokenizer, text), output, in_reasoning })
+    };
+    let text = render_input(template, input)?;
+    let text = match chat.continue_last {
+        true => cut_behind_last(&text, &chat.messages).to_owned(),
+        false => text,
+    };
+    Ok(Rendered { text, output })
+}
+
+/// Renders; for a template that takes no instructions, or none in the middle, a user says them.
+fn render_input(template: &ChatTemplate, input: ChatInput) -> Result<String, TemplateError> {
+    let refusal = match template.render(&input) {
+        Err(error @ TemplateError::Raised { .. }) => error,
+        rendered => return rendered,
+    };
+    for kept in [1, 0] {
+        let Some(messages) = said_by_users(&input.messages, kept) else { break };
+        if let Ok(text) = template.render(&ChatInput { messages, ..input.clone() }) {
+            return Ok(text);
+        }
+    }
+    Err(refusal)
+}
+
+/// The messages with all instructions behind the first `kept` messages told by users, whose
+/// messages that then follow each other are one; none where there is no such instruction.
+fn said_by_users(messages: &Value, kept: usize) -> Option<Value> {
+    let messages = messages.as_array()?;
+    let has_system = messages.iter().any(|message| message["role"] == "system");
+    let mut told: Vec<Value> = Vec::with_capacity(messages.len());
+    for (index, message) in messages.iter().enumerate() {
+        let is_system = message["role"] == "system" && index >= kept;
+        let text = message["content"].as_str().unwrap_or_default();
+        let before = told.last_mut().filter(|last| last["role"] == "user");
+        match before.and_then(|last| last.get_mut("content")) {
+            Some(Value::String(content)) if is_system || message["role"] == "user" => {
+                *content = format!("{content}\n\n{text}");
+            }
+            _ if is_system => told.push(json!({"role": "user", "content": text})),
+            _ => told.push(message.clone()),
+        }
+    }
+    has_system.then(|| told.into())
 }
 
 /// Tells a model of functions whose template can't.
@@ -138,4 +204,42 @@ fn chat_tokens(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
         ids.remove(0);
     }
     ids
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: &str = "{%- for m in messages %}{{ '[' + m.role + ']' + m.content }}{% endfor %}";
+
+    /// Renders with a template that refuses what `refuses` says of a message.
+    fn rendered(refuses: &str, messages: Value) -> Result<String, TemplateError> {
+        let check = "{%- for m in messages %}{% if REFUSES %}{{ raise_exception('no') }}\
+                     {% endif %}{% endfor %}";
+        let source = check.replace("REFUSES", refuses) + PLAIN;
+        let template = ChatTemplate::new(&source).expect("a template");
+        render_input(&template, ChatInput { messages, ..ChatInput::default() })
+    }
+
+    fn messages() -> Value {
+        let said = [("system", "a"), ("user", "b"), ("system", "c"), ("assistant", "d")];
+        said.map(|(role, content)| json!({"role": role, "content": content})).into_iter().collect()
+    }
+
+    #[test]
+    fn instructions_are_told_by_users_where_a_template_wants_none() {
+        let text = |refuses| rendered(refuses, messages()).expect("a text");
+        assert_eq!(text("false"), "[system]a[user]b[system]c[assistant]d");
+        let in_the_middle = "m.role == 'system' and not loop.first";
+        assert_eq!(text(in_the_middle), "[system]a[user]b\n\nc[assistant]d");
+        assert_eq!(text("m.role == 'system'"), "[user]a\n\nb\n\nc[assistant]d");
+    }
+
+    #[test]
+    fn a_refusal_for_another_reason_stays_one() {
+        let raised = Err(TemplateError::Raised { message: "no".into() });
+        assert_eq!(rendered("m.role == 'assistant'", messages()), raised);
+        let user = json!([{"role": "user", "content": "a"}]);
+        assert_eq!(rendered("m.role == 'user'", user), raised);
+    }
 }

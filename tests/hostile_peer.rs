@@ -240,7 +240,7 @@ fn known_attacks_cost_little_memory_and_no_session() {
     answers(&node);
     let target = hostile::Target { listen: address(&node), pid: node.pid() };
     for report in hostile::replay(target, 100).expect("an honest session") {
-        assert_eq!(report.honest_error, None, "{report:?}");
+        assert_eq!(report.honest_error, None, "{}: {report:?}", report.class);
         assert!(report.honest_answers > 0 && report.let_in >= 10, "{report:?}");
         assert!(report.honest_slowest_ms < DEADLINE.as_secs_f64() * 1_000.0, "{report:?}");
         assert!(report.grown_mib < 64.0, "{report:?}");

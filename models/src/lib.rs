@@ -8,7 +8,7 @@
 //! (block formats), `kernel` (the canonical arithmetic of NUMERICS.md), `backend` (those kernels as
 //! burn operations), `layer` and `arch` (the network), `kv` (its memory), `shard` (layers a..b of
 //! it), `model` (the handle that others hold); beside them `tokenizer`, `chat_template`,
-//! `chat_output`, `constraint`, `sampler`.
+//! `chat_output`, `constraint`, `sampler`, and `scripted`, a model of rules for tests.
 //!
 //! Errors: one enum per module; file and peer input is validated and never panics.
 
@@ -25,6 +25,7 @@ pub mod layer;
 pub mod model;
 pub mod quant;
 pub mod sampler;
+pub mod scripted;
 pub mod shard;
 pub mod tokenizer;
 

@@ -16,6 +16,7 @@ use crate::{
     gguf::{Gguf, GgufError, Source, TensorInfo},
     kv::{KvShape, KvType, PAGE_TOKENS, StatePages, part_bytes},
     layer::slot_values,
+    scripted::{self, ScriptError},
     tokenizer::{Tokenizer, TokenizerError},
 };
 
@@ -38,6 +39,9 @@ pub enum ModelError {
     /// Not an architecture of ours.
     #[error(transparent)]
     Architecture(#[from] UnknownArchitecture),
+    /// A script describes no model.
+    #[error(transparent)]
+    Script(#[from] ScriptError),
 }
 
 /// An opened model.
@@ -129,13 +133,23 @@ impl Model {
         EMBEDDED.map(|(name, _)| name)
     }
 
+    /// A model that answers by a script, in the vocabulary of `demo`; see [`scripted`].
+    pub fn scripted(script: &str) -> Result<Self, ModelError> {
+        let (_, demo) = EMBEDDED[0];
+        let demo = Gguf::read(Source::from_static(demo))?;
+        Self::from_vec(scripted::file(script, &demo)?)
+    }
+
     fn read(source: Source) -> Result<Self, ModelError> {
         Self::of(Gguf::read(source)?)
     }
 
     fn of(gguf: Gguf) -> Result<Self, ModelError> {
         // A file of another architecture lacks keys of ours, so its name is looked at first.
-        arch::find(gguf.get_str("general.architecture")?)?;
+        match gguf.get_str("general.architecture")? {
+            scripted::ARCHITECTURE => scripted::check(&gguf)?,
+            name => drop(arch::find(name)?),
+        }
         let config = Arc::new(ModelConfig::from_gguf(&gguf)?);
         Ok(Self(Arc::new(Inner { gguf, config, content_id: OnceLock::new() })))
     }

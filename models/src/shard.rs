@@ -29,6 +29,7 @@ use crate::{
     kv::{KvArena, KvType, PAGE_TOKENS},
     layer::{LoadError, Loader, Pass, Rope},
     model::Model,
+    scripted::{self, ScriptedLoadError, ScriptedNetwork},
 };
 
 /// Whether the residual stream is rounded at layer borders (NUMERICS.md).
@@ -103,6 +104,8 @@ pub enum LogitsWanted {
     Last,
     /// Every row's.
     All,
+    /// None, but every row behind the final norm.
+    Normed,
 }
 
 /// What goes into a shard.
@@ -155,6 +158,8 @@ pub struct Logits {
     pub vocab: u32,
     /// The rows.
     pub values: Vec<f32>,
+    /// Rows behind the final norm, `hidden` values each, of the sequences that want those.
+    pub normed: Vec<f32>,
 }
 
 /// What comes out of a shard.
@@ -186,6 +191,9 @@ pub enum ShardError {
     /// Tensors are missing or unusable.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// A script cannot be used.
+    #[error(transparent)]
+    Script(#[from] ScriptedLoadError),
     /// The device cannot be used.
     #[error(transparent)]
     Device(#[from] DeviceError),
@@ -218,9 +226,53 @@ pub struct Shard {
     options: ShardOptions,
     weight_bytes: u64,
     engine: Engine,
-    rope: Rope,
-    network: Decoder,
+    network: Network,
     arena: Arc<KvArena>,
+}
+
+/// What its layers are.
+enum Network {
+    Decoder(Decoder, Rope),
+    Scripted(ScriptedNetwork),
+}
+
+impl Network {
+    fn load(
+        model: &Model,
+        layers: Range<u32>,
+        engine: &Engine,
+        options: &ShardOptions,
+        arena: &Arc<KvArena>,
+    ) -> Result<Self, ShardError> {
+        let config = model.config();
+        if config.architecture == scripted::ARCHITECTURE {
+            let network = ScriptedNetwork::load(model, &layers, arena, options.kv)?;
+            return Ok(Self::Scripted(network));
+        }
+        let architecture = arch::find(&config.architecture)?;
+        let loader = Loader {
+            gguf: model.gguf(),
+            config,
+            engine,
+            style: architecture.style,
+            cache: CacheParts { kind: options.kv, arena: arena.clone() },
+            context: options.context.unwrap_or(config.context_length),
+        };
+        let rope = Rope::load(&loader)?;
+        Ok(Self::Decoder((architecture.load)(&loader, layers)?, rope))
+    }
+
+    /// Whether its pages are those of the arena.
+    fn uses_arena(&self, engine: &Engine) -> bool {
+        matches!(self, Self::Scripted(_)) || engine.uses_arena()
+    }
+
+    fn decoder(&self) -> Option<&Decoder> {
+        match self {
+            Self::Decoder(decoder, _) => Some(decoder),
+            Self::Scripted(_) => None,
+        }
+    }
 }
 
 impl Shard {
@@ -255,19 +307,9 @@ impl Shard {
             let Range { start, end } = layers;
             return Err(ShardError::Layers { start, end, n_layers });
         }
-        let architecture = arch::find(&config.architecture)?;
         let arena = Arc::new(KvArena::new(options.kv_pages));
-        let loader = Loader {
-            gguf: model.gguf(),
-            config,
-            engine: &engine,
-            style: architecture.style,
-            cache: CacheParts { kind: options.kv, arena: arena.clone() },
-            context: options.context.unwrap_or(config.context_length),
-        };
-        let rope = Rope::load(&loader)?;
-        let network = (architecture.load)(&loader, layers.clone())?;
-        if engine.uses_arena() {
+        let network = Network::load(model, layers.clone(), &engine, options, &arena)?;
+        if network.uses_arena(&engine) {
             let failed = |source| BlockError::Cache { pages: options.kv_pages, source };
             arena.map().map_err(|error| LoadError::from(failed(error)))?;
         }
@@ -277,7 +319,6 @@ impl Shard {
             layers,
             options: options.clone(),
             engine,
-            rope,
             network,
             arena,
         })
@@ -310,18 +351,17 @@ impl Shard {
         if let Some(page) = [from, to].into_iter().find(|page| *page >= n_pages) {
             return Err(ShardError::Page { page, n_pages });
         }
-        if self.engine.uses_arena() {
+        match self.network.decoder() {
+            Some(decoder) if !self.network.uses_arena(&self.engine) => decoder.copy_page(from, to),
             // SAFETY: whoever computes borrows the shard mutably, as is done here.
-            unsafe { self.arena.copy_page(from, to) };
-        } else {
-            self.network.copy_page(from, to);
+            _ => unsafe { self.arena.copy_page(from, to) },
         }
         Ok(())
     }
 
     /// Whether it has recurrent layers: a sequence can then only go on at the end of a page.
     pub fn keeps_states(&self) -> bool {
-        self.network.keeps_states()
+        self.network.decoder().is_some_and(Decoder::keeps_states)
     }
 
     fn is_first(&self) -> bool {
@@ -347,12 +387,24 @@ impl Shard {
     ) -> Result<ShardOutput, ShardError> {
         let plan = self.plan(batch)?;
         let n_rows = plan.n_rows;
-        let mut x = self.enter(input, n_rows)?;
+        self.check_input(&input, n_rows)?;
+        let border = self.border();
+        let decoder = match &mut self.network {
+            Network::Scripted(network) => {
+                return Ok(network.forward(&plan, batch, input, border));
+            }
+            Network::Decoder(decoder, _) => decoder,
+        };
+        let mut x = match input {
+            ShardInput::Tokens(tokens) => decoder.embed(&tokens),
+            ShardInput::Hidden(rows) => Some(self.engine.rows(floats(&rows), rows.hidden as usize)),
+        }
+        .ok_or_else(|| ShardError::Batch("this shard has no embedding".into()))?;
         let pass = Pass { plan: Arc::new(plan) };
         for index in self.layers.clone() {
             let is_border = index + 1 < self.config.n_layers;
             let round = is_border && self.options.profile == RunProfile::F16;
-            x = self.network.layer(index, x, &pass, round);
+            x = decoder.layer(index, x, &pass, round);
         }
         if self.is_last() { self.logits(batch, x) } else { self.leave(x, n_rows) }
     }
@@ -384,7 +436,9 @@ impl Shard {
             let first_written = (rows.first_position / PAGE_TOKENS) as usize;
             let pages = &rows.pages[..end.div_ceil(PAGE_TOKENS) as usize];
             used.extend(pages.iter().enumerate().map(|(n, page)| (*page, n >= first_written)));
-            self.network.continues(pages, rows.first_position).map_err(bad)?;
+            if let Some(decoder) = self.network.decoder() {
+                decoder.continues(pages, rows.first_position).map_err(bad)?;
+            }
             positions.extend(rows.first_position..end);
             plan.sequences.push(SequencePlan {
                 pages: rows.pages.clone(),
@@ -404,79 +458,58 @@ impl Shard {
                 return Err(ShardError::Batch(format!("page {page} is written and used twice")));
             }
         }
-        plan.rotations = self.rope.tables(&positions);
+        if let Network::Decoder(_, rope) = &self.network {
+            plan.rotations = rope.tables(&positions);
+        }
         Ok(plan)
     }
 
-    fn enter(&self, input: ShardInput, n_rows: usize) -> Result<Tensor<2>, ShardError> {
+    fn check_input(&self, input: &ShardInput, n_rows: usize) -> Result<(), ShardError> {
+        let bad = |why: String| Err(ShardError::Batch(why));
         match input {
             ShardInput::Tokens(tokens) => {
                 if !self.is_first() {
-                    let why = format!("layer {} wants hidden rows, not tokens", self.layers.start);
-                    return Err(ShardError::Batch(why));
+                    let start = self.layers.start;
+                    return bad(format!("layer {start} wants hidden rows, not tokens"));
                 }
                 if tokens.len() != n_rows {
-                    let why = format!("{} tokens for {n_rows} rows", tokens.len());
-                    return Err(ShardError::Batch(why));
+                    return bad(format!("{} tokens for {n_rows} rows", tokens.len()));
                 }
-                if let Some(token) = tokens.iter().find(|t| **t >= self.config.vocab) {
-                    let vocab = self.config.vocab;
-                    let why = format!("token {token} does not exist, there are {vocab}");
-                    return Err(ShardError::Batch(why));
+                let vocab = self.config.vocab;
+                match tokens.iter().find(|token| **token >= vocab) {
+                    Some(token) => bad(format!("token {token} does not exist, there are {vocab}")),
+                    None => Ok(()),
                 }
-                self.network
-                    .embed(&tokens)
-                    .ok_or_else(|| ShardError::Batch("this shard has no embedding".into()))
             }
-            ShardInput::Hidden(rows) => {
-                if self.is_first() {
-                    return Err(ShardError::Batch("layer 0 wants tokens, not rows".into()));
-                }
-                self.read_rows(&rows, n_rows)
+            ShardInput::Hidden(_) if self.is_first() => {
+                bad("layer 0 wants tokens, not rows".into())
             }
+            ShardInput::Hidden(rows) => self.check_rows(rows, n_rows),
         }
     }
 
-    fn read_rows(&self, rows: &HiddenRows, n_rows: usize) -> Result<Tensor<2>, ShardError> {
+    fn check_rows(&self, rows: &HiddenRows, n_rows: usize) -> Result<(), ShardError> {
+        let bad = |why: String| Err(ShardError::Batch(why));
         let hidden = self.config.hidden as usize;
         if rows.dtype != self.border() {
             let (profile, dtype) = (self.options.profile, rows.dtype);
-            let why = format!("rows are {dtype:?}, the run profile is {profile:?}");
-            return Err(ShardError::Batch(why));
+            return bad(format!("rows are {dtype:?}, the run profile is {profile:?}"));
         }
         if rows.n_rows as usize != n_rows || rows.hidden as usize != hidden {
-            let why = format!(
+            return bad(format!(
                 "input is {} rows of {} values, expected {n_rows} of {hidden}",
                 rows.n_rows, rows.hidden
-            );
-            return Err(ShardError::Batch(why));
+            ));
         }
         if rows.bytes.len() != n_rows * hidden * rows.dtype.bytes() {
-            let why = format!("{} bytes for {n_rows} rows of {hidden}", rows.bytes.len());
-            return Err(ShardError::Batch(why));
+            return bad(format!("{} bytes for {n_rows} rows of {hidden}", rows.bytes.len()));
         }
-        let values = match rows.dtype {
-            BorderType::F32 => {
-                rows.bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
-            }
-            BorderType::F16 => (rows.bytes.as_chunks().0.iter())
-                .map(|b| half_float::to_f32(u16::from_le_bytes(*b)))
-                .collect(),
-        };
-        Ok(self.engine.rows(values, hidden))
+        Ok(())
     }
 
     fn leave(&self, x: Tensor<2>, n_rows: usize) -> Result<ShardOutput, ShardError> {
-        let values = host(x)?;
         let dtype = self.border();
-        let bytes: Vec<u8> = match dtype {
-            BorderType::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            BorderType::F16 => {
-                let mut narrow = vec![0u16; values.len()];
-                half_float::narrow(&values, &mut narrow);
-                narrow.iter().flat_map(|v| v.to_le_bytes()).collect()
-            }
-        };
+        let bytes = border_bytes(&host(x)?, dtype);
         Ok(ShardOutput::Hidden(HiddenRows {
             dtype,
             n_rows: n_rows as u32,
@@ -488,6 +521,7 @@ impl Shard {
     fn logits(&self, batch: &[SequenceRows], x: Tensor<2>) -> Result<ShardOutput, ShardError> {
         let vocab = self.config.vocab;
         let mut wanted: Vec<Range<usize>> = Vec::new();
+        let mut to_norm: Vec<Range<usize>> = Vec::new();
         let mut first = 0;
         for rows in batch {
             let end = first + rows.n_rows as usize;
@@ -495,24 +529,32 @@ impl Shard {
                 LogitsWanted::None => {}
                 LogitsWanted::Last => wanted.push(end - 1..end),
                 LogitsWanted::All => wanted.push(first..end),
+                LogitsWanted::Normed => to_norm.push(first..end),
             }
             first = end;
         }
         let n_rows: usize = wanted.iter().map(Range::len).sum();
+        let mut normed = Vec::new();
+        for rows in to_norm {
+            let rows = host(x.clone().slice([rows]))?;
+            let decoder = self.network.decoder();
+            normed.extend(decoder.and_then(|decoder| decoder.norm(&rows)).unwrap_or_default());
+        }
         if n_rows == 0 {
-            return Ok(ShardOutput::Logits(Logits { n_rows: 0, vocab, values: Vec::new() }));
+            let values = Vec::new();
+            return Ok(ShardOutput::Logits(Logits { n_rows: 0, vocab, values, normed }));
         }
         let x = if n_rows == first {
             x
         } else {
             Tensor::cat(wanted.into_iter().map(|rows| x.clone().slice([rows])).collect(), 0)
         };
-        let logits = self
-            .network
-            .head(x)
+        let decoder = self.network.decoder();
+        let logits = decoder
+            .and_then(|decoder| decoder.head(x))
             .ok_or_else(|| ShardError::Batch("this shard has no output head".into()))?;
         let values = host(logits)?;
-        Ok(ShardOutput::Logits(Logits { n_rows: n_rows as u32, vocab, values }))
+        Ok(ShardOutput::Logits(Logits { n_rows: n_rows as u32, vocab, values, normed }))
     }
 }
 
@@ -523,6 +565,30 @@ impl std::fmt::Debug for Shard {
     }
 }
 
+/// The values of rows.
+pub(crate) fn floats(rows: &HiddenRows) -> Vec<f32> {
+    match rows.dtype {
+        BorderType::F32 => {
+            rows.bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+        }
+        BorderType::F16 => (rows.bytes.as_chunks().0.iter())
+            .map(|b| half_float::to_f32(u16::from_le_bytes(*b)))
+            .collect(),
+    }
+}
+
+/// Values as bytes of a border.
+pub(crate) fn border_bytes(values: &[f32], dtype: BorderType) -> Vec<u8> {
+    match dtype {
+        BorderType::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        BorderType::F16 => {
+            let mut narrow = vec![0u16; values.len()];
+            half_float::narrow(values, &mut narrow);
+            narrow.iter().flat_map(|v| v.to_le_bytes()).collect()
+        }
+    }
+}
+
 /// Brings a tensor's values to the host; a device's failure shows here.
 fn host(x: Tensor<2>) -> Result<Vec<f32>, ShardError> {
     let data = x.try_into_data().map_err(|error| ShardError::Compute(error.to_string()))?;
@@ -530,12 +596,4 @@ fn host(x: Tensor<2>) -> Result<Vec<f32>, ShardError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shard_can_move_to_its_thread() {
-        fn check<T: Send + 'static>() {}
-        check::<Shard>();
-    }
-}
+mod tests;

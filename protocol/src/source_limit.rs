@@ -4,10 +4,10 @@
 //! A source is an address group ([`AddressGroup`]) where groups say anything, else the very
 //! address: on one machine a whole swarm shares one.
 //! Rules: a source that is over its rate takes nothing from the others' share. Whoever has shown by
-//! a cookie that it is where it says has rates of its own, so that those who write others' addresses
-//! on their questions use up nothing but each other's; what is over their rate is challenged, which
-//! costs a hash and is bounded as well. The map of sources cannot fill up, because only admitted
-//! datagrams leave a bucket that is not full.
+//! a cookie that it is where it says has rates of its own, so that those who write others'
+//! addresses on their questions use up nothing but each other's; what is over their rate is
+//! challenged, which costs a hash and is bounded as well. The map of sources cannot fill up,
+//! because only admitted datagrams leave a bucket that is not full.
 //! Units: datagrams, milliseconds of the caller's clock. Errors: none, the answer is a [`Verdict`].
 //! Absent on purpose: who answers honestly; that is the routing table's business.
 
@@ -269,7 +269,10 @@ mod tests {
     proptest! {
         #[test]
         fn the_map_is_bounded_and_time_may_jump(
-            steps in proptest::collection::vec((0_u64..3_000, 0_u32..1 << 24, any::<bool>()), 0..6_000),
+            steps in proptest::collection::vec(
+                (0_u64..3_000, 0_u32..1 << 24, any::<bool>()),
+                0..6_000,
+            ),
         ) {
             let (mut limit, mut now_ms) = (SourceLimit::new(u64::MAX), 0_u64);
             for (step_ms, index, has_cookie) in steps {

@@ -25,8 +25,8 @@ use crate::{
     lanes::Lane,
     limits::{
         ADDRESSES_MAX, AGENT_MAX_BYTES, CERTIFICATES_MAX, DETAIL_MAX_BYTES, EXCHANGE_MAX,
-        GUIDE_MAX_BYTES, LAYERS_MAX, LOG_PROBABILITIES_MAX, MODEL_NAME_MAX_BYTES, OFFERS_MAX,
-        POSITIONS_MAX, PREFIX_CONTROL_MAX_BYTES, PREFIX_KEYS_MAX, RETRY_AFTER_MAX_MS,
+        GUIDE_MAX_BYTES, HIDDEN_MAX, LAYERS_MAX, LOG_PROBABILITIES_MAX, MODEL_NAME_MAX_BYTES,
+        OFFERS_MAX, POSITIONS_MAX, PREFIX_CONTROL_MAX_BYTES, PREFIX_KEYS_MAX, RETRY_AFTER_MAX_MS,
         ROWS_HEADER_MAX_BYTES, STAGES_MAX, TENSOR_MESSAGE_MAX_BYTES,
     },
     membership::{CERTIFICATE_MAX_BYTES, REVOCATION_LIST_MAX_BYTES},
@@ -34,7 +34,9 @@ use crate::{
     prefix::PREFIX_KEY_BYTES,
 };
 
-pub use self::stage::{CacheType, Lineage, NextHop, OpenStage, Profile, RefusalReason, Sampling};
+pub use self::stage::{
+    CacheType, Lineage, NextHop, OpenStage, Profile, RefusalReason, Sampling, Wanted,
+};
 pub use crate::tensor_frame::{RowEncoding, Rows, StageTrace};
 
 /// Most payload bytes of rows that still go by the tensor lane.
@@ -213,6 +215,15 @@ pub enum Body {
         /// Its newest list (`membership.rs`).
         list: Vec<u8>,
     },
+    /// Last stage to requester: the embedding that was wanted, in the payload, f32 little endian.
+    Embedded {
+        /// Which generation.
+        request: RequestId,
+        /// Values.
+        hidden: u32,
+        /// One entry per stage, in the order of the route.
+        trace: Vec<StageTrace>,
+    },
 }
 
 /// A contiguous part of a model that a node holds.
@@ -335,15 +346,20 @@ impl Message {
     pub fn validate(&self) -> Result<(), WireError> {
         match &self.body {
             Body::Rows(rows) => rows.validate(&self.payload),
-            Body::OpenStage(OpenStage { named_pages, sampling, .. }) => {
+            Body::OpenStage(OpenStage { named_pages, wanted, .. }) => {
                 at_most("named pages", *named_pages as usize, PREFIX_KEYS_MAX)?;
                 let keys = *named_pages as usize * PREFIX_KEY_BYTES;
                 match self.payload.len().checked_sub(keys) {
-                    Some(guide) if sampling.is_some() => {
+                    Some(guide) if matches!(wanted, Some(Wanted::Tokens(_))) => {
                         at_most("bytes of a guide", guide, GUIDE_MAX_BYTES)?;
                     }
                     _ => self.expect_payload(keys)?,
                 }
+                self.body.validate()
+            }
+            Body::Embedded { hidden, .. } => {
+                at_most("hidden", *hidden as usize, HIDDEN_MAX as usize)?;
+                self.expect_payload(*hidden as usize * 4)?;
                 self.body.validate()
             }
             Body::CloseStage { named_pages, .. } => {
@@ -410,6 +426,7 @@ impl Body {
                 }
                 StageTrace::validate_all(&sampled.trace)
             }
+            Self::Embedded { trace, .. } => StageTrace::validate_all(trace),
             Self::Present { certificates } => {
                 at_most("certificates", certificates.len(), CERTIFICATES_MAX)?;
                 certificates.iter().try_for_each(|one| certificate(one))

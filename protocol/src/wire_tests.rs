@@ -44,7 +44,7 @@ fn open_stage() -> OpenStage {
         cache: CacheType::F16,
         lineage: Lineage::Resumes(REQUEST),
         next: NextHop::Requester,
-        sampling: Some(sampling()),
+        wanted: Some(Wanted::Tokens(sampling())),
         named_pages: 3,
         prompt: 100,
         max_positions: 512,
@@ -221,11 +221,11 @@ fn refused_bodies() -> Vec<Body> {
     let sampled = |change: fn(&mut Sampling)| {
         let mut sampling = sampling();
         change(&mut sampling);
-        Body::OpenStage(OpenStage { sampling: Some(sampling), ..open_stage() })
+        Body::OpenStage(OpenStage { wanted: Some(Wanted::Tokens(sampling)), ..open_stage() })
     };
     let next = |text| {
-        let (next, sampling) = (NextHop::Stage(known(text)), None);
-        Body::OpenStage(OpenStage { next, sampling, ..open_stage() })
+        let (next, wanted) = (NextHop::Stage(known(text)), None);
+        Body::OpenStage(OpenStage { next, wanted, ..open_stage() })
     };
     let exchange = |added, dropped| Body::PeerExchange { added, dropped };
     let failed = |stage, detail: String| Body::StageFailed { request: REQUEST, stage, detail };
@@ -275,7 +275,7 @@ fn refused_bodies() -> Vec<Body> {
         Body::Admitted { certificate: vec![0; CERTIFICATE_MAX_BYTES + 1] },
         Body::Revocations { list: vec![0; REVOCATION_LIST_MAX_BYTES + 1] },
         open(|open| open.max_positions = POSITIONS_MAX + 1),
-        open(|open| open.sampling = None),
+        open(|open| open.wanted = None),
         open(|open| open.next = NextHop::Stage(known("192.0.2.1:1"))),
         sampled(|sampling| sampling.temperature = f32::NAN),
         sampled(|sampling| sampling.temperature = f32::INFINITY),

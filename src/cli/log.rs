@@ -13,7 +13,8 @@ use crate::config::Environment;
 /// Starts logging; a second call in one process changes nothing.
 pub fn start(environment: &Environment, default_filter: &str) {
     let filter = environment.get("SWARMLLM_LOG").unwrap_or(default_filter);
-    let filter = EnvFilter::builder().parse_lossy(filter);
+    // This library would write whole messages, prompts among them.
+    let filter = EnvFilter::builder().parse_lossy(format!("rmcp=error,{filter}"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

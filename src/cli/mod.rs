@@ -13,12 +13,16 @@ use std::{
 use clap::{Parser, Subcommand, error::ErrorKind};
 
 pub mod bench;
+pub mod cloud;
+pub mod connect;
 pub mod demo;
 pub mod detokenize;
 pub mod engine;
 pub mod invite;
+pub mod key;
 pub mod log;
 pub mod logits;
+pub mod mcp;
 pub mod net;
 pub mod peers;
 pub mod reach;
@@ -93,6 +97,16 @@ enum Command {
     Net(net::NetCommand),
     /// Print an invite code that lets another node join.
     Invite(invite::InviteArgs),
+    /// Make, list and revoke API keys for the HTTP server.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Print (or start) the settings of an agent program for the running node.
+    Connect(connect::ConnectArgs),
+    /// Serve the running node's tools over MCP on stdin and stdout.
+    Mcp(mcp::McpArgs),
+    /// Providers in the cloud that stand in when the swarm can't answer, and their keys.
+    #[command(subcommand)]
+    Cloud(cloud::CloudCommand),
     /// Show what a model is.
     Show(show::ShowArgs),
     /// Turn text from stdin into token ids.
@@ -131,6 +145,10 @@ fn dispatch(command: Command) -> Result<(), CliError> {
         Command::Peers(args) => peers::run(args),
         Command::Net(command) => net::run(command),
         Command::Invite(args) => invite::run(args),
+        Command::Key(command) => key::run(command),
+        Command::Connect(args) => connect::run(args),
+        Command::Mcp(args) => mcp::run(args),
+        Command::Cloud(command) => cloud::run(command),
         Command::Show(args) => show::run(args),
         Command::Tokenize(args) => tokenize::run(args),
         Command::Detokenize(args) => detokenize::run(args),

@@ -1,7 +1,7 @@
 //! How a command reaches the running node: which socket, one question, one answer.
 //!
-//! Used by `status`, `peers` and `invite`. The socket is the one named by `--control`, else the one
-//! in `ready.json` of the data folder, else `control.sock` in that folder.
+//! Used by the commands that ask a running node. The socket is the one named by `--control`, else
+//! the one in `ready.json` of the data folder, else `control.sock` in that folder.
 //! Errors: [`CliError`] that says how to start a node.
 
 use std::{path::PathBuf, time::Duration};
@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use super::CliError;
 use crate::{
-    config::{self, Environment, Flags, paths::CONTROL_SOCKET, raw::RawConfig},
+    config::{self, Environment, Flags, Settings, paths::CONTROL_SOCKET, raw::RawConfig},
     control::client::ControlClient,
-    service::ready_file,
+    service::ready_file::{self, READY_FILE, Ready},
 };
 
 /// How long a node may take to answer; it needs milliseconds.
@@ -67,20 +67,43 @@ pub fn ask(args: &NodeArgs, method: &str, params: Value) -> Result<Value, CliErr
     )?
 }
 
-fn socket(args: &NodeArgs) -> Result<PathBuf, CliError> {
+/// The control socket of the node that is meant.
+pub fn socket(args: &NodeArgs) -> Result<PathBuf, CliError> {
     if let Some(control) = &args.control {
         return Ok(control.clone());
     }
-    let environment = Environment::of_process();
-    let flags = Flags { data_dir: args.data_dir.clone(), ..Flags::default() };
-    let files = read_files(None, &environment)?;
-    let settings = config::resolve(&files, &environment, &flags).map_err(CliError::usage)?;
-    let data_dir = settings.data_dir.value;
+    let data_dir = settings(args)?.data_dir.value;
     // A node that was killed leaves its file; the socket in it then refuses, which is the answer.
     match ready_file::read(&data_dir) {
         Ok(Some(ready)) => Ok(ready.control),
-        _ => Ok(environment.control_dir(&data_dir).unwrap_or(data_dir).join(CONTROL_SOCKET)),
+        _ => {
+            let control_dir = Environment::of_process().control_dir(&data_dir);
+            Ok(control_dir.unwrap_or(data_dir).join(CONTROL_SOCKET))
+        }
     }
+}
+
+/// The settings that the node was started with, as far as files and environment say.
+pub fn settings(args: &NodeArgs) -> Result<Settings, CliError> {
+    let environment = Environment::of_process();
+    let flags = Flags { data_dir: args.data_dir.clone(), ..Flags::default() };
+    let files = read_files(None, &environment)?;
+    config::resolve(&files, &environment, &flags).map_err(CliError::usage)
+}
+
+/// Where the node that is meant serves.
+pub fn ready(args: &NodeArgs) -> Result<Ready, CliError> {
+    let data_dir = settings(args)?.data_dir.value;
+    let found = ready_file::read(&data_dir).map_err(|error| {
+        CliError::failed(format!("{}: {error}", data_dir.join(READY_FILE).display()))
+    })?;
+    found.ok_or_else(|| {
+        CliError::failed(format!(
+            "no node serves from {}; start one with `swarmllm serve`, or name its data folder with \
+             --data-dir",
+            data_dir.display()
+        ))
+    })
 }
 
 /// A number of the answer, for people; a dash when it is missing.

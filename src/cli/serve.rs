@@ -7,7 +7,7 @@
 //! The watchdog is fed only while the actors answer. Exit code 0 after any orderly end.
 //! Absent on purpose: what the node does; `node.rs` knows.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use actix_web::dev::ServerHandle;
 use swarmllm_models::{Model, Repack, ShardOptions};
@@ -16,10 +16,16 @@ use tokio::sync::mpsc;
 
 use super::{CliError, log, reach};
 use crate::{
+    cloud::{CloudOptions, key::ProviderKeys},
     config::{self, Environment, Flags, Settings, paths::CONTROL_SOCKET, resolved},
     control::{methods::ControlState, server::ControlServer},
-    http::{self, health::HEALTH_DEADLINE, server::Gate},
-    node::{NodeHandle, NodeOptions},
+    http::{
+        Gate,
+        health::HEALTH_DEADLINE,
+        keys::{self, KeyStore},
+        server::{self, HttpOptions},
+    },
+    node::{self, NodeHandle, NodeOptions},
     service::{
         data_folder::DataFolder,
         notify::ServiceManager,
@@ -123,8 +129,11 @@ pub fn run(args: ServeArgs) -> Result<(), CliError> {
     // The folder itself may be a link (systemd's private state), its configured name is not.
     let control_dir = environment.control_dir(&settings.data_dir.value);
     let control_dir = control_dir.unwrap_or_else(|| folder.path().to_owned());
+    let secret = node::derive_secret(folder.path(), keys::PURPOSE).map_err(CliError::failed)?;
+    let keys = KeyStore::open(folder.path(), secret).map_err(CliError::failed)?;
     let plan = Plan {
-        options: node_options(&settings, &folder)?,
+        keys: Arc::new(keys),
+        options: node_options(&settings, &folder, &environment)?,
         manager: ServiceManager::from_environment(&environment),
         until_stdin_closes: args.until_stdin_closes,
         settings,
@@ -136,6 +145,7 @@ pub fn run(args: ServeArgs) -> Result<(), CliError> {
 
 struct Plan {
     settings: Settings,
+    keys: Arc<KeyStore>,
     options: NodeOptions,
     folder: DataFolder,
     control: PathBuf,
@@ -143,7 +153,11 @@ struct Plan {
     until_stdin_closes: bool,
 }
 
-fn node_options(settings: &Settings, folder: &DataFolder) -> Result<NodeOptions, CliError> {
+fn node_options(
+    settings: &Settings,
+    folder: &DataFolder,
+    environment: &Environment,
+) -> Result<NodeOptions, CliError> {
     let layers = settings.layers.value;
     let models = settings.models.value.iter().map(|reference| {
         let (name, model) = crate::local::open_model(reference)?;
@@ -169,6 +183,10 @@ fn node_options(settings: &Settings, folder: &DataFolder) -> Result<NodeOptions,
         admission: settings.admission.value,
         shard,
         cache_memory: settings.cache_memory.value,
+        cloud: CloudOptions {
+            keys: ProviderKeys::new(folder.path(), &settings.cloud.providers.value, environment),
+            settings: settings.cloud.settings(),
+        },
     })
 }
 
@@ -229,15 +247,18 @@ async fn serve(plan: Plan) -> Result<(), CliError> {
 }
 
 fn open_doors(plan: &Plan, node: &NodeHandle, end: mpsc::Sender<()>) -> Result<Serving, CliError> {
-    let asked = plan.settings.http.value;
-    let (server, http, gate) = http::server::start(asked, node.clone()).map_err(|error| {
+    let Settings { http, open, origins, .. } = &plan.settings;
+    let (listen, origins) = (http.value, origins.value.clone());
+    let options = HttpOptions { listen, open: open.value, origins };
+    let keys = Arc::clone(&plan.keys);
+    let (server, http, gate) = server::start(options, node.clone(), keys).map_err(|error| {
         CliError::failed(format!(
-            "cannot serve HTTP at {asked}: {error}; choose another address with --http"
+            "cannot serve HTTP at {listen}: {error}; or choose another address with --http"
         ))
     })?;
     let handle = server.handle();
     actix_rt::spawn(server);
-    let state = ControlState { node: node.clone(), end };
+    let state = ControlState { node: node.clone(), keys: Arc::clone(&plan.keys), end };
     let control = ControlServer::bind(&plan.control, state).map_err(|error| {
         let path = plan.control.display();
         CliError::failed(format!("cannot open the control socket {path}: {error}"))

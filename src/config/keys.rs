@@ -10,6 +10,10 @@ pub const DATA_DIR: &str = "data_dir";
 pub const NETWORK: &str = "network";
 /// Address of the HTTP server.
 pub const HTTP_LISTEN: &str = "http.listen";
+/// Whether whoever reaches the HTTP server beyond loopback needs no key.
+pub const HTTP_OPEN: &str = "http.open";
+/// Origins of web pages that may use it.
+pub const HTTP_ORIGINS: &str = "http.origins";
 /// Seconds that running answers get at shutdown.
 pub const HTTP_DRAIN_S: &str = "http.drain_s";
 /// Address for peers.
@@ -48,12 +52,20 @@ pub const SCHEDULER_TOKEN_TARGET_MS: &str = "scheduler.token_target_ms";
 pub const MODELS_SERVE: &str = "models.serve";
 /// Layers to hold of each.
 pub const MODELS_LAYERS: &str = "models.layers";
+/// When requests may leave the swarm.
+pub const CLOUD_POLICY: &str = "cloud.policy";
+/// Which model of a provider stands in for which of the swarm.
+pub const CLOUD_MODELS: &str = "cloud.models";
+/// Changes and additions to the known providers.
+pub const CLOUD_PROVIDERS: &str = "cloud.providers";
 
 /// All of them, in the order of the example file.
-pub const ALL: [&str; 22] = [
+pub const ALL: [&str; 27] = [
     DATA_DIR,
     NETWORK,
     HTTP_LISTEN,
+    HTTP_OPEN,
+    HTTP_ORIGINS,
     HTTP_DRAIN_S,
     PEERS_LISTEN,
     PEERS_JOIN,
@@ -73,6 +85,9 @@ pub const ALL: [&str; 22] = [
     SCHEDULER_TOKEN_TARGET_MS,
     MODELS_SERVE,
     MODELS_LAYERS,
+    CLOUD_POLICY,
+    CLOUD_MODELS,
+    CLOUD_PROVIDERS,
 ];
 
 /// Name of a key in the environment.

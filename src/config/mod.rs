@@ -3,13 +3,15 @@
 //! Called by `cli/`. Order, the later wins: built-in default, system file, user file (or the one
 //! named by `--config`), environment `SWARMLLM_*`, flags.
 //! `raw.rs` parses a file and refuses what it does not know, `keys.rs` names every key once,
-//! `resolved.rs` decides, `byte_size.rs` reads sizes, `paths.rs` knows the XDG and systemd folders.
+//! `resolved.rs` and `cloud.rs` decide, `byte_size.rs` reads sizes, `paths.rs` knows the XDG and
+//! systemd folders.
 //! Errors: [`ConfigError`], always with the place of the mistake and what to write instead.
 //! Absent on purpose: reloading; a node reads its settings once.
 
 use std::path::PathBuf;
 
 pub mod byte_size;
+pub mod cloud;
 pub mod keys;
 pub mod paths;
 pub mod raw;

@@ -22,6 +22,7 @@ use swarmllm_protocol::{
 use super::{
     ConfigError, Environment,
     byte_size::ByteSize,
+    cloud::CloudSection,
     keys,
     raw::{RawConfig, RawValue},
 };
@@ -131,6 +132,10 @@ pub struct Settings {
     pub network: Setting<NetworkId>,
     /// Address of the HTTP server.
     pub http: Setting<SocketAddr>,
+    /// Whether whoever reaches it beyond loopback needs no API key.
+    pub open: Setting<bool>,
+    /// Origins of web pages that may use it; `*` is any.
+    pub origins: Setting<Vec<String>>,
     /// Seconds that running answers get at shutdown.
     pub drain_s: Setting<u32>,
     /// Address for peers.
@@ -161,6 +166,8 @@ pub struct Settings {
     pub models: Setting<Vec<String>>,
     /// Layers to hold of each; all of them when absent.
     pub layers: Setting<Option<LayerRange>>,
+    /// Providers that may stand in for the swarm.
+    pub cloud: CloudSection,
 }
 
 /// Settings of the scheduler.
@@ -241,6 +248,10 @@ pub fn resolve(
             .pick(keys::NETWORK, flag("--network", &flags.network), network)?
             .unwrap_or_else(|| default(NetworkId::default())),
         http: or(sources.pick(keys::HTTP_LISTEN, flag("--http", &flags.http), address)?, any_http),
+        open: sources.pick(keys::HTTP_OPEN, None, boolean)?.unwrap_or(default(false)),
+        origins: sources
+            .pick(keys::HTTP_ORIGINS, None, origins)?
+            .unwrap_or_else(|| default(Vec::new())),
         drain_s: sources.pick(keys::HTTP_DRAIN_S, None, seconds)?.unwrap_or(default(DRAIN_S)),
         listen: or(
             sources.pick(keys::PEERS_LISTEN, flag("--listen", &flags.listen), address)?,
@@ -275,13 +286,20 @@ pub fn resolve(
         layers: sources
             .pick(keys::MODELS_LAYERS, flag("--layers", &flags.layers), layers)?
             .unwrap_or_else(|| default(None)),
+        cloud: CloudSection::resolve(&sources)?,
     })
 }
 
 /// Variables that look like settings of ours and are none: `(name, nearest known)`.
 pub fn unknown_variables(environment: &Environment) -> Vec<(String, Option<String>)> {
     let known: Vec<String> = keys::ALL.into_iter().map(keys::environment_name).collect();
-    let others = ["SWARMLLM_HOME", "SWARMLLM_LOG", "SWARMLLM_LOG_FORMAT", "SWARMLLM_CONFORMANCE"];
+    let others = [
+        "SWARMLLM_HOME",
+        "SWARMLLM_LOG",
+        "SWARMLLM_LOG_FORMAT",
+        "SWARMLLM_CONFORMANCE",
+        "SWARMLLM_API_KEY",
+    ];
     environment
         .names()
         .filter(|name| name.starts_with("SWARMLLM_") && !others.contains(name))
@@ -295,15 +313,15 @@ pub fn unknown_variables(environment: &Environment) -> Vec<(String, Option<Strin
 
 type FlagValue = Option<(&'static str, RawValue)>;
 /// What a value was found to be instead, and what belongs there.
-type Mismatch = (String, String);
+pub(super) type Mismatch = (String, String);
 
-struct Sources<'a> {
+pub(super) struct Sources<'a> {
     files: &'a [RawConfig],
     environment: &'a Environment,
 }
 
 impl Sources<'_> {
-    fn pick<T>(
+    pub(super) fn pick<T>(
         &self,
         key: &'static str,
         flag: FlagValue,
@@ -333,7 +351,7 @@ impl Sources<'_> {
     }
 }
 
-fn default<T>(value: T) -> Setting<T> {
+pub(super) fn default<T>(value: T) -> Setting<T> {
     Setting { value, origin: Origin::Default }
 }
 
@@ -360,7 +378,7 @@ fn describe(value: &RawValue) -> String {
     }
 }
 
-fn mismatch(value: &RawValue, expected: &str) -> Mismatch {
+pub(super) fn mismatch(value: &RawValue, expected: &str) -> Mismatch {
     (describe(value), expected.to_owned())
 }
 
@@ -412,6 +430,24 @@ fn cache_type(value: &RawValue) -> Result<KvType, Mismatch> {
     parsed(value, "\"f16\", \"q8_0\" or \"f32\"")
 }
 
+/// An origin is as a browser writes it: no path, no slash at its end.
+fn origins(value: &RawValue) -> Result<Vec<String>, Mismatch> {
+    let is_origin = |text: &String| {
+        let authority = text.split_once("://").map(|(_, authority)| authority);
+        text == "*"
+            || authority.is_some_and(|text| {
+                !text.is_empty()
+                    && !text.contains(['/', '*'])
+                    && !text.contains(char::is_whitespace)
+            })
+    };
+    let found = texts(value)?;
+    match found.iter().all(is_origin) {
+        true => Ok(found),
+        false => Err(mismatch(value, "origins such as [\"https://chat.example\"], or [\"*\"]")),
+    }
+}
+
 fn boolean(value: &RawValue) -> Result<bool, Mismatch> {
     match value {
         RawValue::Boolean(boolean) => Ok(*boolean),
@@ -436,7 +472,7 @@ fn count(value: &RawValue) -> Result<u32, Mismatch> {
     number(value, 0..=MAX_THREADS, "a count from 0 (all) to 4096")
 }
 
-fn texts(value: &RawValue) -> Result<Vec<String>, Mismatch> {
+pub(super) fn texts(value: &RawValue) -> Result<Vec<String>, Mismatch> {
     match value {
         RawValue::Texts(texts) => Ok(texts.clone()),
         // The environment has no arrays; commas separate there.
@@ -449,135 +485,4 @@ fn texts(value: &RawValue) -> Result<Vec<String>, Mismatch> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-    use crate::config::raw::parse;
-
-    fn file(name: &str, text: &str) -> RawConfig {
-        parse(Path::new(name), text).expect("valid file")
-    }
-
-    fn home() -> Environment {
-        Environment::of([("HOME", "/home/a")])
-    }
-
-    #[test]
-    fn nothing_given_means_defaults() {
-        let settings = resolve(&[], &home(), &Flags::default()).expect("defaults");
-        assert_eq!(settings.http.value.to_string(), "127.0.0.1:8800");
-        assert_eq!(settings.models.value, ["demo"]);
-        assert_eq!(settings.mdns, Setting { value: true, origin: Origin::Default });
-        assert_eq!(settings.layers.value, None);
-        assert_eq!(settings.scheduler.limits(), Limits::default());
-    }
-
-    #[test]
-    fn the_example_file_says_the_defaults() {
-        let example = include_str!("../../scripts/packaging/swarmllm.toml");
-        let files = [file("example", example)];
-        let written = resolve(&files, &home(), &Flags::default()).expect("valid");
-        let defaults = resolve(&[], &home(), &Flags::default()).expect("defaults");
-        let network = |settings: &Settings| {
-            let s = settings;
-            (s.network.value.clone(), s.http.value, s.listen.value, s.join.value.clone())
-        };
-        let rest = |settings: &Settings| {
-            let s = settings;
-            let compute = (s.threads.value, s.device.value, s.repack.value);
-            let cache = (s.cache_memory.value, s.cache_type.value);
-            let scheduler = s.scheduler.limits();
-            let finding = (s.mdns.value, s.exchange.value, s.offline.value, s.admission.value);
-            (s.drain_s.value, finding, compute, cache, scheduler)
-        };
-        assert_eq!(network(&written), network(&defaults));
-        assert_eq!(rest(&written), rest(&defaults));
-        assert_eq!(written.models.value, defaults.models.value);
-        let commented = ["data_dir", "memory", "layers"];
-        let uncommented = commented.iter().fold(example.to_owned(), |text, key| {
-            text.replace(&format!("# {key} ="), &format!("{key} ="))
-        });
-        assert_eq!(file("all", &uncommented).values.len(), keys::ALL.len());
-    }
-
-    #[test]
-    fn flag_beats_environment_beats_later_file_beats_earlier() {
-        let files = [
-            file("system", "[http]\nlisten = \"127.0.0.1:1\"\n[peers]\nmdns = false\n"),
-            file("user", "[http]\nlisten = \"127.0.0.1:2\"\n"),
-        ];
-        let with = Environment::of([("HOME", "/h"), ("SWARMLLM_HTTP__LISTEN", "127.0.0.1:3")]);
-        let flags = Flags { http: Some("127.0.0.1:4".into()), ..Flags::default() };
-        let port = |environment: &Environment, flags: &Flags| {
-            let settings = resolve(&files, environment, flags).expect("valid");
-            (settings.http.value.port(), settings.http.origin.to_string())
-        };
-        assert_eq!(port(&with, &flags), (4, "--http".into()));
-        assert_eq!(port(&with, &Flags::default()), (3, "environment SWARMLLM_HTTP__LISTEN".into()));
-        assert_eq!(port(&home(), &Flags::default()), (2, "user:2".into()));
-        let mdns = resolve(&files, &home(), &Flags::default()).expect("valid").mdns;
-        assert_eq!((mdns.value, mdns.origin.to_string()), (false, "system:4".into()));
-    }
-
-    #[test]
-    fn a_bad_value_names_its_place_and_what_belongs_there() {
-        let files = [file("f.toml", "[compute]\nthreads = -1\n")];
-        let error = resolve(&files, &home(), &Flags::default()).expect_err("negative");
-        assert_eq!(
-            error.to_string(),
-            "f.toml:2: `compute.threads` is -1, expected a count from 0 (all) to 4096"
-        );
-        let flags = Flags { layers: Some("4-2".into()), ..Flags::default() };
-        let error = resolve(&[], &home(), &flags).expect_err("reversed");
-        assert!(error.to_string().starts_with("--layers: `models.layers` is \"4-2\""), "{error}");
-    }
-
-    #[test]
-    fn the_cache_has_a_size_and_a_type() {
-        let files = [file("f.toml", "[cache]\nmemory = \"2GiB\"\ntype = \"q8_0\"\n")];
-        let settings = resolve(&files, &home(), &Flags::default()).expect("valid");
-        assert_eq!(settings.cache_memory.value, Some(ByteSize(2 << 30)));
-        assert_eq!(settings.cache_type.value, KvType::Q8_0);
-        let flags = Flags { kv_memory: Some("2 apples".into()), ..Flags::default() };
-        let error = resolve(&files, &home(), &flags).expect_err("no size").to_string();
-        assert!(error.contains("--kv-memory: `cache.memory` is \"2 apples\""), "{error}");
-        assert!(error.ends_with("expected a size such as \"512MiB\" or \"2GiB\""), "{error}");
-    }
-
-    #[test]
-    fn the_scheduler_has_bounds_and_they_are_bounded() {
-        let text = "running = 2\nwaiting = 3\nwaiting_per_client = 1\nwait_s = 5\n";
-        let files = [file("f.toml", &format!("[scheduler]\n{text}token_target_ms = 20\n"))];
-        let settings = resolve(&files, &home(), &Flags::default()).expect("valid");
-        let limits = Limits {
-            running_max: 2,
-            waiting_max: 3,
-            waiting_per_flow_max: 1,
-            wait_max_us: 5_000_000,
-            target_us: 20_000,
-            ..Limits::default()
-        };
-        assert_eq!(settings.scheduler.limits(), limits);
-        let with = Environment::of([("HOME", "/h"), ("SWARMLLM_SCHEDULER__RUNNING", "0")]);
-        let error = resolve(&files, &with, &Flags::default()).expect_err("nobody").to_string();
-        assert!(error.ends_with("is \"0\", expected a whole number from 1 to 512"), "{error}");
-    }
-
-    #[test]
-    fn lists_come_with_commas_from_the_environment() {
-        let with = Environment::of([("HOME", "/h"), ("SWARMLLM_PEERS__JOIN", "a:1, b:2")]);
-        let settings = resolve(&[], &with, &Flags::default()).expect("valid");
-        assert_eq!(settings.join.value, ["a:1", "b:2"]);
-    }
-
-    #[test]
-    fn misspelt_variables_are_found() {
-        let with = Environment::of([("SWARMLLM_HTTP__LISEN", "x"), ("SWARMLLM_HOME", "/s")]);
-        let found = unknown_variables(&with);
-        assert_eq!(
-            found,
-            [("SWARMLLM_HTTP__LISEN".into(), Some("SWARMLLM_HTTP__LISTEN".to_string()))]
-        );
-    }
-}
+mod tests;

@@ -61,6 +61,15 @@ pub struct ControlClient {
     next_id: u64,
 }
 
+/// What comes back to a question.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// A notification: method and parameters.
+    Heard(String, Value),
+    /// The answer; nothing follows.
+    Answered(Value),
+}
+
 #[derive(Debug, Deserialize)]
 struct Incoming {
     id: Option<Value>,
@@ -100,17 +109,34 @@ impl ControlClient {
         params: Value,
         mut heard: impl FnMut(&str, &Value),
     ) -> Result<Value, ClientError> {
+        let id = self.ask(method, params).await?;
+        loop {
+            match self.step(id).await? {
+                Step::Heard(method, params) => heard(&method, &params),
+                Step::Answered(result) => return Ok(result),
+            }
+        }
+    }
+
+    /// Asks; what comes back is taken with [`step`](ControlClient::step) and the id returned here.
+    pub async fn ask(&mut self, method: &str, params: Value) -> Result<u64, ClientError> {
         let id = self.next_id;
         self.next_id += 1;
         self.stream.write_all(request_line(Some(id), method, &params).as_bytes()).await?;
+        Ok(id)
+    }
+
+    /// The next thing that comes back to the question with this id.
+    pub async fn step(&mut self, id: u64) -> Result<Step, ClientError> {
         loop {
             let incoming = self.read().await?;
             if let Some(method) = incoming.method {
-                heard(&method, &incoming.params);
-            } else if incoming.id == Some(id.into()) || incoming.is_refusal_of_the_line() {
+                return Ok(Step::Heard(method, incoming.params));
+            }
+            if incoming.id == Some(id.into()) || incoming.is_refusal_of_the_line() {
                 return match (incoming.error, incoming.result) {
                     (Some(error), _) => Err(ClientError::Refused(error)),
-                    (None, result) => Ok(result.unwrap_or(Value::Null)),
+                    (None, result) => Ok(Step::Answered(result.unwrap_or(Value::Null))),
                 };
             }
         }

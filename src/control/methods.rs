@@ -3,9 +3,11 @@
 //! Called by `server.rs`, one call per request line. Methods and their parameters are listed in
 //! [`METHODS`], which `rpc.discover` returns as an OpenRPC document; unknown parameters are
 //! refused. While `generate` and `events.subscribe` run they send notifications:
-//! `generate.started {id, prompt_tokens}`, `generate.text {id, text}`, `event {..}`.
+//! `generate.started {id, prompt_tokens}`, `generate.text {id, text}`,
+//! `generate.reasoning {id, text}`, `event {..}`.
 //! Units: milliseconds, seconds and bytes as the names say. Errors: [`RpcError`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, de::DeserializeOwned};
@@ -13,13 +15,14 @@ use serde_json::{Value, json};
 use swarmllm_models::chat_output::ChatEvent;
 use tokio::sync::mpsc;
 
-use super::invites;
 use super::json_rpc::{
     GENERATION_FAILED, INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, Request, RpcError,
     request_line,
 };
+use super::{cloud, invites, keys};
 use crate::{
     generate::{Chat, GenerateError, GenerateRequest, Prompt, TokenEvent},
+    http::keys::KeyStore,
     node::{NodeError, NodeHandle},
     sampling::SamplingFields,
 };
@@ -31,7 +34,7 @@ const STOPS_MAX: usize = 4;
 type Method = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
 
 /// Every method.
-const METHODS: [Method; 11] = [
+const METHODS: [Method; 16] = [
     ("rpc.discover", "This list.", &[]),
     ("status", "State of the node.", &[]),
     ("peers", "Known peers and what they offer.", &[]),
@@ -47,6 +50,9 @@ const METHODS: [Method; 11] = [
         "Takes an invite back, with `members` those whom it admitted as well.",
         &[("id", "string"), ("members", "boolean")],
     ),
+    ("key.create", "A new API key for the HTTP server, shown once.", &[("name", "string")]),
+    ("key.list", "API keys without what makes them keys.", &[]),
+    ("key.revoke", "Forgets an API key, by name or id.", &[("key", "string")]),
     (
         "generate",
         "One answer to `messages`, `prompt` or `tokens`, streamed as notifications.",
@@ -64,10 +70,13 @@ const METHODS: [Method; 11] = [
             ("stop", "array"),
             ("client", "string"),
             ("deadline_ms", "integer"),
+            ("private", "boolean"),
         ],
     ),
     ("events.subscribe", "Events as `event` notifications until the connection closes.", &[]),
     ("net.check", "How the node is seen, which ways of finding peers work, and what to do.", &[]),
+    ("cloud.list", "Providers in the cloud: keys, use, errors and cost so far.", &[]),
+    ("cloud.models", "Models of a provider, as it tells them now.", &[("provider", "string")]),
     ("shutdown", "Ends the node after its running answers.", &[]),
 ];
 
@@ -76,6 +85,8 @@ const METHODS: [Method; 11] = [
 pub struct ControlState {
     /// The node.
     pub node: NodeHandle,
+    /// API keys of its HTTP server.
+    pub keys: Arc<KeyStore>,
     /// Where `shutdown` is said.
     pub end: mpsc::Sender<()>,
 }
@@ -106,6 +117,17 @@ pub async fn call(
             json!({"invites": node.invites().await.map_err(node_error)?})
         }
         "invite.revoke" => invites::revoke(node, params(request)?).await?,
+        "key.create" => keys::create(&state.keys, params(request)?)?,
+        "key.list" => {
+            no_params(request)?;
+            json!({"keys": state.keys.list()})
+        }
+        "key.revoke" => keys::revoke(&state.keys, params(request)?)?,
+        "cloud.list" => {
+            no_params(request)?;
+            cloud::list(node)
+        }
+        "cloud.models" => cloud::models(node, params(request)?).await?,
         "generate" => generate(state, request, lines).await?,
         "rpc.discover" => {
             no_params(request)?;
@@ -200,6 +222,9 @@ struct GenerateParams {
     stop: Vec<String>,
     client: Option<String>,
     deadline_ms: Option<u64>,
+    /// No provider in the cloud may answer.
+    #[serde(default)]
+    private: bool,
 }
 
 impl GenerateParams {
@@ -227,6 +252,7 @@ impl GenerateParams {
             stop: self.stop,
             client: self.client.unwrap_or_default(),
             deadline: self.deadline_ms.map(Duration::from_millis),
+            private: self.private,
             ..GenerateRequest::new(self.model.unwrap_or(default_model), prompt)
         })
     }
@@ -260,6 +286,10 @@ async fn generate(
                 text.push_str(&piece);
                 let params = json!({"id": request.id, "text": piece});
                 notify(lines, "generate.text", &params).await?;
+            }
+            TokenEvent::Part(ChatEvent::Reasoning(piece)) => {
+                let params = json!({"id": request.id, "text": piece});
+                notify(lines, "generate.reasoning", &params).await?;
             }
             TokenEvent::Opened { .. } | TokenEvent::Sampled(_) | TokenEvent::Part(_) => {}
             TokenEvent::Finished(summary) => {

@@ -1,7 +1,8 @@
 //! Errors in the OpenAI form: `{"error":{"message","type","param","code"}}` with a fitting status.
 //!
 //! Used by every handler of this folder. A handler returns `Result<_, ApiError>`; a stream that
-//! has begun sends the same object as its last event. 503 and 429 carry `Retry-After` (seconds).
+//! has begun sends the same object as its last event. 503 and 429 carry `Retry-After` (seconds) and
+//! `retry-after-ms`; `x-should-retry` says of every error whether the same request may succeed.
 //! Source: the OpenAI API reference (error codes), and what its Python client retries.
 
 use actix_web::{
@@ -66,6 +67,11 @@ impl ApiError {
         ApiError { param: Some("model".to_owned()), ..error }
     }
 
+    /// Whether a name is known to nobody here.
+    pub fn is_not_found(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND
+    }
+
     /// The error object.
     pub fn body(&self) -> Value {
         let kind = match self.status.as_u16() {
@@ -78,6 +84,25 @@ impl ApiError {
             "message": self.message, "type": kind, "param": self.param, "code": self.code,
         }})
     }
+
+    /// The status and its headers, with this body: every dialect has a shape of its own.
+    pub fn answer(&self, body: &Value) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        let should_retry = matches!(self.status.as_u16(), 408 | 409 | 429 | 500 | 503);
+        response.insert_header(("x-should-retry", should_retry.to_string()));
+        let retry_after_s = self.retry_after_s.unwrap_or(RETRY_AFTER_S);
+        match self.status {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                response.insert_header((header::RETRY_AFTER, retry_after_s));
+                response.insert_header(("retry-after-ms", u64::from(retry_after_s) * 1000));
+            }
+            StatusCode::UNAUTHORIZED => {
+                response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+            }
+            _ => {}
+        }
+        response.json(body)
+    }
 }
 
 impl ResponseError for ApiError {
@@ -86,12 +111,7 @@ impl ResponseError for ApiError {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let mut response = HttpResponse::build(self.status);
-        if [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&self.status) {
-            response
-                .insert_header((header::RETRY_AFTER, self.retry_after_s.unwrap_or(RETRY_AFTER_S)));
-        }
-        response.json(self.body())
+        self.answer(&self.body())
     }
 }
 
@@ -118,6 +138,12 @@ pub fn body_error(error: &actix_web::Error) -> ApiError {
     if let Some(PayloadError::Overflow) = error.as_error::<PayloadError>() {
         let message = format!("the body is larger than {} bytes", super::server::BODY_MAX_BYTES);
         return ApiError::with(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message);
+    }
+    if let Some(PayloadError::Io(cause)) = error.as_error::<PayloadError>()
+        && cause.kind() == std::io::ErrorKind::TimedOut
+    {
+        let message = "the body stopped coming; send it again";
+        return ApiError::with(StatusCode::REQUEST_TIMEOUT, "request_timeout", message);
     }
     if error.as_response_error().status_code() == StatusCode::PAYLOAD_TOO_LARGE {
         return ApiError::with(
@@ -157,8 +183,24 @@ mod tests {
     #[test]
     fn a_caller_is_told_when_to_try_again() {
         let response = mapped(ErrorKind::NoRoute).error_response();
-        assert_eq!(response.headers().get(header::RETRY_AFTER).expect("present"), "5");
-        assert!(!mapped(ErrorKind::Invalid).error_response().headers().contains_key("retry-after"));
+        let told = |response: &HttpResponse, name: &str| {
+            let value = response.headers().get(name)?.to_str().ok()?;
+            Some(value.to_owned())
+        };
+        assert_eq!(told(&response, "retry-after").as_deref(), Some("5"));
+        assert_eq!(told(&response, "retry-after-ms").as_deref(), Some("5000"));
+        assert_eq!(told(&response, "x-should-retry").as_deref(), Some("true"));
+        let busy =
+            GenerateError { retry_after_s: Some(7), ..GenerateError::new(ErrorKind::Busy, "m") };
+        assert_eq!(
+            told(&ApiError::from(busy).error_response(), "retry-after").as_deref(),
+            Some("7")
+        );
+        let invalid = mapped(ErrorKind::Invalid).error_response();
+        assert_eq!(told(&invalid, "retry-after"), None);
+        assert_eq!(told(&invalid, "x-should-retry").as_deref(), Some("false"));
+        let late = mapped(ErrorKind::DeadlinePassed).error_response();
+        assert_eq!(told(&late, "x-should-retry").as_deref(), Some("false"));
     }
 
     #[test]

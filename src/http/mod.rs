@@ -1,25 +1,31 @@
-//! The HTTP door: the OpenAI dialect over one node.
+//! The HTTP door: every dialect over one node.
 //!
-//! Called by `cli/serve.rs`. `server.rs` binds and guards, `openai_chat.rs` and
-//! `openai_models.rs` speak the dialect, `chat_request.rs` reads a chat body, `sse.rs` writes event
-//! streams, `errors.rs` knows the shape of an error, `health.rs` is for service managers,
-//! `metrics.rs` for monitoring.
-//! Absent on purpose: TLS and API keys (the server is on loopback; a proxy adds them), and any
-//! knowledge of actors.
+//! Called by `cli/serve.rs`. `server.rs` binds, `guard.rs` looks at every request and asks
+//! `keys.rs` for its API key. A folder for each dialect: `openai/`, `responses/`, `anthropic/`,
+//! `ollama/`, `mcp/`; none calls another. What they share: `fields.rs` reads bodies field by field,
+//! `sse.rs` writes event streams, `samples.rs` makes several answers one stream, `errors.rs` knows
+//! the shape of an error. `health.rs` is for service managers, `metrics.rs` for monitoring,
+//! `text.rs` shows how a model reads text, `docs/` describes all paths.
+//! Absent on purpose: TLS (a proxy adds it), and any knowledge of actors.
 
 pub mod anthropic;
-pub mod chat_request;
-pub mod completions;
 pub mod docs;
-pub mod embeddings;
 pub mod errors;
+mod fields;
+mod guard;
 pub mod health;
+pub mod keys;
 pub mod mcp;
 pub mod metrics;
 pub mod ollama;
-pub mod openai_chat;
-pub mod openai_models;
+pub mod openai;
 pub mod responses;
 mod samples;
 pub mod server;
 pub mod sse;
+pub mod text;
+mod vectors;
+
+pub use guard::Gate;
+#[cfg(test)]
+mod testing;

@@ -1,4 +1,4 @@
-//! The answers to one request with `n` of them, as one stream of events.
+//! The answers to one request with `n` of them, or to several, as one stream of events.
 //!
 //! Called by the dialects. All samples are asked for at once; every stage computes the prompt once
 //! and the samples share its pages. Sample i draws with the seed of the request plus i, so sample 0
@@ -6,6 +6,9 @@
 
 use std::task::Poll;
 
+use tokio::time::{Instant, timeout_at};
+
+use super::sse::SETTLE;
 use crate::{
     generate::{ErrorKind, GenerateError, GenerateRequest, GenerationStream, TokenEvent},
     node::NodeHandle,
@@ -24,35 +27,48 @@ pub(super) struct Samples {
 }
 
 impl Samples {
-    /// Starts `n` answers.
+    /// Starts `n` answers to each request; those to the first come first.
     ///
     /// # Errors
-    /// When the request can't be served.
+    /// When a request can't be served.
     pub(super) async fn start(
         node: &NodeHandle,
-        request: GenerateRequest,
+        requests: Vec<GenerateRequest>,
         n: u32,
     ) -> Result<Samples, GenerateError> {
-        let first = node.generate(request.clone()).await?;
-        let sample_of = Some(first.request);
-        let mut streams = vec![Some(first)];
-        for index in 1..n {
-            let mut request = GenerateRequest { sample_of, ..request.clone() };
-            request.sampling.seed = request.sampling.seed.wrapping_add(u64::from(index));
-            streams.push(Some(node.generate(request).await?));
+        let mut streams = Vec::new();
+        for request in requests {
+            let first = node.generate(request.clone()).await?;
+            let sample_of = Some(first.request);
+            streams.push(Some(first));
+            for index in 1..n {
+                let mut request = GenerateRequest { sample_of, ..request.clone() };
+                request.sampling.seed = request.sampling.seed.wrapping_add(u64::from(index));
+                streams.push(Some(node.generate(request).await?));
+            }
         }
         Ok(Samples { streams, turn: 0 })
     }
 
-    /// One answer that is there already.
+    /// Answers that are there already.
     #[cfg(test)]
-    pub(super) fn of(stream: GenerationStream) -> Samples {
-        Samples { streams: vec![Some(stream)], turn: 0 }
+    pub(super) fn of(streams: Vec<GenerationStream>) -> Samples {
+        Samples { streams: streams.into_iter().map(Some).collect(), turn: 0 }
     }
 
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.streams.len()
+    /// Waits a moment for a refusal; gives the first event that says there is none, if it came.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub(super) async fn settle(&mut self) -> Result<Option<(usize, TokenEvent)>, GenerateError> {
+        let deadline = Instant::now() + SETTLE;
+        loop {
+            match timeout_at(deadline, self.next()).await {
+                Ok(Some((_, Ok(TokenEvent::Started { .. })))) => {}
+                Ok(Some((index, event))) => return Ok(Some((index, event?))),
+                Ok(None) | Err(_) => return Ok(None),
+            }
+        }
     }
 
     /// The next event of any sample, with its number; `None` when all have finished. A sample that

@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr};
+use serde_json::{Value, json};
 use swarmllm_actors::batch_scheduler::policy::client_number;
 use swarmllm_actors::entropy;
 use swarmllm_actors::generation::{
@@ -18,18 +19,19 @@ use swarmllm_actors::mailbox::offer_to;
 use swarmllm_actors::model_store::{FindModel, OpenModel};
 use swarmllm_models::KvType;
 use swarmllm_models::chat_output::{ChatEvent, ChatOutputParser, OutputFormat};
-use swarmllm_models::tokenizer::{StreamDecoder, Tokenizer};
+use swarmllm_models::constraint::{AnswerBody, answer_grammar};
+use swarmllm_models::tokenizer::{StreamDecoder, TokenType, Tokenizer};
 use swarmllm_protocol::guide::{GrammarKind, GuideGrammar};
 use swarmllm_protocol::ids::{PeerId, RequestId};
 use swarmllm_protocol::session::{self, GenerationPlan, PlanError};
 use swarmllm_protocol::wire::LogProbabilities;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::metrics::{Metrics, RequestMeter};
 use super::tree::{NodeTree, wire_cache, wire_profile};
 use crate::generate::{
     AnswerFormat, ErrorKind, FinishReason, GenerateError, GenerateRequest, GenerationStream,
-    Prompt, RouteStage, SampledToken, Summary, TokenEvent, TokenLogProbability,
+    Prompt, RouteStage, SampledToken, Summary, TokenEvent, TokenLogProbability, ToolChoice,
 };
 use crate::prompt::{self, PreparedPrompt};
 use crate::stop::StopMatcher;
@@ -38,6 +40,8 @@ use crate::stop::StopMatcher;
 const ACTIVE_MAX: usize = 256;
 /// Events between generation and door; a slow reader slows its own answer only.
 const EVENTS: usize = 64;
+/// How long a door may leave events unread: a client that stands still must not hold pages forever.
+const UNREAD_DEADLINE: Duration = Duration::from_secs(300);
 /// Prompt tokens of one message; how many are computed at once is the stages' matter.
 const CHUNK: u32 = 2048;
 
@@ -81,6 +85,8 @@ pub(super) struct Asked {
     pub(super) local: PeerId,
     pub(super) prefix_secret: [u8; 32],
     pub(super) request: GenerateRequest,
+    /// Is told of a failure instead of the door until every stage has a place; then it is dropped.
+    pub(super) refused: Option<oneshot::Sender<GenerateError>>,
 }
 
 /// Checks the request, starts its generation and the task that turns tokens into text.
@@ -89,31 +95,12 @@ pub(super) async fn start(
     asked: Asked,
     (counters, metrics): (Counters, &Metrics),
 ) -> Result<GenerationStream, GenerateError> {
-    let Asked { local, prefix_secret, request } = asked;
     let began = Instant::now();
-    let model = find_model(tree, &request.model).await?;
-    let prepared = prepare(&model, &request.prompt)?;
+    let model = find_model(tree, &asked.request.model).await?;
+    let prepared = prepare(&model, &asked.request.prompt)?;
     let PreparedPrompt { output, in_reasoning, .. } = prepared;
-    let plan = plan_of(&model, &request, prepared.tokens)?;
-    let prompt_tokens = u32::try_from(plan.prompt.len()).unwrap_or(u32::MAX);
-    let generation = GenerationRequest {
-        request: RequestId(entropy::bytes()),
-        local,
-        client: client_number(&request.client),
-        model: model.id,
-        model_name: model.name.clone(),
-        n_layers: model.n_layers(),
-        profile: wire_profile(model.profile),
-        cache: wire_cache(model.cache),
-        plan,
-        sampling: request.sampling,
-        grammar: answer_grammar(&request)?,
-        logit_bias: request.logit_bias,
-        log_probabilities: request.log_probabilities,
-        sample_of: request.sample_of,
-        prefix_secret,
-        deadline: request.deadline,
-    };
+    let generation = generation_request(&model, &asked, prepared)?;
+    let prompt_tokens = u32::try_from(generation.plan.prompt.len()).unwrap_or(u32::MAX);
     let id = generation.request;
     let (door, tokens) = mpsc::channel(EVENTS);
     let actor =
@@ -126,18 +113,49 @@ pub(super) async fn start(
         events: sender,
         tokenizer: Arc::clone(&model.tokenizer),
         decoder: model.tokenizer.stream_with_tags(&output.tags()),
-        stops: StopMatcher::new(request.stop),
+        stops: StopMatcher::new(asked.request.stop),
         parser: ChatOutputParser::new(output, in_reasoning),
         token_ids: Vec::new(),
         reasoning_tokens: 0,
         has_called: false,
+        is_single_call: matches!(&asked.request.prompt, Prompt::Chat(chat) if chat.single_call),
         prompt_tokens,
         cache: model.cache,
         meter: metrics.request(&model.name, began),
+        refused: asked.refused,
         _counters: counters,
     };
-    actix_web::rt::spawn(answer.run());
+    // Not on the local set of a door: some doors run where there is none.
+    tokio::spawn(answer.run());
     Ok(GenerationStream { request: id, events })
+}
+
+/// What a request asks of the swarm, once its prompt is tokens.
+pub(super) fn generation_request(
+    model: &OpenModel,
+    asked: &Asked,
+    prepared: PreparedPrompt,
+) -> Result<GenerationRequest, GenerateError> {
+    let Asked { local, prefix_secret, request, .. } = asked;
+    Ok(GenerationRequest {
+        request: RequestId(entropy::bytes()),
+        local: *local,
+        client: client_number(&request.client),
+        model: model.id,
+        model_name: model.name.clone(),
+        n_layers: model.n_layers(),
+        profile: wire_profile(model.profile),
+        cache: wire_cache(model.cache),
+        grammar: grammar_of(model, request, &prepared)?,
+        plan: plan_of(model, request, prepared.tokens)?,
+        embeds: false,
+        sampling: request.sampling,
+        logit_bias: request.logit_bias.clone(),
+        log_probabilities: request.log_probabilities,
+        sample_of: request.sample_of,
+        prefix_secret: *prefix_secret,
+        deadline: request.deadline,
+    })
 }
 
 /// Tokens of a prompt, as its model reads it.
@@ -149,28 +167,72 @@ pub(super) async fn count_tokens(
     Ok(u32::try_from(prepare(&model, prompt)?.tokens.len()).unwrap_or(u32::MAX))
 }
 
-/// What the answer must follow, as the last stage takes it.
-fn answer_grammar(request: &GenerateRequest) -> Result<Option<GuideGrammar>, GenerateError> {
-    let (kind, text) = match &request.format {
-        AnswerFormat::Text => return Ok(None),
-        AnswerFormat::JsonObject => {
-            (GrammarKind::JsonSchema, serde_json::json!({"type": "object"}).to_string())
-        }
-        AnswerFormat::JsonSchema(schema) => (GrammarKind::JsonSchema, schema.to_string()),
-        AnswerFormat::Regex(text) => (GrammarKind::Regex, text.clone()),
-        AnswerFormat::Lark(text) => (GrammarKind::Lark, text.clone()),
-    };
-    Ok(Some(GuideGrammar { kind, text }))
+/// What each token of a prompt prints, where it prints anything.
+pub(super) async fn spell(
+    tree: &NodeTree,
+    (name, prompt): (&str, &Prompt),
+) -> Result<Vec<Vec<u8>>, GenerateError> {
+    let model = find_model(tree, name).await?;
+    let is_control = |id: &u32| model.tokenizer.token_type(*id) == Some(TokenType::Control);
+    let printed = prepare(&model, prompt)?.tokens.into_iter().filter(|id| !is_control(id));
+    Ok(printed.map(|id| model.tokenizer.token_bytes(id).to_vec()).collect())
 }
 
-fn prepare(model: &OpenModel, prompt: &Prompt) -> Result<PreparedPrompt, GenerateError> {
+/// What the answer must follow, as the last stage takes it: forced calls, or a bound text, behind
+/// reasoning where the model reasons.
+fn grammar_of(
+    model: &OpenModel,
+    request: &GenerateRequest,
+    prepared: &PreparedPrompt,
+) -> Result<Option<GuideGrammar>, GenerateError> {
+    let object = json!({"type": "object"});
+    let tools = forced_tools(&request.prompt)?;
+    let body = match (&request.format, &tools) {
+        (_, Some((tools, single))) => AnswerBody::Calls { tools, single: *single },
+        (AnswerFormat::Text, None) => return Ok(None),
+        (AnswerFormat::JsonObject, None) => AnswerBody::Json(&object),
+        (AnswerFormat::JsonSchema(schema), None) => AnswerBody::Json(schema),
+        (AnswerFormat::Regex(text), None) => AnswerBody::Regex(text),
+        (AnswerFormat::Lark(text), None) => {
+            return Ok(Some(GuideGrammar { kind: GrammarKind::Lark, text: text.clone() }));
+        }
+    };
+    let template = model.template.as_ref().map_or("", |template| template.source());
+    let format = (&prepared.output, template);
+    let text = answer_grammar(format, prepared.in_reasoning, body, &model.tokenizer);
+    let text = text.map_err(|error| GenerateError::new(ErrorKind::Invalid, error.to_string()))?;
+    Ok(Some(GuideGrammar { kind: GrammarKind::Lark, text }))
+}
+
+/// Tools of which at least one must be called, and whether exactly one.
+fn forced_tools(prompt: &Prompt) -> Result<Option<(Vec<Value>, bool)>, GenerateError> {
+    let Prompt::Chat(chat) = prompt else { return Ok(None) };
+    let name = |tool: &Value| tool["function"]["name"].as_str().map(str::to_owned);
+    let tools: Vec<Value> = match &chat.tool_choice {
+        ToolChoice::Auto | ToolChoice::None => return Ok(None),
+        ToolChoice::Required => chat.tools.clone(),
+        ToolChoice::OneOf(names) => {
+            let is_meant = |tool: &&Value| name(tool).is_some_and(|name| names.contains(&name));
+            chat.tools.iter().filter(is_meant).cloned().collect()
+        }
+    };
+    if tools.is_empty() {
+        let message = "a call is forced, but of no tool that is offered; add it to the tools";
+        return Err(GenerateError::new(ErrorKind::Invalid, message));
+    }
+    let is_one = matches!(&chat.tool_choice, ToolChoice::OneOf(names) if names.len() == 1);
+    Ok(Some((tools, chat.single_call || is_one)))
+}
+
+pub(super) fn prepare(model: &OpenModel, prompt: &Prompt) -> Result<PreparedPrompt, GenerateError> {
     let prepared = prompt::prepare(&model.tokenizer, model.template.as_deref(), prompt);
     prepared.map_err(|error| GenerateError::new(ErrorKind::Invalid, error.to_string()))
 }
 
-async fn find_model(tree: &NodeTree, name: &str) -> Result<OpenModel, GenerateError> {
+/// A model of this node.
+pub(super) async fn find_model(tree: &NodeTree, name: &str) -> Result<OpenModel, GenerateError> {
     let find = FindModel { name: name.to_owned() };
-    let found = tree.model_store.send(find).await;
+    let found = super::ask(&tree.model_store, find).await;
     let found = found.map_err(|error| unavailable(error.to_string()))?;
     found.ok_or_else(|| {
         let message = format!("no model {name:?} here; `swarmllm status` lists those that are");
@@ -214,9 +276,12 @@ struct Answer {
     token_ids: Vec<u32>,
     reasoning_tokens: u32,
     has_called: bool,
+    /// The answer ends with its first call.
+    is_single_call: bool,
     prompt_tokens: u32,
     cache: KvType,
     meter: RequestMeter,
+    refused: Option<oneshot::Sender<GenerateError>>,
     _counters: Counters,
 }
 
@@ -234,11 +299,13 @@ impl Answer {
             };
             let is_open = match event {
                 Some(GenerationEvent::Started { cached_tokens }) => {
+                    drop(self.refused.take());
                     self.send(TokenEvent::Opened { cached_tokens }).await
                 }
                 Some(GenerationEvent::Token { token, log_probabilities }) => {
                     self.token(token, log_probabilities).await
                 }
+                Some(GenerationEvent::Embedding(_)) => true,
                 Some(GenerationEvent::Finished(report)) => return self.finish(report).await,
                 Some(GenerationEvent::Failed(error)) => {
                     return self.fail(generate_error(error)).await;
@@ -289,16 +356,24 @@ impl Answer {
 
     async fn parts(&mut self, parts: Vec<ChatEvent>) -> bool {
         for part in parts {
-            self.has_called |= part == ChatEvent::ToolCallEnd;
+            if self.is_single_call && self.has_called {
+                return true;
+            }
+            let ends_call = part == ChatEvent::ToolCallEnd;
             if !self.send(TokenEvent::Part(part)).await {
                 return false;
+            }
+            self.has_called |= ends_call;
+            if ends_call && self.is_single_call {
+                offer_to(&self.generation, StopGeneration);
             }
         }
         true
     }
 
     async fn send(&mut self, event: TokenEvent) -> bool {
-        self.events.send(Ok(event)).await.is_ok()
+        let sent = tokio::time::timeout(UNREAD_DEADLINE, self.events.send(Ok(event))).await;
+        sent.is_ok_and(|sent| sent.is_ok())
     }
 
     async fn finish(mut self, report: GenerationReport) {
@@ -324,7 +399,6 @@ impl Answer {
             _ if self.has_called => FinishReason::ToolCalls,
             _ => FinishReason::Stop,
         };
-        self.meter.finished(finish_reason, report.queue_ms / 1000.0);
         let summary = Summary {
             finish_reason,
             prompt_tokens: self.prompt_tokens,
@@ -338,13 +412,22 @@ impl Answer {
             queue_ms: report.queue_ms,
             ttft_ms: report.ttft_ms,
             decode_tok_s: report.decode_tok_s,
+            cloud: None,
         };
+        self.meter.finished(&summary);
         // The door may close right before the end; nobody is left to tell.
-        self.send(TokenEvent::Finished(summary)).await;
+        self.send(TokenEvent::Finished(summary.into())).await;
     }
 
     async fn fail(mut self, error: GenerateError) {
         self.meter.failed();
+        let error = match self.refused.take() {
+            Some(refused) => match refused.send(error) {
+                Ok(()) => return,
+                Err(error) => error,
+            },
+            None => error,
+        };
         // As above.
         let _ = self.events.send(Err(error)).await;
     }
@@ -360,7 +443,7 @@ fn route_stage(stage: &swarmllm_actors::generation::StageReport) -> RouteStage {
     }
 }
 
-fn generate_error(error: GenerationError) -> GenerateError {
+pub(super) fn generate_error(error: GenerationError) -> GenerateError {
     let kind = match &error {
         GenerationError::Plan(PlanError::PromptTooLong { .. }) => ErrorKind::ContextLength,
         GenerationError::Plan(_) | GenerationError::Invalid(_) => ErrorKind::Invalid,

@@ -4,9 +4,10 @@
 //! [`RequestMeter`]); the scheduler's and the directory's numbers are asked for when somebody reads
 //! (`NodeHandle::metrics`). Names are those that vLLM gives its metrics, with our prefix, so that
 //! dashboards need a new prefix only. Form: OpenMetrics 1.0 text, which Prometheus reads.
-//! Units: seconds and tokens; usage from 0 to 1. Bounds: one set of counters for each model held.
+//! Units: seconds, tokens and bytes; usage from 0 to 1. Bounds: one set of counters for each model
+//! held; no label comes from a request or a peer.
 
-use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use prometheus_client::encoding::text;
@@ -14,10 +15,12 @@ use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::types::{DhtNumbers, PeerStatus, SchedulerNumbers};
-use crate::generate::FinishReason;
+use crate::cloud::ProviderStatus;
+use crate::generate::{FinishReason, Summary};
 
 const PREFIX: &str = "swarmllm";
 /// Bounds of every histogram, seconds: from a token of a small model to a long answer of a large
@@ -26,6 +29,12 @@ const BUCKETS_S: [f64; 19] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0,
     100.0, 250.0, 500.0, 1000.0,
 ];
+
+/// Bounds of the histograms of tokens: powers of four up to a million.
+const BUCKETS_TOKENS: [f64; 11] =
+    [1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0];
+/// States of a peer.
+const STATES: [&str; 3] = ["connected", "connecting", "known"];
 
 type Labels = Vec<(&'static str, String)>;
 type Counters = Family<Labels, Counter>;
@@ -42,6 +51,13 @@ pub(super) struct Metrics {
     inter_token: Histograms,
     whole: Histograms,
     queue: Histograms,
+    prefill: Histograms,
+    decode: Histograms,
+    request_prompt: Histograms,
+    request_generation: Histograms,
+    stage_compute: Histograms,
+    stage_hop: Histograms,
+    hop_bytes: Counters,
 }
 
 impl Metrics {
@@ -55,6 +71,17 @@ impl Metrics {
         let prompt_tokens = counters("prompt_tokens", "Prompt tokens of requests that answered");
         let generation_tokens = counters("generation_tokens", "Tokens sampled");
         let successes = counters("request_success", "Requests by how they ended");
+        let hop_bytes =
+            counters("hop_bytes", "Payload that stages sent on for answers of this node");
+        let mut token_histograms = |name: &str, help: &str| {
+            let family = Histograms::new_with_constructor(|| Histogram::new(BUCKETS_TOKENS));
+            registry.register(name, help, family.clone());
+            family
+        };
+        let request_prompt =
+            token_histograms("request_prompt_tokens", "Prompt tokens of an answer");
+        let request_generation =
+            token_histograms("request_generation_tokens", "Sampled tokens of an answer");
         let mut histograms = |name: &str, help: &str| {
             let family = Histograms::new_with_constructor(|| Histogram::new(BUCKETS_S));
             registry.register_with_unit(name, help, Unit::Seconds, family.clone());
@@ -65,6 +92,13 @@ impl Metrics {
             inter_token: histograms("inter_token_latency", "Between two tokens of an answer"),
             whole: histograms("e2e_request_latency", "From the request to its end"),
             queue: histograms("request_queue_time", "Until every stage had room"),
+            prefill: histograms("request_prefill_time", "From there to the first token"),
+            decode: histograms("request_decode_time", "From the first token to the last"),
+            stage_compute: histograms("stage_compute", "Computing of one stage for an answer"),
+            stage_hop: histograms("stage_hop", "On the way behind one stage for an answer"),
+            request_prompt,
+            request_generation,
+            hop_bytes,
             prompt_tokens,
             generation_tokens,
             successes,
@@ -82,9 +116,17 @@ impl Metrics {
             inter_token: self.inter_token.get_or_create_owned(&labels),
             whole: self.whole.get_or_create_owned(&labels),
             queue: self.queue.get_or_create_owned(&labels),
+            prefill: self.prefill.get_or_create_owned(&labels),
+            decode: self.decode.get_or_create_owned(&labels),
+            request_prompt: self.request_prompt.get_or_create_owned(&labels),
+            request_generation: self.request_generation.get_or_create_owned(&labels),
+            stage_compute: self.stage_compute.get_or_create_owned(&labels),
+            stage_hop: self.stage_hop.get_or_create_owned(&labels),
+            hop_bytes: self.hop_bytes.get_or_create_owned(&labels),
             successes: self.successes.clone(),
             labels,
             began,
+            first_token_at: None,
             last_token_at: None,
             has_ended: false,
         }
@@ -96,10 +138,13 @@ impl Metrics {
         scheduler: &SchedulerNumbers,
         peers: &[PeerStatus],
         dht: &DhtNumbers,
+        providers: &[ProviderStatus],
     ) -> String {
         let mut text = String::new();
+        let mut now = of_now(scheduler, peers, dht);
+        add_providers(&mut now, providers);
         let encoded = text::encode_registry(&mut text, &self.registry)
-            .and_then(|()| text::encode(&mut text, &of_now(scheduler, peers, dht)));
+            .and_then(|()| text::encode(&mut text, &now));
         // Only the writer can fail, and a String takes everything.
         debug_assert!(encoded.is_ok(), "{encoded:?}");
         text
@@ -128,18 +173,38 @@ fn of_now(scheduler: &SchedulerNumbers, peers: &[PeerStatus], dht: &DhtNumbers) 
     counter("prefix_cache_hits", "Prompt tokens found there", prefix_hits);
     counter("num_preemptions", "Sequences that had to give way", preemptions);
     counter("kv_cache_evictions", "Kept pages that were given up for others", evictions);
-    let mut by_state: BTreeMap<&str, i64> = BTreeMap::new();
-    for peer in peers {
-        *by_state.entry(&peer.state).or_default() += 1;
+    add_peers(&mut registry, peers);
+    add_dht(&mut registry, dht);
+    add_process(&mut registry);
+    registry
+}
+
+fn add_peers(registry: &mut Registry, peers: &[PeerStatus]) {
+    let (known, found) = (Family::<Labels, Gauge>::default(), Family::<Labels, Gauge>::default());
+    for state in STATES {
+        known.get_or_create(&vec![("state", state.to_owned())]).set(0);
     }
-    let known = Family::<Labels, Gauge>::default();
-    for state in ["connected", "connecting", "known"] {
-        let n_peers = by_state.get(state).copied().unwrap_or(0);
-        known.get_or_create(&vec![("state", state.to_owned())]).set(n_peers);
+    let rtt = Histogram::new(BUCKETS_S);
+    for peer in peers {
+        known.get_or_create(&vec![("state", peer.state.clone())]).inc();
+        if peer.state == STATES[0] {
+            found.get_or_create(&vec![("via", peer.via.clone())]).inc();
+        }
+        if let Some(ms) = peer.rtt_ms {
+            rtt.observe(ms / 1000.0);
+        }
     }
     registry.register("peers", "Known peers by state", known);
-    add_dht(&mut registry, dht);
-    registry
+    registry.register("peers_connected", "Connected peers by how they were found", found);
+    let help = "Round trips to the peers of this moment";
+    registry.register_with_unit("peer_rtt", help, Unit::Seconds, rtt);
+}
+
+fn add_process(registry: &mut Registry) {
+    let rss = ConstGauge::new(crate::service::resident_bytes() as f64);
+    registry.register_with_unit("resident_memory", "Memory of the process", Unit::Bytes, rss);
+    let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+    registry.register("build", "Which program this is", version);
 }
 
 fn add_dht(registry: &mut Registry, dht: &DhtNumbers) {
@@ -162,6 +227,27 @@ fn add_dht(registry: &mut Registry, dht: &DhtNumbers) {
     counter("dht_over_rate", "Questions beyond the rate", dht.over_rate);
 }
 
+/// Providers that were asked since the start.
+fn add_providers(registry: &mut Registry, providers: &[ProviderStatus]) {
+    let (requests, errors) = (Counters::default(), Counters::default());
+    let cost = Family::<Labels, Counter<f64, AtomicU64>>::default();
+    for ProviderStatus { id, ledger, .. } in providers {
+        let label = ("provider", id.clone());
+        for (reason, n) in &ledger.requests {
+            let labels = vec![label.clone(), ("reason", (*reason).to_owned())];
+            requests.get_or_create(&labels).inc_by(*n);
+        }
+        if !ledger.requests.is_empty() {
+            errors.get_or_create(&vec![label.clone()]).inc_by(ledger.errors);
+            cost.get_or_create(&vec![label]).inc_by(ledger.cost_usd);
+        }
+    }
+    let help = "Requests that a provider in the cloud was asked for, by why";
+    registry.register("fallback_requests", help, requests);
+    registry.register("fallback_errors", "Those that it did not answer", errors);
+    registry.register("fallback_cost_usd", "What they cost, about, in US dollars", cost);
+}
+
 /// One request; dropped before its end it counts as given up.
 #[derive(Debug)]
 pub(super) struct RequestMeter {
@@ -173,7 +259,15 @@ pub(super) struct RequestMeter {
     inter_token: Histogram,
     whole: Histogram,
     queue: Histogram,
+    prefill: Histogram,
+    decode: Histogram,
+    request_prompt: Histogram,
+    request_generation: Histogram,
+    stage_compute: Histogram,
+    stage_hop: Histogram,
+    hop_bytes: Counter,
     began: Instant,
+    first_token_at: Option<Instant>,
     last_token_at: Option<Instant>,
     has_ended: bool,
 }
@@ -185,6 +279,7 @@ impl RequestMeter {
         let (histogram, since) = match self.last_token_at.replace(now) {
             Some(last) => (&self.inter_token, last),
             None => {
+                self.first_token_at = Some(now);
                 self.prompt_tokens.inc_by(prompt_tokens.into());
                 (&self.first_token, self.began)
             }
@@ -193,14 +288,34 @@ impl RequestMeter {
         self.generation_tokens.inc();
     }
 
-    /// The answer is complete; it had waited so long for room.
-    pub(super) fn finished(&mut self, reason: FinishReason, queue_s: f64) {
-        self.end(match reason {
+    /// The answer is complete.
+    pub(super) fn finished(&mut self, summary: &Summary) {
+        self.end(match summary.finish_reason {
             FinishReason::Stop => "stop",
             FinishReason::Length => "length",
             FinishReason::ToolCalls => "tool_calls",
         });
+        let queue_s = summary.queue_ms / 1000.0;
         self.queue.observe(queue_s);
+        self.whole.observe(self.began.elapsed().as_secs_f64());
+        if let (Some(first), Some(last)) = (self.first_token_at, self.last_token_at) {
+            self.prefill.observe(((first - self.began).as_secs_f64() - queue_s).max(0.0));
+            self.decode.observe((last - first).as_secs_f64());
+        }
+        self.request_prompt.observe(summary.prompt_tokens.into());
+        self.request_generation.observe(summary.token_ids.len() as f64);
+        for stage in &summary.route {
+            self.stage_compute.observe(stage.compute_ms / 1000.0);
+            self.stage_hop.observe(stage.hop_ms / 1000.0);
+            self.hop_bytes.inc_by(stage.bytes_out);
+        }
+    }
+
+    /// There is an embedding, which has no tokens.
+    pub(super) fn embedded(&mut self, prompt_tokens: u32) {
+        self.end("stop");
+        self.prompt_tokens.inc_by(prompt_tokens.into());
+        self.request_prompt.observe(prompt_tokens.into());
         self.whole.observe(self.began.elapsed().as_secs_f64());
     }
 
@@ -228,6 +343,43 @@ impl Drop for RequestMeter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::generate::RouteStage;
+
+    fn summary() -> Summary {
+        let stage = RouteStage {
+            peer: String::new(),
+            layers: [0, 1],
+            compute_ms: 250.0,
+            hop_ms: 125.0,
+            bytes_out: 64,
+        };
+        Summary {
+            finish_reason: FinishReason::Length,
+            prompt_tokens: 7,
+            token_ids: vec![1, 2],
+            reasoning_tokens: 0,
+            stop_text: None,
+            route: vec![stage],
+            cached_tokens: 0,
+            preemptions: 0,
+            cache: "f16".to_owned(),
+            queue_ms: 0.0,
+            ttft_ms: 1.0,
+            decode_tok_s: 2.0,
+            cloud: None,
+        }
+    }
+
+    fn peer() -> PeerStatus {
+        PeerStatus {
+            peer_id: "p".to_owned(),
+            state: "connected".to_owned(),
+            addresses: Vec::new(),
+            via: "mdns".to_owned(),
+            rtt_ms: Some(500.0),
+            offers: Vec::new(),
+        }
+    }
 
     #[test]
     fn every_name_is_there_before_the_first_request_has_ended() {
@@ -235,9 +387,10 @@ mod tests {
         let mut meter = metrics.request("m", Instant::now());
         meter.token(7);
         meter.token(7);
-        meter.finished(FinishReason::Length, 0.0);
+        meter.finished(&summary());
         drop(meter);
         drop(metrics.request("m", Instant::now()));
+        metrics.request("vectors", Instant::now()).embedded(3);
         let scheduler = SchedulerNumbers {
             running: 3,
             pages_used: 1,
@@ -246,9 +399,21 @@ mod tests {
             ..SchedulerNumbers::default()
         };
         let dht = DhtNumbers { contacts: 9, lookups_done: 2, ..DhtNumbers::default() };
-        let text = metrics.text(&scheduler, &[], &dht);
+        let text = metrics.text(&scheduler, &[peer()], &dht, &[]);
         for line in [
             "swarmllm_prompt_tokens_total{model=\"m\"} 7",
+            "swarmllm_request_prompt_tokens_sum{model=\"m\"} 7.0",
+            "swarmllm_request_generation_tokens_bucket{le=\"4.0\",model=\"m\"} 1",
+            "swarmllm_request_prefill_time_seconds_count{model=\"m\"} 1",
+            "swarmllm_request_decode_time_seconds_count{model=\"m\"} 1",
+            "swarmllm_stage_compute_seconds_sum{model=\"m\"} 0.25",
+            "swarmllm_stage_hop_seconds_sum{model=\"m\"} 0.125",
+            "swarmllm_hop_bytes_total{model=\"m\"} 64",
+            "swarmllm_request_success_total{model=\"vectors\",finished_reason=\"stop\"} 1",
+            "swarmllm_prompt_tokens_total{model=\"vectors\"} 3",
+            "swarmllm_build_info{version=\"0.1.0\"} 1",
+            "swarmllm_peers_connected{via=\"mdns\"} 1",
+            "swarmllm_peer_rtt_seconds_sum 0.5",
             "swarmllm_generation_tokens_total{model=\"m\"} 2",
             "swarmllm_request_success_total{model=\"m\",finished_reason=\"length\"} 1",
             "swarmllm_request_success_total{model=\"m\",finished_reason=\"abort\"} 1",
@@ -263,7 +428,8 @@ mod tests {
             "swarmllm_prefix_cache_hits_total 5",
             "swarmllm_num_preemptions_total 0",
             "swarmllm_kv_cache_evictions_total 0",
-            "swarmllm_peers{state=\"connected\"} 0",
+            "swarmllm_peers{state=\"connected\"} 1",
+            "swarmllm_peers{state=\"known\"} 0",
             "swarmllm_dht_contacts 9.0",
             "swarmllm_dht_lookups_done_total 2",
         ] {

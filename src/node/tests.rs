@@ -4,7 +4,7 @@ use super::*;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-fn options(data_dir: &std::path::Path) -> NodeOptions {
+fn options(data_dir: &Path) -> NodeOptions {
     let (name, model) = crate::local::open_model("demo").expect("built in");
     let layers = swarmllm_protocol::ids::LayerRange { start: 0, end: 1 };
     NodeOptions {
@@ -20,6 +20,7 @@ fn options(data_dir: &std::path::Path) -> NodeOptions {
         shard: swarmllm_models::ShardOptions::default(),
         limits: swarmllm_protocol::schedule::Limits::default(),
         cache_memory: Some(crate::config::byte_size::ByteSize(16 << 20)),
+        cloud: Default::default(),
     }
 }
 

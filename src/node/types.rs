@@ -14,6 +14,7 @@ use swarmllm_protocol::ids::{InviteId, LayerRange, NetworkId, PeerId, PoolId};
 use swarmllm_protocol::membership::MemberRole;
 use swarmllm_protocol::schedule::Limits;
 
+use crate::cloud::CloudOptions;
 use crate::config::byte_size::ByteSize;
 
 /// Everything a node needs to start, already resolved from file, environment and flags.
@@ -43,6 +44,8 @@ pub struct NodeOptions {
     pub limits: Limits,
     /// Memory of all caches; chosen from what is available when absent.
     pub cache_memory: Option<ByteSize>,
+    /// Providers that may stand in for the swarm.
+    pub cloud: CloudOptions,
 }
 
 /// One peer as `peers` shows it.
@@ -92,6 +95,16 @@ pub struct ModelStatus {
     pub context_length: u32,
     /// When this node opened it.
     pub created_unix_s: u64,
+    /// Number of weights.
+    pub n_params: u64,
+    /// Tokens of its vocabulary.
+    pub n_vocab: u32,
+    /// Bytes of all weights.
+    pub size_bytes: u64,
+    /// The tensor type with most bytes.
+    pub quantization: String,
+    /// Kind of vocabulary, `tokenizer.ggml.model` of its file.
+    pub vocabulary: String,
 }
 
 /// An invite to be made.

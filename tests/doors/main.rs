@@ -11,6 +11,7 @@ mod mcp;
 mod ollama;
 mod openai;
 mod responses;
+mod scripted;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -182,7 +183,7 @@ fn bad_requests_get_their_error_and_take_nothing_down() {
         (chat(json!({"model": "other"})), 404, json!("model_not_found"), "model"),
         (chat(json!({"messages": long})), 400, json!("context_length_exceeded"), "messages"),
         (chat(json!({"n": 200})), 400, Value::Null, "n"),
-        (chat(json!({"messages": "hello"})), 400, Value::Null, ""),
+        (chat(json!({"messages": "hello"})), 400, Value::Null, "messages"),
         (chat(json!({"temperature": -1})), 400, Value::Null, "temperature"),
     ];
     for (body, status, code, param) in cases {

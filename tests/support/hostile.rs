@@ -14,9 +14,9 @@
 //! Each peer plays one class over a session of its own and keeps its socket open until all have. An
 //! honest peer, connected before, goes on with a generation all the while, a token at a time.
 //! Units: MiB of resident memory beyond that before the first class, its peak; milliseconds.
-//! Absent on purpose: what costs a peer nothing but sockets (`honest_nodes_come_in_through_a_flood`),
-//! and how long a new generation waits for a place beside hundreds of requesters; that is a question
-//! of shares, and every peer has one.
+//! Absent on purpose: what costs a peer nothing but sockets
+//! (`honest_nodes_come_in_through_a_flood`), and how long a new generation waits for a place beside
+//! hundreds of requesters; that is a question of shares, and every peer has one.
 
 use std::{
     io,
@@ -135,7 +135,7 @@ impl Attack {
                 while !is_over.load(Ordering::Relaxed) {
                     let now = resident_bytes(self.target.pid) as usize;
                     peak.fetch_max(now, Ordering::Relaxed);
-                    std::thread::sleep(LOOK_EVERY);
+                    std::thread::park_timeout(LOOK_EVERY);
                 }
             });
             let work = || {
@@ -235,7 +235,7 @@ impl Generation {
             let waited_ms = asked.elapsed().as_secs_f64() * 1_000.0;
             report.honest_slowest_ms = report.honest_slowest_ms.max(waited_ms);
             report.honest_answers += 1;
-            std::thread::sleep(TOKEN_EVERY);
+            std::thread::park_timeout(TOKEN_EVERY);
         }
         report
     }
@@ -444,7 +444,8 @@ fn registrations(
 ) -> io::Result<()> {
     let id = |round: u8, index: u8| {
         let mut id = [round; 32];
-        (id[..8].copy_from_slice(&seed.to_le_bytes()), id[9] = index);
+        id[..8].copy_from_slice(&seed.to_le_bytes());
+        id[9] = index;
         id
     };
     for round in 0..20 {

@@ -18,7 +18,8 @@ use swarmllm_protocol::{
     ids::{LayerRange, ModelId, NetworkId, RequestId},
     testing,
     wire::{
-        Body, CacheType, Lineage, Message, NextHop, OpenStage, Profile, RowEncoding, Rows, Sampling,
+        Body, CacheType, Lineage, Message, NextHop, OpenStage, Profile, RowEncoding, Rows,
+        Sampling, Wanted,
     },
 };
 
@@ -188,7 +189,7 @@ pub(crate) fn open_stage(request: RequestId, model: ModelId, layers: LayerRange)
         named_pages: 0,
         prompt: 3,
         next: NextHop::Requester,
-        sampling: Some(sampling),
+        wanted: Some(Wanted::Tokens(sampling)),
         max_positions: 64,
     }
 }

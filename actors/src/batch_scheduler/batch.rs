@@ -20,7 +20,7 @@ use super::rows::TakenRows;
 use super::sequence::Sequence;
 use crate::clock::micros;
 use crate::peer_session::SessionHandle;
-use crate::shard_worker::{BatchRun, RunBatch, SampleAt, Sampled};
+use crate::shard_worker::{BatchRun, RowsGiven, RowsWanted, RunBatch, SampleAt, Sampled};
 
 /// What is left of a sequence's rows until the step ends.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub(super) struct Entry {
 pub(super) struct Batch {
     pub(super) entries: Vec<Entry>,
     sequences: Vec<SequenceRows>,
-    samples: Vec<Option<SampleAt>>,
+    wanted: Vec<RowsWanted>,
     payloads: Vec<Bytes>,
 }
 
@@ -50,17 +50,20 @@ impl Batch {
         table: Arc<[u32]>,
     ) {
         let TakenRows { payloads, sample, trace, received_at } = taken;
-        let params = sequence.sampling.filter(|_| sample);
-        let logits = if params.is_some() { LogitsWanted::Last } else { LogitsWanted::None };
         let Share { first_position, rows, .. } = share;
-        self.sequences.push(SequenceRows { pages: table, first_position, n_rows: rows, logits });
         let position = first_position + rows;
-        self.samples.push(params.map(|params| SampleAt {
-            position,
-            params,
-            guide: sequence.guide.take(),
-            log_probabilities: sequence.log_probabilities,
-        }));
+        let (wanted, logits) = match (sequence.sampling, sequence.embedding.take()) {
+            (_, Some(sum)) => (RowsWanted::Sum(sum), LogitsWanted::Normed),
+            (Some(params), None) if sample => {
+                let guide = sequence.guide.take();
+                let log_probabilities = sequence.log_probabilities;
+                let at = SampleAt { position, params, guide, log_probabilities };
+                (RowsWanted::Token(at), LogitsWanted::Last)
+            }
+            _ => (RowsWanted::Nothing, LogitsWanted::None),
+        };
+        self.sequences.push(SequenceRows { pages: table, first_position, n_rows: rows, logits });
+        self.wanted.push(wanted);
         self.payloads.extend(payloads);
         self.entries.push(Entry { share, sample, trace, received_at });
     }
@@ -95,7 +98,7 @@ impl Batch {
                 bytes: payload,
             }),
         };
-        let run = RunBatch { copies, sequences: self.sequences, input, samples: self.samples };
+        let run = RunBatch { copies, sequences: self.sequences, input, wanted: self.wanted };
         (run, self.entries)
     }
 }
@@ -106,6 +109,8 @@ pub(super) enum Outcome {
     Frame(Message),
     /// A token to the requester.
     Token(TokenSampled),
+    /// An embedding to the requester.
+    Embedding { values: Vec<f32>, trace: Vec<StageTrace> },
     /// There is no token, for this reason.
     Failed(String),
 }
@@ -113,7 +118,7 @@ pub(super) enum Outcome {
 /// The result of a step, taken apart sequence by sequence in its order.
 pub(super) struct Results {
     hidden: Option<HiddenRows>,
-    tokens: std::vec::IntoIter<Option<Sampled>>,
+    given: std::vec::IntoIter<RowsGiven>,
     n_rows: u32,
     compute_us: u32,
 }
@@ -121,8 +126,8 @@ pub(super) struct Results {
 impl Results {
     /// The result of a batch with so many rows.
     pub(super) fn new(run: BatchRun, n_rows: u32) -> Results {
-        let BatchRun { hidden, tokens, compute_us } = run;
-        Results { hidden, tokens: tokens.into_iter(), n_rows, compute_us }
+        let BatchRun { hidden, given, compute_us } = run;
+        Results { hidden, given: given.into_iter(), n_rows, compute_us }
     }
 
     /// What the next sequence's rows send on, if anything; must be called for every entry. Compute
@@ -130,7 +135,7 @@ impl Results {
     pub(super) fn next(&mut self, entry: Entry, of: Option<&mut Sequence>) -> Option<Outcome> {
         let Entry { share: Share { first_position, rows, .. }, sample, mut trace, received_at } =
             entry;
-        let sampled = self.tokens.next().flatten();
+        let given = self.given.next()?;
         let hidden = self.hidden.as_mut().map(|hidden| {
             let row_bytes = hidden.hidden as usize * hidden.dtype.bytes();
             (hidden.dtype, hidden.hidden, hidden.bytes.split_to(rows as usize * row_bytes))
@@ -156,7 +161,15 @@ impl Results {
             return Some(Outcome::Frame(Message::rows(rows, bytes)));
         }
         let position = first_position + rows;
-        let Sampled { token, log_probabilities, guide } = sampled?;
+        let Sampled { token, log_probabilities, guide } = match given {
+            RowsGiven::Nothing => return None,
+            RowsGiven::Token(sampled) => sampled,
+            RowsGiven::Sum(sum) => {
+                let embedding = sample.then(|| sum.mean());
+                sequence.embedding = Some(sum);
+                return embedding.map(|values| Outcome::Embedding { values, trace });
+            }
+        };
         sequence.guide = guide;
         let log_probabilities = log_probabilities.map(wire_log_probabilities);
         Some(match token {

@@ -318,6 +318,9 @@ impl BatchScheduler {
             (_, Outcome::Token(sampled)) => {
                 return sequence.reply(StageReplyBody::Sampled(sampled));
             }
+            (_, Outcome::Embedding { values, trace }) => {
+                return sequence.reply(StageReplyBody::Embedded { values, trace });
+            }
             (_, Outcome::Failed(detail)) => detail,
             (Some(next), Outcome::Frame(message)) => {
                 match next.send.try_send(SendFrame { message, replies: None }) {

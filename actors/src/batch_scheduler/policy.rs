@@ -88,7 +88,7 @@ pub fn admit(
     }
     let is_last = shard.layers.end == shard.n_layers;
     let answers = matches!(open.next, NextHop::Requester);
-    if is_last != answers || is_last != open.sampling.is_some() {
+    if is_last != answers || is_last != open.wanted.is_some() {
         return invalid("only the last stage samples and answers the requester".to_owned());
     }
     if (open.stage == 0) != (shard.layers.start == 0) {
@@ -192,7 +192,7 @@ impl Unreported {
 #[cfg(test)]
 mod tests {
     use swarmllm_protocol::ids::RequestId;
-    use swarmllm_protocol::wire::Lineage;
+    use swarmllm_protocol::wire::{Lineage, Sampling, Wanted};
 
     use super::*;
 
@@ -223,7 +223,7 @@ mod tests {
             named_pages: 0,
             prompt: 7,
             next: NextHop::Requester,
-            sampling: Some(swarmllm_protocol::wire::Sampling::default()),
+            wanted: Some(Wanted::Tokens(Sampling::default())),
             max_positions: 64,
         }
     }
@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(admit(&[facts()], 0, &open()), Ok(0));
         let foreign = OpenStage { layers: LayerRange { start: 0, end: 4 }, ..open() };
         assert_eq!(admit(&[facts()], 0, &foreign).unwrap_err().0, RefusalReason::LayersNotHeld);
-        let silent = OpenStage { sampling: None, ..open() };
+        let silent = OpenStage { wanted: None, ..open() };
         assert_eq!(admit(&[facts()], 0, &silent).unwrap_err().0, RefusalReason::Invalid);
         let long = OpenStage { max_positions: 65, ..open() };
         assert_eq!(admit(&[facts()], 0, &long).unwrap_err().0, RefusalReason::Invalid);

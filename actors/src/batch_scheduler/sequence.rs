@@ -5,7 +5,7 @@ use swarmllm_models::sampler::SamplingParams;
 use swarmllm_protocol::ids::RequestId;
 use swarmllm_protocol::prefix;
 use swarmllm_protocol::schedule::SequenceId;
-use swarmllm_protocol::wire::{Lineage, OpenStage};
+use swarmllm_protocol::wire::{Lineage, OpenStage, Wanted};
 use tokio::time::Instant;
 
 use super::messages::{OpenSequence, StageOwner};
@@ -14,6 +14,7 @@ use super::rows::PendingRows;
 use crate::generation::{StageReply, StageReplyBody};
 use crate::mailbox::offer;
 use crate::peer_session::SessionHandle;
+use crate::shard_worker::embedding::EmbeddingSum;
 use crate::shard_worker::guide::TokenGuide;
 
 pub(super) struct Sequence {
@@ -27,6 +28,8 @@ pub(super) struct Sequence {
     /// With the compute thread while a token is sampled.
     pub(super) guide: Option<Box<TokenGuide>>,
     pub(super) log_probabilities: Option<u8>,
+    /// Of a sequence that gives an embedding; with the compute thread while rows are added.
+    pub(super) embedding: Option<EmbeddingSum>,
     pub(super) lineage: Lineage,
     /// Whose prompt it shares.
     pub(super) sample_of: Option<SequenceId>,
@@ -55,8 +58,12 @@ impl Sequence {
         sample_of: Option<SequenceId>,
     ) -> Sequence {
         let OpenSequence { open, keys, guide, owner } = message;
-        let OpenStage { request, stage, stages, sampling, lineage, prompt, max_positions, .. } =
-            open;
+        let OpenStage { request, stage, stages, wanted, lineage, prompt, max_positions, .. } = open;
+        let embedding = (wanted == Some(Wanted::Embedding)).then(EmbeddingSum::default);
+        let sampling = match wanted {
+            Some(Wanted::Tokens(sampling)) => Some(sampling),
+            _ => None,
+        };
         let log_probabilities = sampling.and_then(|sampling| sampling.log_probabilities);
         let sampling = sampling.map(|s| SamplingParams {
             temperature: s.temperature,
@@ -80,6 +87,7 @@ impl Sequence {
             sampling,
             guide: None,
             log_probabilities,
+            embedding,
             lineage,
             sample_of,
             keys: prefix::keys_of(&keys),

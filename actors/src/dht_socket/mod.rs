@@ -3,8 +3,8 @@
 //! `dht_router` says what to ask and answer; sealing is `swarmllm_protocol::dht_datagram`, rates
 //! are `swarmllm_protocol::source_limit`. What a stranger's datagram costs: a length, a lookup, a
 //! few hashes; only behind those a key exchange. Beyond the rate a question is answered with a
-//! cookie, and asked again by whoever is where it says. A dual-stack socket speaks to IPv4 by mapped addresses,
-//! which nobody else sees.
+//! cookie, and asked again by whoever is where it says. A dual-stack socket speaks to IPv4 by
+//! mapped addresses, which nobody else sees.
 //! Absent on purpose: retries; the lookup asks somebody else.
 
 mod messages;

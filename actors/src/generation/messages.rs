@@ -3,7 +3,7 @@
 use actix::Message;
 use swarmllm_protocol::ids::{LayerRange, PeerId, RequestId};
 use swarmllm_protocol::session::FinishReason;
-use swarmllm_protocol::wire::{LogProbabilities, RefusalReason, TokenSampled};
+use swarmllm_protocol::wire::{LogProbabilities, RefusalReason, StageTrace, TokenSampled};
 
 /// Event. Senders: batch_scheduler (a stage on this node), peer_session (a stage elsewhere).
 /// Handlers: generation, or the peer_session of a remote requester. A lost reply ends in the
@@ -55,6 +55,13 @@ pub enum StageReplyBody {
     },
     /// The last stage's token.
     Sampled(TokenSampled),
+    /// The embedding that was wanted.
+    Embedded {
+        /// It.
+        values: Vec<f32>,
+        /// One entry per stage, in the order of the route.
+        trace: Vec<StageTrace>,
+    },
 }
 
 /// Command. Sender: the door. The answer is complete as it stands (a stop text was reached): no
@@ -78,6 +85,8 @@ pub enum GenerationEvent {
         /// How likely it was, where that was asked for.
         log_probabilities: Option<LogProbabilities>,
     },
+    /// The embedding of the prompt.
+    Embedding(Vec<f32>),
     /// The answer is complete.
     Finished(GenerationReport),
     /// The answer is not complete and nothing follows.

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use swarmllm_protocol::ids::{PeerId, RequestId};
 use swarmllm_protocol::prefix::{self, PrefixChain};
 use swarmllm_protocol::session::{Action, FinishReason, Generation as Session};
-use swarmllm_protocol::wire::{Lineage, LogProbabilities, RefusalReason, TokenSampled};
+use swarmllm_protocol::wire::{Lineage, LogProbabilities, RefusalReason, StageTrace, TokenSampled};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::Instant;
@@ -158,7 +158,8 @@ impl Generation {
         let openings = openings(&self.stages, &self.request, self.lineage, sizes);
         let asked = (&self.request, &self.links);
         let full = self.stages.iter().zip(openings).find(|(stage, open)| {
-            let guide = if open.sampling.is_some() { guide.clone() } else { Bytes::new() };
+            let is_last = open.wanted.is_some();
+            let guide = if is_last { guide.clone() } else { Bytes::new() };
             !stage.open(open.clone(), (keys.clone(), guide), asked, ctx.address().recipient())
         });
         if let Some((stage, _)) = full {
@@ -168,6 +169,10 @@ impl Generation {
 
     /// Brings the names of pages up to the last token.
     fn name_pages(&mut self) {
+        // What a stage knows from before it does not add up.
+        if self.request.embeds {
+            return;
+        }
         let tokens: Vec<u32> = self.session.tokens().skip(self.chain.n_tokens()).collect();
         self.chain.extend(&tokens);
     }
@@ -283,6 +288,16 @@ impl Generation {
             }
             Err(error) => self.fail(GenerationError::OutOfOrder(error.to_string()), ctx),
         }
+    }
+
+    fn embedded(&mut self, (values, trace): (Vec<f32>, Vec<StageTrace>), ctx: &mut Context<Self>) {
+        self.first_token_at.get_or_insert(Instant::now());
+        if let Some(report) = &mut self.report {
+            report.add(&trace, None, 0);
+        }
+        // The door's box is empty but for the start.
+        let _ = self.door.try_send(GenerationEvent::Embedding(values));
+        self.finish(FinishReason::Stop, ctx);
     }
 
     fn finish(&mut self, reason: FinishReason, ctx: &mut Context<Self>) {
@@ -500,14 +515,23 @@ impl Handler<StageReply> for Generation {
             StageReplyBody::Failed { detail } | StageReplyBody::Lost { detail } => {
                 self.stage_lost(peer, detail, ctx);
             }
-            StageReplyBody::Sampled(sampled) => {
-                let is_last = self.stages.last().is_some_and(|stage| stage.peer == peer);
-                if is_last {
-                    self.sampled(sampled, ctx);
-                } else {
-                    let stray = format!("{} is not the last stage", peer.short());
-                    self.fail(GenerationError::OutOfOrder(stray), ctx);
-                }
+            StageReplyBody::Sampled(_) | StageReplyBody::Embedded { .. }
+                if self.stages.last().is_none_or(|stage| stage.peer != peer) =>
+            {
+                let stray = format!("{} is not the last stage", peer.short());
+                self.fail(GenerationError::OutOfOrder(stray), ctx);
+            }
+            StageReplyBody::Sampled(_) if self.request.embeds => {
+                let stray = "a token where an embedding was wanted".to_owned();
+                self.fail(GenerationError::OutOfOrder(stray), ctx);
+            }
+            StageReplyBody::Sampled(sampled) => self.sampled(sampled, ctx),
+            StageReplyBody::Embedded { values, trace } if self.request.embeds => {
+                self.embedded((values, trace), ctx);
+            }
+            StageReplyBody::Embedded { .. } => {
+                let stray = "an embedding where a token was wanted".to_owned();
+                self.fail(GenerationError::OutOfOrder(stray), ctx);
             }
         }
     }

@@ -56,6 +56,8 @@ pub struct GenerationRequest {
     pub cache: CacheType,
     /// Prompt and limits.
     pub plan: GenerationPlan,
+    /// The mean of all rows is wanted, and no tokens.
+    pub embeds: bool,
     /// How tokens are chosen.
     pub sampling: SamplingParams,
     /// Added to the logits of these tokens.

@@ -10,7 +10,7 @@ use swarmllm_protocol::kademlia::ProviderFacts;
 use swarmllm_protocol::prefix::{self, PrefixKey};
 use swarmllm_protocol::route::{self, Candidate, RouteStage};
 use swarmllm_protocol::wire::{
-    Body, Lineage, Message, NextHop, OpenStage, PeerAddress, RowEncoding, Rows, Sampling,
+    Body, Lineage, Message, NextHop, OpenStage, PeerAddress, RowEncoding, Rows, Sampling, Wanted,
 };
 use tokio::time::Instant;
 
@@ -138,7 +138,10 @@ pub(super) fn openings(
             profile: request.profile,
             cache: request.cache,
             lineage,
-            sampling: next.is_none().then(|| sampling_of(request)),
+            wanted: next.is_none().then(|| match request.embeds {
+                true => Wanted::Embedding,
+                false => Wanted::Tokens(sampling_of(request)),
+            }),
             next: next.map_or(NextHop::Requester, |next| {
                 NextHop::Stage(PeerAddress { peer: next.peer, addresses: next.addresses.clone() })
             }),

@@ -11,6 +11,7 @@ mod guest;
 mod link;
 pub mod memory;
 mod messages;
+mod replies;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -27,7 +28,7 @@ use swarmllm_protocol::connection::liveness::{Beat, Liveness, TICK_MS};
 use swarmllm_protocol::connection::{Connection, ConnectionEvent, PreSharedKeyId, Verdict};
 use swarmllm_protocol::ids::{PeerId, RequestId};
 use swarmllm_protocol::lanes::{Credit, Lane};
-use swarmllm_protocol::wire::{Body, Message, RefusalReason, detail};
+use swarmllm_protocol::wire::{Body, Message, RefusalReason};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::Instant;
@@ -405,6 +406,11 @@ impl PeerSession {
                 let request = sampled.request;
                 self.reply(request, StageReplyBody::Sampled(sampled));
             }
+            Body::Embedded { request, trace, .. } => {
+                let values = message.payload.as_chunks().0.iter();
+                let values = values.map(|bytes| f32::from_le_bytes(*bytes)).collect();
+                self.reply(request, StageReplyBody::Embedded { values, trace });
+            }
             // Admission has taken them.
             Body::Present { .. }
             | Body::Admitted { .. }
@@ -557,33 +563,6 @@ impl Handler<RetireSession> for PeerSession {
 
     fn handle(&mut self, _: RetireSession, _: &mut Self::Context) {
         self.is_retired = true;
-    }
-}
-
-/// Replies of this node's own stages to a generation at the other end.
-impl Handler<StageReply> for PeerSession {
-    type Result = ();
-
-    fn handle(&mut self, reply: StageReply, ctx: &mut Self::Context) {
-        let request = reply.request;
-        let body = match reply.body {
-            StageReplyBody::Queued { waiting } => Body::StageQueued { request, waiting },
-            StageReplyBody::Opened { known } => {
-                if let Some(returned) = &self.returned {
-                    returned.note_generation();
-                }
-                Body::StageOpened { request, known }
-            }
-            StageReplyBody::Preempted => Body::StagePreempted { request },
-            StageReplyBody::Refused { reason, detail: text, retry_after_ms } => {
-                Body::StageRefused { request, reason, detail: detail(&text), retry_after_ms }
-            }
-            StageReplyBody::Failed { detail: text } | StageReplyBody::Lost { detail: text } => {
-                Body::StageFailed { request, stage: 0, detail: detail(&text) }
-            }
-            StageReplyBody::Sampled(sampled) => Body::TokenSampled(sampled),
-        };
-        self.say(body, ctx);
     }
 }
 

@@ -1,8 +1,8 @@
 //! What the choice of one sequence's tokens depends on beside logits and sampling parameters.
 //!
 //! Made by `batch_scheduler` when the sequence is opened at a last stage; goes to the compute
-//! thread with the row that is sampled from, and comes back with its token. Errors: a sentence for the
-//! requester, whose sequence ends with it.
+//! thread with the row that is sampled from, and comes back with its token. Errors: a sentence for
+//! the requester, whose sequence ends with it.
 
 use std::sync::{Arc, OnceLock};
 

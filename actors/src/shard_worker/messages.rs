@@ -5,6 +5,7 @@ use swarmllm_models::kv::PageCopy;
 use swarmllm_models::sampler::{LogProbabilities, SamplingParams};
 use swarmllm_models::{HiddenRows, SequenceRows, ShardError, ShardInput};
 
+use super::embedding::EmbeddingSum;
 use super::guide::TokenGuide;
 
 /// Sample a token from a sequence's last row.
@@ -18,6 +19,28 @@ pub struct SampleAt {
     pub guide: Option<Box<TokenGuide>>,
     /// Tell how likely it was, and so many of the likeliest.
     pub log_probabilities: Option<u8>,
+}
+
+/// What is wanted of a sequence's rows.
+#[derive(Debug)]
+pub enum RowsWanted {
+    /// Nothing but that they are computed.
+    Nothing,
+    /// A token behind the last one.
+    Token(SampleAt),
+    /// That they are added to this.
+    Sum(EmbeddingSum),
+}
+
+/// What a sequence's rows gave.
+#[derive(Debug)]
+pub enum RowsGiven {
+    /// Nothing.
+    Nothing,
+    /// A token.
+    Token(Sampled),
+    /// The sum, with these rows.
+    Sum(EmbeddingSum),
 }
 
 /// A token that was sampled.
@@ -42,8 +65,8 @@ pub struct RunBatch {
     pub sequences: Vec<SequenceRows>,
     /// Token ids or hidden rows of all sequences.
     pub input: ShardInput,
-    /// One entry per sequence; only a last stage samples.
-    pub samples: Vec<Option<SampleAt>>,
+    /// One entry per sequence; only a last stage gives anything.
+    pub wanted: Vec<RowsWanted>,
 }
 
 /// What a batch gave.
@@ -52,7 +75,7 @@ pub struct BatchRun {
     /// Hidden rows for the next stage; absent at the last one.
     pub hidden: Option<HiddenRows>,
     /// One entry per sequence.
-    pub tokens: Vec<Option<Sampled>>,
+    pub given: Vec<RowsGiven>,
     /// Time on the compute thread, sampling included.
     pub compute_us: u32,
 }

@@ -4,6 +4,7 @@
 //! Arbiter ever waits for arithmetic. A panic in the engine is caught, answered as an error, and
 //! the shard refuses further work until the supervisor has restarted the tree.
 
+pub mod embedding;
 pub mod guide;
 mod messages;
 
@@ -13,10 +14,10 @@ use std::time::Instant;
 
 use actix::{Actor, ActorContext, Context, Handler, ResponseFuture};
 use swarmllm_models::sampler::{log_probabilities, sample};
-use swarmllm_models::{Logits, Shard, ShardOutput};
+use swarmllm_models::{Logits, LogitsWanted, SequenceRows, Shard, ShardOutput};
 use tokio::sync::oneshot;
 
-pub use messages::{BatchRun, RunBatch, RunBatchError, SampleAt, Sampled};
+pub use messages::{BatchRun, RowsGiven, RowsWanted, RunBatch, RunBatchError, SampleAt, Sampled};
 
 use crate::mailbox;
 
@@ -65,32 +66,47 @@ fn run_batch(shard: &mut Shard, batch: RunBatch) -> Answer {
         shard.copy_page(copy.from, copy.to)?;
     }
     let output = shard.forward(&batch.sequences, batch.input)?;
-    let (hidden, tokens) = match output {
-        ShardOutput::Hidden(rows) => (Some(rows), batch.samples.iter().map(|_| None).collect()),
-        ShardOutput::Logits(logits) => (None, sample_rows(&logits, batch.samples)?),
+    let (hidden, given) = match output {
+        ShardOutput::Hidden(rows) => {
+            (Some(rows), batch.wanted.iter().map(|_| RowsGiven::Nothing).collect())
+        }
+        ShardOutput::Logits(logits) => (None, give(&logits, batch.wanted, &batch.sequences)?),
     };
-    Ok(BatchRun { hidden, tokens, compute_us: crate::clock::micros(started.elapsed()) })
+    Ok(BatchRun { hidden, given, compute_us: crate::clock::micros(started.elapsed()) })
 }
 
-/// One token for each sequence that wants one: its last logits row.
-fn sample_rows(
+/// What each sequence wants: a token by its logits row, or its normed rows added up.
+fn give(
     logits: &Logits,
-    samples: Vec<Option<SampleAt>>,
-) -> Result<Vec<Option<Sampled>>, RunBatchError> {
-    let vocab = logits.vocab as usize;
-    let mut rows = logits.values.chunks_exact(vocab);
-    let mut tokens = Vec::with_capacity(samples.len());
-    for wanted in samples {
-        let token = match wanted {
-            None => None,
-            Some(at) => {
+    wanted: Vec<RowsWanted>,
+    sequences: &[SequenceRows],
+) -> Result<Vec<RowsGiven>, RunBatchError> {
+    let mut rows = logits.values.chunks_exact(logits.vocab as usize);
+    let n_normed = |sequence: &SequenceRows| match sequence.logits {
+        LogitsWanted::Normed => sequence.n_rows as usize,
+        _ => 0,
+    };
+    let hidden = logits.normed.len().checked_div(sequences.iter().map(n_normed).sum());
+    let mut normed = &logits.normed[..];
+    let mut given = Vec::with_capacity(wanted.len());
+    for (wanted, sequence) in wanted.into_iter().zip(sequences) {
+        given.push(match wanted {
+            RowsWanted::Nothing => RowsGiven::Nothing,
+            RowsWanted::Token(at) => {
                 let row = rows.next().ok_or(RunBatchError::LogitsMissing)?;
-                Some(sample_row(row, at))
+                RowsGiven::Token(sample_row(row, at))
             }
-        };
-        tokens.push(token);
+            RowsWanted::Sum(mut sum) => {
+                let hidden = hidden.filter(|hidden| *hidden > 0);
+                let hidden = hidden.ok_or(RunBatchError::LogitsMissing)?;
+                let (own, rest) = normed.split_at(n_normed(sequence) * hidden);
+                normed = rest;
+                sum.add(own, hidden);
+                RowsGiven::Sum(sum)
+            }
+        });
     }
-    Ok(tokens)
+    Ok(given)
 }
 
 fn sample_row(row: &[f32], at: SampleAt) -> Sampled {

@@ -79,6 +79,11 @@ impl Decoder {
         self.head.as_ref().map(|head| head.forward(x))
     }
 
+    /// Rows behind the final norm; only where the last layer is.
+    pub fn norm(&self, rows: &[f32]) -> Option<Vec<f32>> {
+        self.head.as_ref().map(|head| head.norm(rows))
+    }
+
     /// Whether a sequence's rows from `first_position` on can be computed, and if not, why. Keys
     /// and values of any position can be written again; a recurrent layer's state cannot go back.
     pub fn continues(&self, pages: &[u32], first_position: u32) -> Result<(), String> {

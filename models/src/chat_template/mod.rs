@@ -32,6 +32,8 @@ use minijinja::{
 
 use crate::gguf::Gguf;
 
+pub use strftime::format as format_time;
+
 /// Longest template source; published ones stay below 20 KiB.
 const MAX_SOURCE_BYTES: usize = 128 << 10;
 /// Stack for parsing, per byte of source: the engine walks and drops deep expressions recursively.

@@ -92,7 +92,7 @@ impl Moment {
 }
 
 /// `format` with its directives filled in for `unix_s`; `%-d` drops padding as glibc does.
-pub(super) fn format(format: &str, unix_s: i64) -> String {
+pub fn format(format: &str, unix_s: i64) -> String {
     let moment = Moment::at(unix_s);
     let mut text = String::new();
     let mut rest = format.chars();

@@ -12,14 +12,17 @@ use super::ConstraintError;
 
 /// Longest schema as text: a few dozen tools.
 const MAX_SCHEMA_BYTES: usize = 256 << 10;
-/// Longest regular expression or Lark grammar.
-const MAX_TEXT_BYTES: usize = 64 << 10;
+/// Longest regular expression.
+const MAX_REGEX_BYTES: usize = 64 << 10;
+/// Longest Lark grammar, which may hold schemas.
+const MAX_LARK_BYTES: usize = 256 << 10;
 /// Deepest nesting of either.
 const MAX_DEPTH: usize = 64;
 /// Largest `minItems` and its like.
 const MAX_COUNT: u64 = 10_000;
-/// What may stand between the parts of JSON. Bounded: a model must not idle in white space.
-const JSON_SPACE: &str = r"[\x20\x0A\x0D\x09]{1,64}";
+/// What may stand between the parts of JSON: a space, or a line's end and the indentation of the
+/// next one. No more: a model must not idle in white space.
+const JSON_SPACE: &str = r"\x20|\x0D?\x0A[\x20\x09]{0,40}";
 
 /// What an answer must follow.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +76,8 @@ impl Grammar<'_> {
 
     /// Brackets count as nesting wherever they stand; in strings they come in pairs or matter not.
     fn check_text(&self, text: &str) -> Result<(), ConstraintError> {
-        self.check_length(text.len(), MAX_TEXT_BYTES)?;
+        let is_regex = matches!(self, Grammar::Regex(_));
+        self.check_length(text.len(), if is_regex { MAX_REGEX_BYTES } else { MAX_LARK_BYTES })?;
         let mut depth = 0_usize;
         for byte in text.bytes() {
             match byte {
@@ -118,8 +122,20 @@ fn check_count(key: &str, value: &Value) -> Result<(), ConstraintError> {
     }
 }
 
+/// A schema within bounds, with our options, to be written into a Lark grammar.
+pub(super) fn checked_schema(schema: &Value) -> Result<Value, ConstraintError> {
+    let grammar = Grammar::JsonSchema(schema);
+    grammar.check_value(schema, 0)?;
+    grammar.check_length(schema.to_string().len(), MAX_SCHEMA_BYTES)?;
+    Ok(with_options(schema.clone()))
+}
+
 /// A schema with our options, whatever options it brought along.
 fn json(schema: Value) -> TopLevelGrammar {
+    TopLevelGrammar::from_json_schema(with_options(schema))
+}
+
+fn with_options(schema: Value) -> Value {
     // The schema that allows everything has nowhere to put options.
     let mut schema = if schema == Value::Bool(true) { serde_json::json!({}) } else { schema };
     if schema.is_object() {
@@ -129,5 +145,5 @@ fn json(schema: Value) -> TopLevelGrammar {
         };
         options.apply_to(&mut schema);
     }
-    TopLevelGrammar::from_json_schema(schema)
+    schema
 }

@@ -11,6 +11,7 @@
 //! Absent on purpose: tokens that the grammar forces are sampled like any other, so that a token is
 //! still a function of logits and position.
 
+mod answer;
 mod grammar;
 mod vocabulary;
 
@@ -18,6 +19,7 @@ use llguidance::Matcher;
 
 use crate::sampler::TokenSet;
 
+pub use answer::{AnswerBody, answer_grammar};
 pub use grammar::Grammar;
 pub use vocabulary::ConstraintVocabulary;
 
@@ -162,13 +164,14 @@ impl Constraint {
     /// Goes on with `token`; after an error that it is not allowed, another one may be tried.
     pub fn accept(&mut self, token: u32) -> Result<(), ConstraintError> {
         let taken = match self.is_finished {
-            true => 0,
+            // What ends the answer is no part of it, and may come again where it is passed over.
+            true => usize::from(self.mask()?.contains(token)),
             false => self.matcher.try_consume_tokens(&[token]).map_err(exhausted)?,
         };
         if taken == 0 {
             return Err(ConstraintError::NotAllowed { token });
         }
-        self.is_finished = self.matcher.is_stopped();
+        self.is_finished |= self.matcher.is_stopped();
         Ok(())
     }
 

@@ -34,8 +34,8 @@ pub struct OpenStage {
     pub lineage: Lineage,
     /// Where the result goes.
     pub next: NextHop,
-    /// How the token is chosen: present exactly on the last stage.
-    pub sampling: Option<Sampling>,
+    /// What is wanted of the last row: present exactly on the last stage.
+    pub wanted: Option<Wanted>,
     /// Keys in the payload.
     pub named_pages: u32,
     /// Rows before the first token: the prompt, and the answer as far as it is known.
@@ -93,6 +93,15 @@ pub enum NextHop {
     Stage(PeerAddress),
     /// The sampled token to the requester: this is the last stage.
     Requester,
+}
+
+/// What the last stage gives.
+#[derive(Debug, Clone, Copy, PartialEq, Encode, Decode)]
+pub enum Wanted {
+    /// A token behind every row that asks for one.
+    Tokens(Sampling),
+    /// The mean of all rows behind the final norm, once.
+    Embedding,
 }
 
 /// How the next token is chosen from the logits.
@@ -158,11 +167,12 @@ impl OpenStage {
         let full_pages = self.prompt / PAGE_TOKENS;
         at_most("named pages", self.named_pages as usize, full_pages as usize)?;
         at_most("max_positions", self.max_positions as usize, POSITIONS_MAX as usize)?;
-        match (&self.next, &self.sampling) {
+        match (&self.next, &self.wanted) {
             (NextHop::Stage(peer), None) => peer.validate(),
-            (NextHop::Requester, Some(sampling)) => sampling.validate(),
+            (NextHop::Requester, Some(Wanted::Tokens(sampling))) => sampling.validate(),
+            (NextHop::Requester, Some(Wanted::Embedding)) => Ok(()),
             _ => Err(WireError::Invalid {
-                what: "sampling",
+                what: "wanted",
                 reason: "must be given to the last stage and to no other",
             }),
         }

@@ -6,6 +6,7 @@
 //! Units last in names. Absent on purpose: anything computed specially for a measurement.
 
 mod client;
+mod doors;
 mod events;
 mod figures;
 mod floor;
@@ -13,6 +14,7 @@ mod hop;
 mod hostile;
 #[path = "../../support/hostile.rs"]
 mod hostile_peers;
+mod http;
 mod load;
 mod long_prompt;
 mod memory;
@@ -40,6 +42,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// The HTTP door: many streams, memory over thousands of requests, what a token costs there.
+    Doors(doors::DoorsArgs),
     /// Time per token and hop: a chain of nodes against one node, the same model.
     Hop(hop::HopArgs),
     /// What brought nodes of other networks down, by many peers at once.
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
         .expect("a runtime on this thread");
     let measured = runtime.block_on(async {
         match Arguments::parse().command {
+            Command::Doors(args) => doors::run(args).await,
             Command::Hop(args) => hop::run(args).await,
             Command::Hostile(args) => hostile::run(args).await,
             Command::Memory(args) => memory::run(args).await,

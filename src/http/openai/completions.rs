@@ -1,0 +1,198 @@
+//! `POST /v1/completions`: text that goes on, whole or as a stream.
+//!
+//! Called by `mod.rs`. `completion_request.rs` reads the body, `answer.rs` runs the choices; this
+//! file says how a choice looks. Several prompts have their choices one after the other, `n` each.
+//! `echo` puts the prompt before its answer, token by token; how likely those were is not known.
+//! Errors: [`ApiError`]. Source: OpenAI API reference, completions.
+
+use actix_web::{HttpResponse, web};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use swarmllm_models::chat_output::ChatEvent;
+
+use super::{
+    answer::{self, StreamedChoice, WholeChoice},
+    completion_request::{self, CompletionRequest},
+    log_probabilities::of_completion,
+    objects::{Head, finish_reason},
+};
+use crate::{
+    generate::{
+        ErrorKind, GenerateError, GenerateRequest, Prompt, SampledToken, Summary, TokenEvent,
+    },
+    http::{
+        errors::{ApiError, body_error},
+        samples::Samples,
+        server::random_seed,
+    },
+    node::NodeHandle,
+};
+
+/// POST /v1/completions.
+pub(super) async fn completions(
+    node: web::Data<NodeHandle>,
+    body: Result<Bytes, actix_web::Error>,
+) -> Result<HttpResponse, ApiError> {
+    let body = body.map_err(|error| body_error(&error))?;
+    let CompletionRequest { asked, echo } = completion_request::parse(&body, random_seed()?)?;
+    let head = Head::new("cmpl", &asked)?;
+    let mut choices = Vec::new();
+    for request in &asked.requests {
+        let echo = if echo { echoed(&node, request).await? } else { Vec::new() };
+        let is_likely = request.log_probabilities.is_some();
+        choices.extend((0..asked.n).map(|_| Choice::new(echo.clone(), is_likely)));
+    }
+    let samples = Samples::start(&node, asked.requests, asked.n).await.map_err(of_prompt)?;
+    match asked.stream {
+        true => answer::streamed(head, samples, choices).await,
+        false => answer::whole(&head, samples, choices).await,
+    }
+}
+
+/// What each token of the prompt prints that an answer begins with.
+async fn echoed(node: &NodeHandle, request: &GenerateRequest) -> Result<Vec<Vec<u8>>, ApiError> {
+    let before = match &request.prompt {
+        Prompt::Infill { prefix, .. } => &Prompt::Text(prefix.clone()),
+        prompt => prompt,
+    };
+    node.spell(&request.model, before).await.map_err(of_prompt)
+}
+
+/// The field that is too long has another name here than in chat.
+fn of_prompt(error: GenerateError) -> ApiError {
+    let is_too_long = error.kind == ErrorKind::ContextLength;
+    let error = ApiError::from(error);
+    match is_too_long {
+        true => ApiError { param: Some("prompt".to_owned()), ..error },
+        false => error,
+    }
+}
+
+/// A choice, whole or of a stream.
+struct Choice {
+    /// So far, or what has not been sent yet.
+    text: String,
+    /// Tokens of the prompt before it.
+    echo: Vec<Vec<u8>>,
+    is_likely: bool,
+    /// Tokens behind the text that comes next.
+    sampled: Vec<SampledToken>,
+    /// Tokens of the text.
+    tokens: Vec<SampledToken>,
+    /// Characters before the next token.
+    offset: usize,
+}
+
+impl Choice {
+    fn new(echo: Vec<Vec<u8>>, is_likely: bool) -> Choice {
+        let text = String::from_utf8_lossy(&echo.concat()).into_owned();
+        Choice { text, echo, is_likely, sampled: Vec::new(), tokens: Vec::new(), offset: 0 }
+    }
+
+    /// The tokens behind the text so far, which are told now.
+    fn logprobs(&mut self) -> Option<Value> {
+        let (echo, tokens) = (std::mem::take(&mut self.echo), std::mem::take(&mut self.tokens));
+        self.is_likely.then(|| of_completion(&echo, &tokens, &mut self.offset))
+    }
+}
+
+impl WholeChoice for Choice {
+    const KIND: &'static str = "text_completion";
+
+    fn take(&mut self, event: TokenEvent) {
+        match event {
+            TokenEvent::Part(ChatEvent::Content(piece)) => {
+                self.text.push_str(&piece);
+                self.tokens.append(&mut self.sampled);
+            }
+            TokenEvent::Sampled(token) => self.sampled.push(token),
+            // A plain text has no other parts.
+            _ => {}
+        }
+    }
+
+    fn end(mut self, summary: &Summary) -> Value {
+        let logprobs = self.logprobs();
+        let reason = finish_reason(summary.finish_reason);
+        json!({"text": self.text, "logprobs": logprobs, "finish_reason": reason})
+    }
+}
+
+impl StreamedChoice for Choice {
+    const KIND: &'static str = "text_completion";
+
+    fn first(&mut self) -> Option<Value> {
+        let text = std::mem::take(&mut self.text);
+        (!text.is_empty()).then(|| json!({"text": text, "logprobs": self.logprobs()}))
+    }
+
+    fn next(&mut self, event: TokenEvent) -> Option<Value> {
+        self.take(event);
+        let text = std::mem::take(&mut self.text);
+        (!text.is_empty()).then(|| json!({"text": text, "logprobs": self.logprobs()}))
+    }
+
+    fn silence(&self) -> Value {
+        json!({"text": ""})
+    }
+
+    fn last(&mut self, summary: &Summary) -> Value {
+        json!({"text": "", "finish_reason": finish_reason(summary.finish_reason)})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::openai::{
+        answer::testing::{Events, head, stream_of, whole_of},
+        log_probabilities::sampled,
+        objects::a_summary,
+    };
+
+    fn events() -> Events {
+        let token = |text: &str| TokenEvent::Sampled(sampled(text.as_bytes(), -0.5));
+        let part = |text: &str| TokenEvent::Part(ChatEvent::Content(text.to_owned()));
+        let end = TokenEvent::Finished(a_summary().into());
+        let all = [token(" was"), part(" was"), token(" it"), part(" it"), token("<end>"), end];
+        all.into_iter().map(Ok).collect()
+    }
+
+    #[actix_web::test]
+    async fn a_whole_answer_has_the_shape_of_the_api() {
+        let choices = vec![Choice::new(vec![b"Once".to_vec()], true)];
+        let answer = whole_of(head(false), choices, vec![events()]).await.expect("an answer");
+        assert_eq!(answer["object"], "text_completion");
+        let choice = &answer["choices"][0];
+        assert_eq!(
+            (&choice["text"], &choice["finish_reason"]),
+            (&json!("Once was it"), &json!("stop"))
+        );
+        assert_eq!(choice["logprobs"]["tokens"], json!(["Once", " was", " it"]));
+        assert_eq!(choice["logprobs"]["token_logprobs"], json!([null, -0.5, -0.5]));
+        assert_eq!(choice["logprobs"]["text_offset"], json!([0, 4, 8]));
+    }
+
+    #[actix_web::test]
+    async fn a_stream_has_the_same_pieces() {
+        let choices = vec![Choice::new(vec![b"Once".to_vec()], true)];
+        let sent = stream_of(head(false), choices, vec![events()]).await.expect("a stream");
+        let chunk = |data: &String| -> Value { serde_json::from_str(data).expect("JSON") };
+        let chunks: Vec<Value> = sent[..sent.len() - 1].iter().map(chunk).collect();
+        let texts: Vec<&Value> = chunks.iter().map(|chunk| &chunk["choices"][0]["text"]).collect();
+        assert_eq!(texts, ["Once", " was", " it", ""]);
+        assert!(chunks.iter().all(|chunk| chunk["object"] == "text_completion"));
+        assert_eq!(chunks[2]["choices"][0]["logprobs"]["text_offset"], json!([8]));
+        assert_eq!(chunks[3]["choices"][0]["finish_reason"], "stop");
+        assert_eq!(sent.last().map(String::as_str), Some("[DONE]"));
+    }
+
+    #[actix_web::test]
+    async fn without_echo_the_first_chunk_is_of_the_answer() {
+        let choices = vec![Choice::new(Vec::new(), false)];
+        let sent = stream_of(head(false), choices, vec![events()]).await.expect("a stream");
+        let first: Value = serde_json::from_str(&sent[0]).expect("JSON");
+        assert_eq!(first["choices"][0]["text"], " was");
+        assert_eq!(first["choices"][0]["logprobs"], Value::Null);
+    }
+}

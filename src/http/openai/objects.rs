@@ -1,0 +1,161 @@
+//! The parts of an answer's object that chat and completions have in common.
+//!
+//! Used by `answer.rs`, `chat.rs` and `completions.rs`. Extension: `swarmllm` tells the tokens, who
+//! computed them and how long it took; with several choices it is a list, `samples`.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Map, Value, json};
+
+use super::options::Asked;
+use crate::{
+    generate::{FinishReason, Summary},
+    http::{errors::ApiError, server::random_hex},
+};
+
+/// What all objects of one answer have in common.
+#[derive(Debug, Clone)]
+pub(super) struct Head {
+    pub(super) id: String,
+    pub(super) created: u64,
+    pub(super) model: String,
+    pub(super) include_usage: bool,
+    /// Choices to each prompt.
+    pub(super) n: usize,
+}
+
+impl Head {
+    /// The head of a new answer; its id begins with `kind`.
+    pub(super) fn new(kind: &str, asked: &Asked) -> Result<Head, ApiError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let model = asked.requests.first().map(|request| request.model.clone());
+        Ok(Head {
+            id: format!("{kind}-{}", random_hex::<12>()?),
+            created: now.map_or(0, |since| since.as_secs()),
+            model: model.unwrap_or_default(),
+            include_usage: asked.include_usage,
+            n: asked.n as usize,
+        })
+    }
+
+    /// An id of a part of a choice, as unique as the answer's own.
+    pub(super) fn part_id(&self, kind: &str, index: usize) -> String {
+        let unique = self.id.rsplit('-').next().unwrap_or_default();
+        format!("{kind}_{unique}{index}_")
+    }
+
+    /// An object of this answer; a chunk of one that is to count tokens says that it has not yet.
+    pub(super) fn object(&self, kind: &str, choices: Value) -> Map<String, Value> {
+        let pairs = [
+            ("id", self.id.as_str().into()),
+            ("object", kind.into()),
+            ("created", self.created.into()),
+            ("model", self.model.as_str().into()),
+            // Changes when the arithmetic may have: same fingerprint and seed, same tokens.
+            ("system_fingerprint", concat!("swarmllm-", env!("CARGO_PKG_VERSION")).into()),
+            ("choices", choices),
+        ];
+        pairs.into_iter().map(|(name, value): (&str, Value)| (name.to_owned(), value)).collect()
+    }
+
+    /// Tokens of all choices; a prompt counts once, however many answers it has.
+    pub(super) fn usage(&self, summaries: &[Summary]) -> Value {
+        let completion_tokens: u32 = summaries.iter().map(Summary::completion_tokens).sum();
+        let reasoning_tokens: u32 = summaries.iter().map(|one| one.reasoning_tokens).sum();
+        let firsts = || summaries.iter().step_by(self.n.max(1));
+        let prompt_tokens: u32 = firsts().map(|first| first.prompt_tokens).sum();
+        let cached_tokens: u32 = firsts().map(|first| first.cached_tokens).sum();
+        json!({
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": completion_tokens,
+            "total_tokens": prompt_tokens + completion_tokens,
+            "prompt_tokens_details": {"cached_tokens": cached_tokens, "audio_tokens": 0},
+            "completion_tokens_details": {
+                "reasoning_tokens": reasoning_tokens,
+                "audio_tokens": 0,
+                // Nothing is guessed ahead.
+                "accepted_prediction_tokens": 0,
+                "rejected_prediction_tokens": 0,
+            },
+        })
+    }
+
+    /// The object of a whole answer.
+    pub(super) fn whole(&self, kind: &str, choices: Vec<Value>, summaries: &[Summary]) -> Value {
+        let mut object = self.object(kind, choices.into());
+        object.insert("usage".to_owned(), self.usage(summaries));
+        let extension = match summaries {
+            [one] => extension(one),
+            several => json!({"samples": several.iter().map(extension).collect::<Vec<_>>()}),
+        };
+        object.insert("swarmllm".to_owned(), extension);
+        object.into()
+    }
+}
+
+/// What this node adds for each choice.
+pub(super) fn extension(summary: &Summary) -> Value {
+    json!({
+        "token_ids": summary.token_ids,
+        "route": summary.route,
+        "cached_tokens": summary.cached_tokens,
+        "preemptions": summary.preemptions,
+        "cache": summary.cache,
+        "queue_ms": summary.queue_ms,
+        "ttft_ms": summary.ttft_ms,
+        "decode_tok_s": summary.decode_tok_s,
+        "cloud": summary.cloud,
+    })
+}
+
+/// The API's word for it.
+pub(super) fn finish_reason(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Stop => "stop",
+        FinishReason::Length => "length",
+        FinishReason::ToolCalls => "tool_calls",
+    }
+}
+
+/// An end, for tests.
+#[cfg(test)]
+pub(super) fn a_summary() -> Summary {
+    Summary {
+        finish_reason: FinishReason::Stop,
+        prompt_tokens: 3,
+        token_ids: vec![10, 11],
+        reasoning_tokens: 1,
+        stop_text: None,
+        route: Vec::new(),
+        cached_tokens: 2,
+        preemptions: 0,
+        cache: "f16".to_owned(),
+        queue_ms: 0.0,
+        ttft_ms: 1.0,
+        decode_tok_s: 2.0,
+        cloud: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prompts_count_once_and_answers_each() {
+        let head =
+            Head { id: "x".into(), created: 7, model: "demo".into(), include_usage: false, n: 2 };
+        let four = vec![a_summary(); 4];
+        let usage = head.usage(&four);
+        assert_eq!((&usage["prompt_tokens"], &usage["completion_tokens"]), (&json!(6), &json!(8)));
+        assert_eq!(usage["total_tokens"], 14);
+        assert_eq!(usage["prompt_tokens_details"]["cached_tokens"], 4);
+        assert_eq!(usage["completion_tokens_details"]["reasoning_tokens"], 4);
+        let whole = head.whole("text_completion", Vec::new(), &four);
+        assert_eq!(whole["swarmllm"]["samples"].as_array().map(Vec::len), Some(4));
+        assert_eq!(
+            head.whole("x", Vec::new(), &four[..1])["swarmllm"]["token_ids"],
+            json!([10, 11])
+        );
+    }
+}

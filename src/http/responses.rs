@@ -1,6 +1,0 @@
-//! The OpenAI responses dialect.
-
-use actix_web::web;
-
-/// Its paths.
-pub fn routes(_config: &mut web::ServiceConfig) {}
