@@ -12,9 +12,11 @@ import pathlib
 import re
 import subprocess
 import tempfile
+import threading
 import time
 import traceback
 import urllib.error
+import urllib.request
 from dataclasses import dataclass
 
 from harness import HERE, Failed, Node, expect, write_script
@@ -188,6 +190,34 @@ def claude_cut(bench):
         return f"asked again, the answer came {how}"
 
 
+def claude_busy(bench):
+    """A node whose queue is full"""
+    config = "[scheduler]\nrunning = 1\nwaiting = 1\n"
+    with bench.served(config, decode_tokens_per_s=10) as proxy:
+        body = {"model": "dialogue", "max_tokens": 500,
+                "messages": [{"role": "user", "content": "Count to forty"}]}
+
+        def occupy():
+            request = urllib.request.Request(
+                proxy.node.url + "/v1/messages", json.dumps(body).encode(),
+                {"content-type": "application/json"})
+            urllib.request.urlopen(request, timeout=120).read()
+
+        others = [threading.Thread(target=occupy) for _ in range(2)]
+        for other in others:
+            other.start()
+        while b"num_requests_waiting 1" not in urllib.request.urlopen(
+                proxy.node.url + "/metrics", timeout=10).read():
+            pass
+        said = bench.claude(proxy, "Say hello")
+        for other in others:
+            other.join()
+        statuses = [asked.status for asked in messages(proxy)]
+        expect(statuses[0] == 529 and statuses[-1] == 200, statuses)
+        expect(HELLO in said, said)
+        return f"{statuses.count(529)} times 529, then the answer"
+
+
 def claude_too_long(bench):
     """A prompt beyond the context"""
     with bench.served(context=4096) as proxy:
@@ -275,8 +305,8 @@ def aider_edit(bench):
         return f"{len(proxy.posts('/v1/chat/completions'))} request"
 
 
-CLAUDE = (claude_text, claude_tool, claude_thinking, claude_slow, claude_cut, claude_too_long,
-          claude_sessions, claude_mcp)
+CLAUDE = (claude_text, claude_tool, claude_thinking, claude_slow, claude_cut, claude_busy,
+          claude_too_long, claude_sessions, claude_mcp)
 
 
 def run(options, cache, claude_versions):
