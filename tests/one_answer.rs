@@ -28,7 +28,7 @@ fn questions() -> Vec<Value> {
 
 /// What the last stage must know beside logits: penalties, biases, formats, forced calls.
 fn guided_questions() -> Vec<Value> {
-    let schema = json!({"type": "object", "properties": {"layers": {"type": "integer"}},
+    let schema = json!({"type": "object", "properties": {"layers": {"type": "integer", "minimum": 0, "maximum": 99}},
         "required": ["layers"], "additionalProperties": false});
     let format = json!({"type": "json_schema", "json_schema": {"name": "n", "schema": schema}});
     let tool = json!({"type": "function",

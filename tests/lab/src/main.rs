@@ -9,6 +9,7 @@ mod client;
 mod doors;
 mod events;
 mod figures;
+mod floor;
 mod hop;
 mod hostile;
 #[path = "../../support/hostile.rs"]

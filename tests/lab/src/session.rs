@@ -3,7 +3,8 @@
 //!
 //! `bulk_gb_s` is rows that arrived whole by the clock, `core_gb_s` the same by the time that the
 //! busier of both threads computed, which other programs on the machine disturb less; `aead_gb_s`
-//! is sealing records of that size, likewise, before and after. `control_*_ms` is a ping's round
+//! is sealing records of that size, likewise, before and after; `floor_gb_s` what the kernel leaves
+//! of that to anybody (`floor.rs`). `control_*_ms` is a ping's round
 //! trip while bulk saturates the session. `--connections 2` puts the pings on a second connection,
 //! as a measure of what that would bring.
 
@@ -24,6 +25,7 @@ use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::figures::{Sorted, ms};
+use crate::floor;
 use crate::swarm::LabError;
 
 /// Bytes of one message of bulk.
@@ -31,7 +33,7 @@ const MESSAGE_BYTES: usize = 1 << 20;
 /// Bulk that waits to be sent at any time.
 const BACKLOG_BYTES: usize = 4 * MESSAGE_BYTES;
 /// What a session hands to the socket, or takes from it, at once.
-const CHUNK_BYTES: usize = 64 * 1024;
+pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
 /// Time between pings.
 const PING_EVERY: Duration = Duration::from_millis(1);
 
@@ -133,7 +135,7 @@ fn is_gone(error: &std::io::Error) -> bool {
 }
 
 /// Time this thread has computed, seconds; `None` where the system does not tell.
-fn computed_s() -> Option<f64> {
+pub(crate) fn computed_s() -> Option<f64> {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     let nanoseconds: f64 = text.split_whitespace().next()?.parse().ok()?;
     Some(nanoseconds / 1e9)
@@ -251,7 +253,7 @@ fn aead_rate(time: Duration) -> f64 {
 }
 
 /// Runs a future on a thread of its own.
-fn on_thread<T: Send + 'static>(
+pub(crate) fn on_thread<T: Send + 'static>(
     work: impl AsyncFnOnce() -> Result<T, LabError> + Send + 'static,
 ) -> std::thread::JoinHandle<Result<T, String>> {
     std::thread::spawn(move || {
@@ -309,6 +311,7 @@ fn run_session(connections: u8, time: Duration) -> Result<Run, LabError> {
 pub(crate) fn run(args: &SessionArgs) -> Result<bool, LabError> {
     let time = Duration::from_secs(args.seconds);
     let before = aead_rate(Duration::from_secs(1));
+    let floor_gb_s = floor::rate(Duration::from_secs(1))?.map(|rate| rate / 1e9);
     let Run { bytes, busiest_s, round_trips_ms } = run_session(args.connections, time)?;
     let aead_gb_s = (before + aead_rate(Duration::from_secs(1))) / 2e9;
     let bulk_gb_s = bytes as f64 / time.as_secs_f64() / 1e9;
@@ -320,7 +323,8 @@ pub(crate) fn run(args: &SessionArgs) -> Result<bool, LabError> {
     if args.json {
         let object = json!({
             "connections": args.connections, "seconds": args.seconds, "bulk_gb_s": bulk_gb_s,
-            "core_gb_s": core_gb_s, "aead_gb_s": aead_gb_s, "ratio": ratio, "pings": pings,
+            "core_gb_s": core_gb_s, "aead_gb_s": aead_gb_s, "ratio": ratio,
+            "floor_gb_s": floor_gb_s, "pings": pings,
             "control_p50_ms": p50, "control_p99_ms": p99, "control_max_ms": most,
         });
         println!("{object}");
@@ -328,6 +332,8 @@ pub(crate) fn run(args: &SessionArgs) -> Result<bool, LabError> {
         println!("bulk      {bulk_gb_s:6.3} GB/s over {} connection(s)", args.connections);
         println!("per core  {core_gb_s:6.3} GB/s of the busier thread's computing time");
         println!("cipher    {aead_gb_s:6.3} GB/s on one core");
+        let floor_gb_s = floor_gb_s.unwrap_or(f64::NAN);
+        println!("floor     {floor_gb_s:6.3} GB/s with cipher and kernel alone");
         println!("ratio     {ratio:6.3}");
         println!("control   {p50:6.3} ms p50, {p99:.3} ms p99, {most:.3} ms max of {pings} pings");
     }
