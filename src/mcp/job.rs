@@ -31,6 +31,8 @@ use crate::{
 const MAX_TOKENS: u32 = 2048;
 /// Answers of one call under way at once.
 const CONCURRENT: usize = 8;
+/// The place of an answer that the node and its peers computed.
+const SWARM: &str = "swarm";
 
 /// A call under way.
 pub struct Job {
@@ -71,7 +73,7 @@ pub struct Answer {
     pub ttft_ms: f64,
     /// New tokens per second after the first.
     pub decode_tok_s: f64,
-    /// Which peers computed which layers, in order; empty when a provider answered.
+    /// Which peers computed which layers, in order; of a provider one entry, without layers.
     pub route: Vec<RouteStage>,
 }
 
@@ -115,8 +117,10 @@ impl Answer {
             format!("{peer} layers {}-{}", stage.layers[0], stage.layers[1])
         };
         let stages: Vec<String> = self.route.iter().map(stage).collect();
-        let computed_by =
-            if stages.is_empty() { self.answered_by.clone() } else { stages.join(", ") };
+        let computed_by = match self.answered_by.as_str() {
+            SWARM if !stages.is_empty() => stages.join(", "),
+            place => place.to_owned(),
+        };
         let limited = match self.finish_reason {
             FinishReason::Length => ", cut at its limit",
             FinishReason::Stop | FinishReason::ToolCalls => "",
@@ -131,7 +135,7 @@ impl Answer {
         let completion_tokens = summary.completion_tokens();
         let answered_by = match &summary.cloud {
             Some(cloud) => format!("cloud/{}/{}", cloud.provider, cloud.model),
-            None => "swarm".to_owned(),
+            None => SWARM.to_owned(),
         };
         Answer {
             model,

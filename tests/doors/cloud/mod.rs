@@ -220,6 +220,7 @@ fn every_door_gives_the_answer_and_counts_its_tokens() {
     let (head, body) = modern("tools/call", &asked);
     let tool = request(node.http(), &head, &body.to_string());
     assert!(tool.body.contains("Hello there"), "{tool:?}");
+    assert!(tool.body.contains("computed by cloud/openai/stand-in"), "{tool:?}");
 }
 
 #[test]
