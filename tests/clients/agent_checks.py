@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import tempfile
 import threading
@@ -19,7 +20,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 
-from harness import HERE, Failed, Node, expect, write_script
+from harness import HERE, Failed, Node, expect, wait_for, write_script
 from proxy import Proxy
 
 HELLO = "Hello from the swarm."
@@ -178,6 +179,40 @@ def claude_slow(bench):
         return f"{asked[0].seconds:.0f} s, one request, never silent for {asked[0].silence_s:.0f} s"
 
 
+def claude_lost_stage(bench):
+    """A node that dies while the prompt is read"""
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as nodes:
+        model = write_script(folder, prefill_tokens_per_s=1500)
+
+        def start(layers, *more):
+            options = ["--kv-memory", "256MiB", "--layers", layers, *more]
+            return nodes.enter_context(Node(bench.program, model, more=options))
+
+        first = start("0-1")
+        others = [start("1-4", "--join", first.ready["listen"]) for _ in range(2)]
+        wait_for("route", lambda: first.get("/v1/models")["data"][0]["meta"]["servable"])
+        proxy = nodes.enter_context(Proxy(first.url))
+        killer = threading.Thread(target=kill_who_computes, args=(proxy, others))
+        killer.start()
+        said = bench.claude(proxy, "Say hello")
+        killer.join()
+        asked = messages(proxy)
+        expect(HELLO in said, said)
+        expect(len(asked) == 1, f"{len(asked)} requests: it tried again")
+        expect(sum(other.process.poll() is not None for other in others) == 1, "nobody died")
+        return f"one request, {asked[0].seconds:.0f} s"
+
+
+def kill_who_computes(proxy, others):
+    """Kills the one of these nodes whose pages fill."""
+    wait_for("request", lambda: messages(proxy))
+    busy = wait_for("stage that computes", lambda: next(
+        (other for other in others if other.metric("swarmllm_num_requests_running") > 0), None))
+    time.sleep(2)
+    busy.signal(signal.SIGKILL)
+    busy.process.wait()
+
+
 def claude_cut(bench):
     """A connection that is cut in the answer"""
     with bench.served(decode_tokens_per_s=50) as proxy:
@@ -305,8 +340,8 @@ def aider_edit(bench):
         return f"{len(proxy.posts('/v1/chat/completions'))} request"
 
 
-CLAUDE = (claude_text, claude_tool, claude_thinking, claude_slow, claude_cut, claude_busy,
-          claude_too_long, claude_sessions, claude_mcp)
+CLAUDE = (claude_text, claude_tool, claude_thinking, claude_slow, claude_lost_stage, claude_cut,
+          claude_busy, claude_too_long, claude_sessions, claude_mcp)
 
 
 def run(options, cache, claude_versions):
