@@ -227,7 +227,8 @@ fn a_closed_client_ends_its_generation() {
         signal("STOP", second.pid());
         let body = chat(json!({"stream": stream})).to_string();
         let client = send(node.http(), &head, &body);
-        control.wait_until("status", |status| status["n_active"] == 1);
+        // Before that nothing was begun that could fail.
+        control.wait_until("status", |status| status["scheduler"]["running"] == 1);
         drop(client);
         subscriber.wait_for_event(&["generation_failed"]);
         control.wait_until("status", |status| status["n_active"] == 0);
