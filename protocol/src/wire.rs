@@ -266,7 +266,7 @@ pub struct TokenSampled {
 /// Natural logarithms of probabilities, before bias, penalties and filters.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 pub struct LogProbabilities {
-    /// Of the token that was chosen.
+    /// Of the token that was chosen; at most 0, minus infinity for what can't be.
     pub chosen: f32,
     /// The likeliest tokens with theirs, best first.
     pub top: Vec<(u32, f32)>,
@@ -421,9 +421,7 @@ impl Body {
             Self::Rows(_) => Ok(()),
             Self::TokenSampled(sampled) => {
                 below("position", sampled.position, POSITIONS_MAX)?;
-                if let Some(LogProbabilities { top, .. }) = &sampled.log_probabilities {
-                    at_most("log-probabilities", top.len(), LOG_PROBABILITIES_MAX.into())?;
-                }
+                sampled.log_probabilities.iter().try_for_each(LogProbabilities::validate)?;
                 StageTrace::validate_all(&sampled.trace)
             }
             Self::Embedded { trace, .. } => StageTrace::validate_all(trace),
@@ -437,6 +435,17 @@ impl Body {
                 at_most("bytes of a revocation list", list.len(), REVOCATION_LIST_MAX_BYTES)
             }
         }
+    }
+}
+
+impl LogProbabilities {
+    fn validate(&self) -> Result<(), WireError> {
+        at_most("log-probabilities", self.top.len(), LOG_PROBABILITIES_MAX.into())?;
+        let mut all = self.top.iter().map(|(_, value)| *value).chain([self.chosen]);
+        if all.all(|value| value <= 0.0) {
+            return Ok(());
+        }
+        Err(WireError::Invalid { what: "log-probability", reason: "must be a number of at most 0" })
     }
 }
 

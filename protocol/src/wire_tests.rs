@@ -99,6 +99,7 @@ fn every_message() -> Vec<Message> {
         Body::Admitted { certificate: vec![2; CERTIFICATE_MAX_BYTES] },
         Body::NotAdmitted { reason: NotAdmitted::InviteUsedUp },
         Body::Revocations { list: vec![3; REVOCATION_LIST_MAX_BYTES] },
+        Body::Embedded { request: REQUEST, hidden: 4, trace: rows().trace },
     ];
     bodies.into_iter().map(with_payload).collect()
 }
@@ -107,6 +108,7 @@ fn every_message() -> Vec<Message> {
 fn with_payload(body: Body) -> Message {
     match body {
         Body::Rows(rows) => Message::rows(rows, vec![5; 16].into()),
+        Body::Embedded { .. } => Message { body, payload: vec![5; 16].into() },
         Body::OpenStage(_) | Body::CloseStage { .. } => {
             Message::with_keys(body, vec![7; 48].into())
         }
@@ -229,15 +231,12 @@ fn refused_bodies() -> Vec<Body> {
     };
     let exchange = |added, dropped| Body::PeerExchange { added, dropped };
     let failed = |stage, detail: String| Body::StageFailed { request: REQUEST, stage, detail };
-    let token = |position, trace| {
-        Body::TokenSampled(TokenSampled {
-            request: REQUEST,
-            position,
-            token: 0,
-            trace,
-            log_probabilities: None,
-        })
+    let told = |position, trace, log_probabilities| {
+        let (request, token) = (REQUEST, 0);
+        Body::TokenSampled(TokenSampled { request, position, token, trace, log_probabilities })
     };
+    let token = |position, trace| told(position, trace, None);
+    let likely = |chosen, top| told(0, Vec::new(), Some(LogProbabilities { chosen, top }));
     vec![
         hello(&"x".repeat(AGENT_MAX_BYTES + 1), Vec::new()),
         hello("two\nlines", Vec::new()),
@@ -287,6 +286,10 @@ fn refused_bodies() -> Vec<Body> {
         token(POSITIONS_MAX, Vec::new()),
         token(0, vec![StageTrace::default(); usize::from(STAGES_MAX) + 1]),
         token(0, vec![StageTrace { stage: STAGES_MAX, ..StageTrace::default() }]),
+        likely(f32::NAN, vec![]),
+        likely(0.5, vec![]),
+        likely(-0.5, vec![(1, -0.5), (2, f32::NAN)]),
+        likely(-0.5, vec![(1, -0.5); usize::from(LOG_PROBABILITIES_MAX) + 1]),
     ]
 }
 
@@ -355,7 +358,7 @@ proptest! {
             let length = (bytes.len() - 3) as u16;
             bytes[0] = WIRE_VERSION;
             bytes[1..3].copy_from_slice(&length.to_le_bytes());
-            bytes[3] %= 14;
+            bytes[3] %= every_message().len() as u8;
         }
         if let Ok(message) = Message::decode(bytes.into()) {
             prop_assert_eq!(message.validate(), Ok(()));
@@ -363,8 +366,9 @@ proptest! {
     }
 
     #[test]
-    fn altered_messages_are_refused_or_valid(which in 0_usize..12, bit: u16, cut: u16) {
-        let bytes = bytes_of(&every_message()[which]);
+    fn altered_messages_are_refused_or_valid(which: u16, bit: u16, cut: u16) {
+        let messages = every_message();
+        let bytes = bytes_of(&messages[usize::from(which) % messages.len()]);
         let mut flipped = bytes.to_vec();
         let bit = usize::from(bit) % (8 * flipped.len());
         flipped[bit / 8] ^= 1 << (bit % 8);

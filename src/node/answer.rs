@@ -144,6 +144,8 @@ pub(super) fn generation_request(
         model: model.id,
         model_name: model.name.clone(),
         n_layers: model.n_layers(),
+        n_vocab: model.model.config().vocab,
+        hidden: model.model.config().hidden,
         profile: wire_profile(model.profile),
         cache: wire_cache(model.cache),
         grammar: grammar_of(model, request, &prepared)?,

@@ -521,17 +521,15 @@ impl Handler<StageReply> for Generation {
                 let stray = format!("{} is not the last stage", peer.short());
                 self.fail(GenerationError::OutOfOrder(stray), ctx);
             }
-            StageReplyBody::Sampled(_) if self.request.embeds => {
-                let stray = "a token where an embedding was wanted".to_owned();
-                self.fail(GenerationError::OutOfOrder(stray), ctx);
-            }
-            StageReplyBody::Sampled(sampled) => self.sampled(sampled, ctx),
-            StageReplyBody::Embedded { values, trace } if self.request.embeds => {
-                self.embedded((values, trace), ctx);
-            }
-            StageReplyBody::Embedded { .. } => {
-                let stray = "an embedding where a token was wanted".to_owned();
-                self.fail(GenerationError::OutOfOrder(stray), ctx);
+            StageReplyBody::Sampled(sampled) => match self.request.check_sampled(&sampled) {
+                Ok(()) => self.sampled(sampled, ctx),
+                Err(stray) => self.fail(GenerationError::OutOfOrder(stray), ctx),
+            },
+            StageReplyBody::Embedded { values, trace } => {
+                match self.request.check_embedded(&values) {
+                    Ok(()) => self.embedded((values, trace), ctx),
+                    Err(stray) => self.fail(GenerationError::OutOfOrder(stray), ctx),
+                }
             }
         }
     }

@@ -7,7 +7,7 @@ use swarmllm_models::sampler::SamplingParams;
 use swarmllm_protocol::guide::{Guide, GuideGrammar};
 use swarmllm_protocol::ids::{ModelId, PeerId, RequestId};
 use swarmllm_protocol::session::GenerationPlan;
-use swarmllm_protocol::wire::{CacheType, Profile};
+use swarmllm_protocol::wire::{CacheType, Profile, TokenSampled};
 
 use crate::batch_scheduler::{CancelSequence, OpenSequence, SubmitRows};
 use crate::dht_router::FindProviders;
@@ -50,6 +50,10 @@ pub struct GenerationRequest {
     pub model_name: String,
     /// Its layers.
     pub n_layers: u32,
+    /// Tokens of its vocabulary.
+    pub n_vocab: u32,
+    /// Values of its rows.
+    pub hidden: u32,
     /// Its run profile.
     pub profile: Profile,
     /// How keys and values are kept.
@@ -84,10 +88,116 @@ impl GenerationRequest {
             answered: if looks_back { answered.collect() } else { Vec::new() },
         }
     }
+
+    /// Whether a token of the last stage is what was asked for; what is wrong with it otherwise.
+    pub(super) fn check_sampled(&self, sampled: &TokenSampled) -> Result<(), String> {
+        if self.embeds {
+            return Err("a token where an embedding was wanted".into());
+        }
+        let likely = sampled.log_probabilities.as_ref();
+        let top = likely.map(|likely| likely.top.as_slice()).unwrap_or_default();
+        let mut tokens = top.iter().map(|(token, _)| *token).chain([sampled.token]);
+        if let Some(token) = tokens.find(|token| *token >= self.n_vocab) {
+            return Err(format!("token {token} is beyond the vocabulary of {}", self.n_vocab));
+        }
+        let wanted = self.log_probabilities;
+        if likely.is_some() != wanted.is_some() || top.len() > wanted.unwrap_or(0).into() {
+            return Err("other log-probabilities than were asked for".into());
+        }
+        Ok(())
+    }
+
+    /// Whether an embedding of the last stage is what was asked for; what is wrong with it
+    /// otherwise.
+    pub(super) fn check_embedded(&self, values: &[f32]) -> Result<(), String> {
+        if !self.embeds {
+            return Err("an embedding where a token was wanted".into());
+        }
+        let (found, wanted) = (values.len(), self.hidden);
+        if found != wanted as usize {
+            return Err(format!("an embedding of {found} values, the model has {wanted}"));
+        }
+        match values.iter().position(|value| !value.is_finite()) {
+            Some(index) => Err(format!("value {index} of the embedding is not a finite number")),
+            None => Ok(()),
+        }
+    }
 }
 
 impl std::fmt::Debug for GenerationRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("GenerationRequest").field("request", &self.request).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use swarmllm_protocol::wire::LogProbabilities;
+
+    use super::*;
+
+    fn request(embeds: bool, log_probabilities: Option<u8>) -> GenerationRequest {
+        GenerationRequest {
+            request: RequestId([1; 16]),
+            local: PeerId([1; 32]),
+            client: 0,
+            model: ModelId([1; 32]),
+            model_name: "tiny".into(),
+            n_layers: 2,
+            n_vocab: 10,
+            hidden: 3,
+            profile: Profile::F32,
+            cache: CacheType::F16,
+            plan: GenerationPlan {
+                prompt: vec![1],
+                chunk: 0,
+                max_new: 1,
+                end_tokens: Vec::new(),
+                context: 8,
+            },
+            embeds,
+            sampling: SamplingParams::default(),
+            logit_bias: Vec::new(),
+            grammar: None,
+            log_probabilities,
+            sample_of: None,
+            prefix_secret: [0; 32],
+            deadline: None,
+        }
+    }
+
+    fn sampled(token: u32, top: Option<Vec<(u32, f32)>>) -> TokenSampled {
+        TokenSampled {
+            request: RequestId([1; 16]),
+            position: 4,
+            token,
+            trace: Vec::new(),
+            log_probabilities: top.map(|top| LogProbabilities { chosen: -1.0, top }),
+        }
+    }
+
+    #[test]
+    fn only_tokens_that_were_asked_for_are_believed() {
+        let plain = request(false, None);
+        assert_eq!(plain.check_sampled(&sampled(9, None)), Ok(()));
+        let beyond = plain.check_sampled(&sampled(10, None)).unwrap_err();
+        assert_eq!(beyond, "token 10 is beyond the vocabulary of 10");
+        assert!(plain.check_sampled(&sampled(9, Some(Vec::new()))).is_err());
+        let told = request(false, Some(1));
+        assert_eq!(told.check_sampled(&sampled(9, Some(vec![(9, -1.0)]))), Ok(()));
+        for top in [Some(vec![(10, -1.0)]), Some(vec![(9, -1.0), (8, -2.0)]), None] {
+            assert!(told.check_sampled(&sampled(9, top)).is_err());
+        }
+        assert!(request(true, None).check_sampled(&sampled(9, None)).is_err());
+    }
+
+    #[test]
+    fn only_embeddings_that_can_be_one_are_believed() {
+        let asked = request(true, None);
+        assert_eq!(asked.check_embedded(&[0.0, -1.0, f32::MAX]), Ok(()));
+        for values in [&[0.0; 2][..], &[0.0; 4], &[0.0, f32::NAN, 0.0], &[f32::INFINITY; 3]] {
+            assert!(asked.check_embedded(values).is_err(), "{values:?}");
+        }
+        assert!(request(false, None).check_embedded(&[0.0; 3]).is_err());
     }
 }
