@@ -3,6 +3,8 @@
 //! Called by `node/answer.rs` and `local.rs`, so that a chat reads the same bits through a service
 //! and without one. Errors: [`PromptError`], for the person who asked.
 
+mod call_ids;
+
 use serde_json::{Value, json};
 use swarmllm_models::chat_output::{OutputFormat, ToolCallFormat};
 use swarmllm_models::chat_template::{ChatInput, ChatTemplate, TemplateError};
@@ -103,6 +105,9 @@ fn render_chat(
     let knows_tools = template.source().contains("tools");
     let mut output = OutputFormat::of_template(template.source());
     let mut messages = chat.messages.clone();
+    if output.tool_calls == ToolCallFormat::Mistral {
+        call_ids::shorten(&mut messages);
+    }
     match (has_tools, knows_tools) {
         (false, _) => output = output.without_tool_calls(),
         (true, true) => {}
