@@ -8,135 +8,90 @@
 use serde_json::Value;
 use swarmllm_models::chat_output::ChatEvent;
 
-use super::calls::Calls;
-use super::decode::{DecodeError, Ending, Usage, count, object, reported, text};
-use crate::generate::{FinishReason, TokenEvent};
+use super::decode::{DecodeError, Told, Usage, count, object, reported, say, text};
+use crate::generate::TokenEvent;
 
-/// Reads one answer.
-#[derive(Debug, Default)]
-pub(super) struct AnthropicDecoder {
-    calls: Calls,
-    word: Option<String>,
-    stop_text: Option<String>,
-    usage: Usage,
-    id: Option<String>,
-    is_done: bool,
+/// Reads the data of one event.
+pub(super) fn read(told: &mut Told, data: &str) -> Result<Vec<TokenEvent>, DecodeError> {
+    let event = object(data)?;
+    let mut out = Vec::new();
+    let index = event["index"].as_u64().unwrap_or(0);
+    match event["type"].as_str().unwrap_or_default() {
+        "message_start" => {
+            told.id = event["message"]["id"].as_str().map(str::to_owned);
+            take_usage(&mut told.usage, &event["message"]["usage"]);
+        }
+        "content_block_start" => begin(told, (index, &event["content_block"]), &mut out)?,
+        "content_block_delta" => delta(told, (index, &event["delta"]), &mut out)?,
+        "content_block_stop" if told.calls.open_index() == Some(index) => {
+            told.calls.end(&mut out);
+        }
+        "message_delta" => {
+            let delta = &event["delta"];
+            let word = text(&delta["stop_reason"], "a stop_reason that is no text")?;
+            if !word.is_empty() {
+                told.word = Some(word.to_owned());
+            }
+            told.stop_text = delta["stop_sequence"].as_str().map(str::to_owned);
+            take_usage(&mut told.usage, &event["usage"]);
+        }
+        "message_stop" => told.is_done = true,
+        "error" => return Err(reported(&event["error"])),
+        _ => {}
+    }
+    Ok(out)
 }
 
-impl AnthropicDecoder {
-    pub(super) fn push(&mut self, data: &str) -> Result<Vec<TokenEvent>, DecodeError> {
-        let event = object(data)?;
-        let mut out = Vec::new();
-        let index = event["index"].as_u64().unwrap_or(0);
-        match event["type"].as_str().unwrap_or_default() {
-            "message_start" => {
-                self.id = event["message"]["id"].as_str().map(str::to_owned);
-                self.take_usage(&event["message"]["usage"]);
-            }
-            "content_block_start" => self.begin(index, &event["content_block"], &mut out)?,
-            "content_block_delta" => self.delta(index, &event["delta"], &mut out)?,
-            "content_block_stop" if self.calls.open_index() == Some(index) => {
-                self.calls.end(&mut out);
-            }
-            "message_delta" => {
-                let delta = &event["delta"];
-                let word = text(&delta["stop_reason"], "a stop_reason that is no text")?;
-                if !word.is_empty() {
-                    self.word = Some(word.to_owned());
-                }
-                self.stop_text = delta["stop_sequence"].as_str().map(str::to_owned);
-                self.take_usage(&event["usage"]);
-            }
-            "message_stop" => self.is_done = true,
-            "error" => return Err(reported(&event["error"])),
-            _ => {}
-        }
-        Ok(out)
-    }
-
-    pub(super) fn is_done(&self) -> bool {
-        self.is_done
-    }
-
-    pub(super) fn finish(mut self) -> (Vec<TokenEvent>, Option<Ending>, Usage, Option<String>) {
-        let mut out = Vec::new();
-        self.calls.end(&mut out);
-        let has_called = self.calls.has_called();
-        let stop_text = self.stop_text;
-        let ending = self.word.map(|word| {
-            let reason = match word.as_str() {
-                "max_tokens" | "model_context_window_exceeded" => FinishReason::Length,
-                _ if has_called => FinishReason::ToolCalls,
-                _ => FinishReason::Stop,
-            };
-            Ending { reason, word, stop_text }
-        });
-        (out, ending, self.usage, self.id)
-    }
-
-    fn begin(
-        &mut self,
-        index: u64,
-        block: &Value,
-        out: &mut Vec<TokenEvent>,
-    ) -> Result<(), DecodeError> {
-        match block["type"].as_str().unwrap_or_default() {
-            "tool_use" => {
-                let name = text(&block["name"], "a tool name that is no text")?;
-                self.calls.begin(index, name, out)?;
-                // The API begins with an empty object and sends pieces; others send it whole.
-                match block["input"].as_object() {
-                    Some(input) if !input.is_empty() => {
-                        self.calls.arguments(index, &block["input"].to_string(), out)
-                    }
-                    _ => Ok(()),
-                }
-            }
-            "text" => say(&block["text"], ChatEvent::Content, out),
-            "thinking" => say(&block["thinking"], ChatEvent::Reasoning, out),
-            _ => Ok(()),
-        }
-    }
-
-    fn delta(
-        &mut self,
-        index: u64,
-        delta: &Value,
-        out: &mut Vec<TokenEvent>,
-    ) -> Result<(), DecodeError> {
-        match delta["type"].as_str().unwrap_or_default() {
-            "text_delta" => say(&delta["text"], ChatEvent::Content, out),
-            "thinking_delta" => say(&delta["thinking"], ChatEvent::Reasoning, out),
-            "input_json_delta" => {
-                let piece = text(&delta["partial_json"], "partial_json that is no text")?;
-                self.calls.arguments(index, piece, out)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn take_usage(&mut self, usage: &Value) {
-        if let Some(rest) = count(&usage["input_tokens"]) {
-            let part = |name: &str| count(&usage[name]).unwrap_or(0);
-            let (read, written) =
-                (part("cache_read_input_tokens"), part("cache_creation_input_tokens"));
-            self.usage.prompt = Some(rest.saturating_add(read).saturating_add(written));
-            self.usage.cached = read;
-        }
-        self.usage.answer = count(&usage["output_tokens"]).or(self.usage.answer);
-    }
-}
-
-fn say(
-    piece: &Value,
-    kind: impl Fn(String) -> ChatEvent,
+fn begin(
+    told: &mut Told,
+    (index, block): (u64, &Value),
     out: &mut Vec<TokenEvent>,
 ) -> Result<(), DecodeError> {
-    let piece = text(piece, "a delta that is no text")?;
-    if !piece.is_empty() {
-        out.push(TokenEvent::Part(kind(piece.to_owned())));
+    match block["type"].as_str().unwrap_or_default() {
+        "tool_use" => {
+            let name = text(&block["name"], "a tool name that is no text")?;
+            told.calls.begin(index, name, out)?;
+            // The API begins with an empty object and sends pieces; others send it whole.
+            if block["input"].as_object().is_some_and(|input| !input.is_empty()) {
+                told.calls.arguments(index, &block["input"].to_string(), out)?;
+            }
+        }
+        "text" => say(ChatEvent::Content, piece(&block["text"])?, out),
+        "thinking" => say(ChatEvent::Reasoning, piece(&block["thinking"])?, out),
+        _ => {}
     }
     Ok(())
+}
+
+fn delta(
+    told: &mut Told,
+    (index, delta): (u64, &Value),
+    out: &mut Vec<TokenEvent>,
+) -> Result<(), DecodeError> {
+    match delta["type"].as_str().unwrap_or_default() {
+        "text_delta" => say(ChatEvent::Content, piece(&delta["text"])?, out),
+        "thinking_delta" => say(ChatEvent::Reasoning, piece(&delta["thinking"])?, out),
+        "input_json_delta" => told.calls.arguments(index, piece(&delta["partial_json"])?, out)?,
+        _ => {}
+    }
+    Ok(())
+}
+
+fn piece(value: &Value) -> Result<&str, DecodeError> {
+    text(value, "a delta that is no text")
+}
+
+fn take_usage(known: &mut Usage, usage: &Value) {
+    if let Some(rest) = count(&usage["input_tokens"]) {
+        let part = |name: &str| count(&usage[name]).unwrap_or(0);
+        let (read, written) =
+            (part("cache_read_input_tokens"), part("cache_creation_input_tokens"));
+        known.prompt = Some(rest.saturating_add(read).saturating_add(written));
+        known.cached = read;
+    }
+    known.answer = count(&usage["output_tokens"]).or(known.answer);
+    let thinking = &usage["output_tokens_details"]["thinking_tokens"];
+    known.reasoning = count(thinking).unwrap_or(known.reasoning);
 }
 
 #[cfg(test)]
@@ -144,14 +99,17 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
+    use super::super::decode::{Decoder, Ending};
+    use super::super::provider::Dialect;
     use super::*;
+    use crate::generate::FinishReason;
 
     fn part(event: ChatEvent) -> TokenEvent {
         TokenEvent::Part(event)
     }
 
     fn read(events: &[Value]) -> (Vec<TokenEvent>, Option<Ending>, Usage, Option<String>) {
-        let mut decoder = AnthropicDecoder::default();
+        let mut decoder = Decoder::new(Dialect::AnthropicMessages);
         let mut all = Vec::new();
         for event in events {
             all.extend(decoder.push(&event.to_string()).expect("readable"));
@@ -192,7 +150,8 @@ mod tests {
             delta(2, json!({"type": "input_json_delta", "partial_json": "{\"a\":1}"})),
             stop(2),
             json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"},
-                   "usage": {"output_tokens": 17}}),
+                   "usage": {"output_tokens": 17,
+                             "output_tokens_details": {"thinking_tokens": 6}}}),
             json!({"type": "message_stop"}),
         ]);
         let expected = [
@@ -204,7 +163,7 @@ mod tests {
         ];
         assert_eq!(events, expected);
         assert_eq!(ending.expect("ended").reason, FinishReason::ToolCalls);
-        assert_eq!(usage, Usage { prompt: Some(12), answer: Some(17), reasoning: 0, cached: 4 });
+        assert_eq!(usage, Usage { prompt: Some(12), answer: Some(17), reasoning: 6, cached: 4 });
         assert_eq!(id.as_deref(), Some("msg_1"));
     }
 
@@ -218,7 +177,7 @@ mod tests {
 
     #[test]
     fn errors_are_told_apart_from_garbage() {
-        let push = |data: &str| AnthropicDecoder::default().push(data);
+        let push = |data: &str| Decoder::new(Dialect::AnthropicMessages).push(data);
         let told = push(r#"{"type":"error","error":{"type":"overloaded_error","message":"busy"}}"#);
         assert_eq!(told, Err(DecodeError::Reported("busy".into())));
         let stray = delta(5, json!({"type": "input_json_delta", "partial_json": "{"}));
@@ -233,7 +192,7 @@ mod tests {
             kinds in proptest::collection::vec((0usize..7, 0u64..3, ".{0,6}"), 0..12),
             text in any::<String>(),
         ) {
-            let mut decoder = AnthropicDecoder::default();
+            let mut decoder = Decoder::new(Dialect::AnthropicMessages);
             for (kind, index, text) in kinds {
                 let event = match kind {
                     0 => start(index, json!({"type": "tool_use", "name": text, "input": text})),

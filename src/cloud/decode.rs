@@ -1,16 +1,21 @@
 //! What both dialects of providers have in common when their streams are read.
 //!
-//! [`Decoder`] is fed by `answer.rs` with the events of a stream and gives our own. Everything in
-//! a stream is somebody else's word: a wrong type is an error, a field that is missing is absent,
-//! numbers saturate. Errors: [`DecodeError`].
+//! [`Decoder`] is fed by `answer.rs` with the events of a stream and gives our own; the dialect's
+//! own file reads each event and keeps in [`Told`] what counts at the end. Everything in a stream
+//! is somebody else's word: a wrong type is an error, a field that is missing is absent, numbers
+//! saturate. Errors: [`DecodeError`].
 
 use serde_json::Value;
+use swarmllm_models::chat_output::ChatEvent;
 
-use super::anthropic_decode::AnthropicDecoder;
-use super::openai_decode::OpenaiDecoder;
+use super::calls::Calls;
 use super::provider::Dialect;
-use super::sse_parser::SseEvent;
+use super::{anthropic_decode, openai_decode};
 use crate::generate::{FinishReason, TokenEvent};
+
+/// Words of providers for an answer that reached its limit or the end of the context.
+const LENGTH_WORDS: [&str; 4] =
+    ["length", "max_tokens", "model_length", "model_context_window_exceeded"];
 
 /// Why an event can't be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,43 +51,66 @@ pub(super) struct Ending {
     pub(super) stop_text: Option<String>,
 }
 
+/// What a stream has told so far.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) calls: Calls,
+    /// The provider's word for why the answer ended.
+    pub(super) word: Option<String>,
+    pub(super) stop_text: Option<String>,
+    pub(super) usage: Usage,
+    /// The provider's id of the answer.
+    pub(super) id: Option<String>,
+    /// The stream has said that it is over.
+    pub(super) is_done: bool,
+}
+
 /// Reads the stream of one answer.
 #[derive(Debug)]
-pub(super) enum Decoder {
-    Openai(OpenaiDecoder),
-    Anthropic(AnthropicDecoder),
+pub(super) struct Decoder {
+    dialect: Dialect,
+    told: Told,
 }
 
 impl Decoder {
     pub(super) fn new(dialect: Dialect) -> Decoder {
-        match dialect {
-            Dialect::OpenaiChat => Decoder::Openai(OpenaiDecoder::default()),
-            Dialect::AnthropicMessages => Decoder::Anthropic(AnthropicDecoder::default()),
-        }
+        Decoder { dialect, told: Told::default() }
     }
 
-    /// Reads an event, and says what it adds to the answer.
-    pub(super) fn push(&mut self, event: &SseEvent) -> Result<Vec<TokenEvent>, DecodeError> {
-        match self {
-            Decoder::Openai(decoder) => decoder.push(&event.data),
-            Decoder::Anthropic(decoder) => decoder.push(&event.data),
+    /// Reads the data of an event, and says what it adds to the answer.
+    pub(super) fn push(&mut self, data: &str) -> Result<Vec<TokenEvent>, DecodeError> {
+        match self.dialect {
+            Dialect::OpenaiChat => openai_decode::read(&mut self.told, data),
+            Dialect::AnthropicMessages => anthropic_decode::read(&mut self.told, data),
         }
     }
 
     /// Whether the stream has said that it is over.
     pub(super) fn is_done(&self) -> bool {
-        match self {
-            Decoder::Openai(decoder) => decoder.is_done(),
-            Decoder::Anthropic(decoder) => decoder.is_done(),
-        }
+        self.told.is_done
     }
 
     /// The last of the answer and how it ended; `None` when the stream was cut.
     pub(super) fn finish(self) -> (Vec<TokenEvent>, Option<Ending>, Usage, Option<String>) {
-        match self {
-            Decoder::Openai(decoder) => decoder.finish(),
-            Decoder::Anthropic(decoder) => decoder.finish(),
-        }
+        let Told { mut calls, word, stop_text, usage, id, .. } = self.told;
+        let mut out = Vec::new();
+        calls.end(&mut out);
+        let ending = word.map(|word| {
+            let reason = match word.as_str() {
+                word if LENGTH_WORDS.contains(&word) => FinishReason::Length,
+                _ if calls.has_called() => FinishReason::ToolCalls,
+                _ => FinishReason::Stop,
+            };
+            Ending { reason, word, stop_text }
+        });
+        (out, ending, usage, id)
+    }
+}
+
+/// A piece of the answer's text or reasoning; an empty one is nothing.
+pub(super) fn say(kind: impl Fn(String) -> ChatEvent, piece: &str, out: &mut Vec<TokenEvent>) {
+    if !piece.is_empty() {
+        out.push(TokenEvent::Part(kind(piece.to_owned())));
     }
 }
 

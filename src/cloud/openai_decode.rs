@@ -9,130 +9,89 @@
 use serde_json::Value;
 use swarmllm_models::chat_output::ChatEvent;
 
-use super::calls::Calls;
-use super::decode::{DecodeError, Ending, Usage, count, object, reported, text};
-use crate::generate::{FinishReason, SampledToken, TokenEvent, TokenLogProbability};
+use super::decode::{DecodeError, Told, Usage, count, object, reported, say, text};
+use crate::generate::{SampledToken, TokenEvent, TokenLogProbability};
 
 /// Most likely tokens beside one.
 const TOP_MAX: usize = 20;
 /// The id of a token of somebody else's vocabulary.
 const FOREIGN_TOKEN: u32 = u32::MAX;
 
-/// Reads one answer.
-#[derive(Debug, Default)]
-pub(super) struct OpenaiDecoder {
-    calls: Calls,
-    word: Option<String>,
-    usage: Usage,
-    id: Option<String>,
-    is_done: bool,
+/// Reads the data of one event.
+pub(super) fn read(told: &mut Told, data: &str) -> Result<Vec<TokenEvent>, DecodeError> {
+    if data.trim() == "[DONE]" {
+        told.is_done = true;
+        return Ok(Vec::new());
+    }
+    let chunk = object(data)?;
+    if !chunk["error"].is_null() {
+        return Err(reported(&chunk["error"]));
+    }
+    if told.id.is_none() {
+        told.id = chunk["id"].as_str().map(str::to_owned);
+    }
+    let choice = &chunk["choices"][0];
+    for usage in [&chunk["usage"], &chunk["x_groq"]["usage"], &choice["usage"]] {
+        take_usage(&mut told.usage, usage);
+    }
+    let mut out = Vec::new();
+    sampled(&choice["logprobs"]["content"], &mut out);
+    delta(told, &choice["delta"], &mut out)?;
+    match text(&choice["finish_reason"], "a finish_reason that is no text")? {
+        "" => {}
+        "error" => return Err(DecodeError::Reported("the answer ended with an error".to_owned())),
+        word => {
+            told.calls.end(&mut out);
+            told.word = Some(word.to_owned());
+        }
+    }
+    Ok(out)
 }
 
-impl OpenaiDecoder {
-    pub(super) fn push(&mut self, data: &str) -> Result<Vec<TokenEvent>, DecodeError> {
-        if data.trim() == "[DONE]" {
-            self.is_done = true;
-            return Ok(Vec::new());
-        }
-        let chunk = object(data)?;
-        if !chunk["error"].is_null() {
-            return Err(reported(&chunk["error"]));
-        }
-        if self.id.is_none() {
-            self.id = chunk["id"].as_str().map(str::to_owned);
-        }
-        self.take_usage(&chunk["usage"]);
-        self.take_usage(&chunk["x_groq"]["usage"]);
-        let choice = &chunk["choices"][0];
-        self.take_usage(&choice["usage"]);
-        let mut out = Vec::new();
-        sampled(&choice["logprobs"]["content"], &mut out);
-        self.delta(&choice["delta"], &mut out)?;
-        let word = text(&choice["finish_reason"], "a finish_reason that is no text")?;
-        if !word.is_empty() {
-            self.calls.end(&mut out);
-            self.word = Some(word.to_owned());
-        }
-        Ok(out)
+fn delta(told: &mut Told, delta: &Value, out: &mut Vec<TokenEvent>) -> Result<(), DecodeError> {
+    let reasoning = ["reasoning_content", "reasoning"].map(|name| delta[name].as_str());
+    let reasoning = reasoning.into_iter().flatten().find(|piece| !piece.is_empty());
+    say(ChatEvent::Reasoning, reasoning.unwrap_or_default(), out);
+    match &delta["content"] {
+        Value::Array(parts) => parts.iter().for_each(|part| part_of(part, out)),
+        content => say(ChatEvent::Content, text(content, "content that is no text")?, out),
     }
-
-    pub(super) fn is_done(&self) -> bool {
-        self.is_done
-    }
-
-    pub(super) fn finish(mut self) -> (Vec<TokenEvent>, Option<Ending>, Usage, Option<String>) {
-        let mut out = Vec::new();
-        self.calls.end(&mut out);
-        let has_called = self.calls.has_called();
-        let ending = self.word.map(|word| {
-            let reason = match word.as_str() {
-                "length" => FinishReason::Length,
-                _ if has_called => FinishReason::ToolCalls,
-                _ => FinishReason::Stop,
-            };
-            Ending { reason, word, stop_text: None }
-        });
-        (out, ending, self.usage, self.id)
-    }
-
-    fn delta(&mut self, delta: &Value, out: &mut Vec<TokenEvent>) -> Result<(), DecodeError> {
-        for field in ["reasoning_content", "reasoning"] {
-            let piece = delta[field].as_str().unwrap_or_default();
-            if !piece.is_empty() {
-                out.push(TokenEvent::Part(ChatEvent::Reasoning(piece.to_owned())));
-                break;
-            }
+    say(ChatEvent::Content, delta["refusal"].as_str().unwrap_or_default(), out);
+    let Some(calls) = delta["tool_calls"].as_array() else { return Ok(()) };
+    for (at, call) in calls.iter().enumerate() {
+        let index = call["index"].as_u64().unwrap_or(at as u64);
+        let function = &call["function"];
+        let name = text(&function["name"], "a function name that is no text")?;
+        if !name.is_empty() && told.calls.open_index() != Some(index) {
+            told.calls.begin(index, name, out)?;
         }
-        match &delta["content"] {
-            Value::Array(parts) => parts.iter().for_each(|part| part_of(part, out)),
-            content => say(text(content, "content that is no text")?, out),
-        }
-        say(delta["refusal"].as_str().unwrap_or_default(), out);
-        let Some(calls) = delta["tool_calls"].as_array() else { return Ok(()) };
-        for (at, call) in calls.iter().enumerate() {
-            let index = call["index"].as_u64().unwrap_or(at as u64);
-            let function = &call["function"];
-            let name = text(&function["name"], "a function name that is no text")?;
-            if !name.is_empty() && self.calls.open_index() != Some(index) {
-                self.calls.begin(index, name, out)?;
-            }
-            let piece = text(&function["arguments"], "arguments that are no text")?;
-            self.calls.arguments(index, piece, out)?;
-        }
-        Ok(())
+        let piece = text(&function["arguments"], "arguments that are no text")?;
+        told.calls.arguments(index, piece, out)?;
     }
-
-    fn take_usage(&mut self, usage: &Value) {
-        if !usage.is_object() {
-            return;
-        }
-        let cached = &usage["prompt_tokens_details"]["cached_tokens"];
-        let reasoning = &usage["completion_tokens_details"]["reasoning_tokens"];
-        self.usage = Usage {
-            prompt: count(&usage["prompt_tokens"]).or(self.usage.prompt),
-            answer: count(&usage["completion_tokens"]).or(self.usage.answer),
-            reasoning: count(reasoning).unwrap_or(self.usage.reasoning),
-            cached: count(cached)
-                .or_else(|| count(&usage["prompt_cache_hit_tokens"]))
-                .unwrap_or(self.usage.cached),
-        };
-    }
+    Ok(())
 }
 
-fn say(piece: &str, out: &mut Vec<TokenEvent>) {
-    if !piece.is_empty() {
-        out.push(TokenEvent::Part(ChatEvent::Content(piece.to_owned())));
+fn take_usage(known: &mut Usage, usage: &Value) {
+    if !usage.is_object() {
+        return;
     }
+    let cached = &usage["prompt_tokens_details"]["cached_tokens"];
+    let reasoning = &usage["completion_tokens_details"]["reasoning_tokens"];
+    *known = Usage {
+        prompt: count(&usage["prompt_tokens"]).or(known.prompt),
+        answer: count(&usage["completion_tokens"]).or(known.answer),
+        reasoning: count(reasoning).unwrap_or(known.reasoning),
+        cached: count(cached)
+            .or_else(|| count(&usage["prompt_cache_hit_tokens"]))
+            .unwrap_or(known.cached),
+    };
 }
 
 /// A part of content: text, or thinking with texts in it.
 fn part_of(part: &Value, out: &mut Vec<TokenEvent>) {
-    say(part["text"].as_str().unwrap_or_default(), out);
+    say(ChatEvent::Content, part["text"].as_str().unwrap_or_default(), out);
     for inner in part["thinking"].as_array().into_iter().flatten() {
-        let piece = inner["text"].as_str().unwrap_or_default();
-        if !piece.is_empty() {
-            out.push(TokenEvent::Part(ChatEvent::Reasoning(piece.to_owned())));
-        }
+        say(ChatEvent::Reasoning, inner["text"].as_str().unwrap_or_default(), out);
     }
 }
 
@@ -161,7 +120,10 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
+    use super::super::decode::{Decoder, Ending};
+    use super::super::provider::Dialect;
     use super::*;
+    use crate::generate::FinishReason;
 
     fn part(event: ChatEvent) -> TokenEvent {
         TokenEvent::Part(event)
@@ -176,7 +138,7 @@ mod tests {
     }
 
     fn read(events: &[String]) -> (Vec<TokenEvent>, Option<Ending>, Usage, Option<String>) {
-        let mut decoder = OpenaiDecoder::default();
+        let mut decoder = Decoder::new(Dialect::OpenaiChat);
         let mut all = Vec::new();
         for event in events {
             all.extend(decoder.push(event).expect("readable"));
@@ -261,8 +223,18 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_ends_for_want_of_room_or_by_an_error_is_not_whole() {
+        for word in ["length", "model_length"] {
+            let ending = read(&[delta(json!({"content": "Hi"})), finish(word)]).1;
+            assert_eq!(ending.expect("ended").reason, FinishReason::Length);
+        }
+        let failed = Decoder::new(Dialect::OpenaiChat).push(&finish("error"));
+        assert!(matches!(failed, Err(DecodeError::Reported(_))), "{failed:?}");
+    }
+
+    #[test]
     fn errors_are_told_apart_from_garbage() {
-        let push = |data: &str| OpenaiDecoder::default().push(data);
+        let push = |data: &str| Decoder::new(Dialect::OpenaiChat).push(data);
         let told = push(r#"{"error": {"message": "overloaded"}}"#);
         assert_eq!(told, Err(DecodeError::Reported("overloaded".into())));
         for garbage in ["", "<html>", "[]", r#"{"choices":[{"delta":{"content":5}}]}"#] {
@@ -303,7 +275,7 @@ mod tests {
         fn anything_is_read_or_refused(
             events in proptest::collection::vec(any_json(), 0..4), text in any::<String>()
         ) {
-            let mut decoder = OpenaiDecoder::default();
+            let mut decoder = Decoder::new(Dialect::OpenaiChat);
             for event in events {
                 let _ = decoder.push(&event.to_string());
             }
