@@ -1,7 +1,8 @@
 //! One caller of a node: what it allows, and who answered it.
 //!
 //! Made by a door for each of its requests and put into a handle by `NodeHandle::for_caller`; the
-//! node notes there who answers, before the first event is given out, and the door tells it. A
+//! node notes there who answers, before the first event is given out, and the door tells it. An
+//! answer that fails is nobody's: its note is withdrawn before the door hears of the failure. A
 //! request may have several answers (`n`, batches): each place is told once, in order.
 //! Who the caller is matters for fair sharing only: the owner of its API key.
 
@@ -37,7 +38,15 @@ impl std::fmt::Display for AnsweredBy {
 pub struct Caller {
     client: String,
     forbids_cloud: bool,
-    answers: Mutex<Vec<(RequestId, AnsweredBy)>>,
+    answers: Mutex<Vec<Noted>>,
+}
+
+/// One answer; it may fail before it is known who gives it.
+#[derive(Debug)]
+struct Noted {
+    request: RequestId,
+    by: Option<AnsweredBy>,
+    has_failed: bool,
 }
 
 impl Caller {
@@ -59,23 +68,36 @@ impl Caller {
 
     /// Notes who answers a request.
     pub fn note(&self, request: RequestId, by: AnsweredBy) {
+        self.change(request, |noted| noted.by = Some(by));
+    }
+
+    /// Notes that a request has no answer after all.
+    pub fn withdraw(&self, request: RequestId) {
+        self.change(request, |noted| noted.has_failed = true);
+    }
+
+    fn change(&self, request: RequestId, change: impl FnOnce(&mut Noted)) {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        if answers.len() < ANSWERS_MAX {
-            answers.push((request, by));
+        if let Some(noted) = answers.iter_mut().find(|noted| noted.request == request) {
+            change(noted);
+        } else if answers.len() < ANSWERS_MAX {
+            let mut noted = Noted { request, by: None, has_failed: false };
+            change(&mut noted);
+            answers.push(noted);
         }
     }
 
-    /// Who answers that request, if it is this caller's.
+    /// Who was to answer that request, if it is this caller's.
     pub fn who_answers(&self, request: RequestId) -> Option<AnsweredBy> {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.iter().find(|(id, _)| *id == request).map(|(_, by)| by.clone())
+        answers.iter().find(|noted| noted.request == request)?.by.clone()
     }
 
     /// Everybody who answers: `swarm`, `cloud/PROVIDER/MODEL`, or both; visible ASCII.
     pub fn answered_by(&self) -> Option<String> {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut places: Vec<String> = Vec::new();
-        for (_, by) in answers.iter() {
+        for by in answers.iter().filter(|noted| !noted.has_failed).flat_map(|noted| &noted.by) {
             let place = by.to_string();
             if !places.contains(&place) {
                 places.push(place);
@@ -101,5 +123,21 @@ mod tests {
         assert_eq!(caller.answered_by().as_deref(), Some("swarm, cloud/openai/gpt"));
         assert_eq!(caller.who_answers(RequestId([2; 16])), Some(cloud));
         assert_eq!(caller.who_answers(RequestId([9; 16])), None);
+    }
+
+    #[test]
+    fn an_answer_that_failed_is_nobody_s_but_its_samples_go_the_same_way() {
+        let caller = Caller::default();
+        let target = Target::of_text("openai/gpt").expect("valid");
+        let cloud = AnsweredBy::Cloud(target, Reason::Busy);
+        caller.note(RequestId([1; 16]), AnsweredBy::Swarm);
+        caller.withdraw(RequestId([1; 16]));
+        // It may fail before it is noted.
+        caller.withdraw(RequestId([2; 16]));
+        caller.note(RequestId([2; 16]), cloud.clone());
+        assert_eq!(caller.answered_by(), None);
+        assert_eq!(caller.who_answers(RequestId([2; 16])), Some(cloud.clone()));
+        caller.note(RequestId([3; 16]), cloud);
+        assert_eq!(caller.answered_by().as_deref(), Some("cloud/openai/gpt"));
     }
 }

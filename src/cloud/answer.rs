@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use reqwest::Response;
 use swarmllm_models::chat_output::ChatEvent;
+use swarmllm_protocol::ids::RequestId;
 use tokio::sync::mpsc;
 
 use super::client::quoted;
 use super::decode::{DecodeError, Decoder, Ending, Usage};
 use super::error::CloudError;
-use super::fallback::{Line, Pass, Reason};
+use super::fallback::{Held, Line, Pass, Reason};
 use super::key::ApiKey;
 use super::settings::Target;
 use super::sse_parser::SseParser;
@@ -33,8 +34,9 @@ pub(super) fn estimated_tokens(n_bytes: usize) -> u32 {
     u32::try_from(n_bytes.div_ceil(BYTES_PER_TOKEN)).unwrap_or(u32::MAX)
 }
 
-/// An answer under way. `G` is held as long as it lives.
-pub(super) struct Answer<G> {
+/// An answer under way. `H` is held as long as it lives.
+pub(super) struct Answer<H> {
+    pub(super) id: RequestId,
     pub(super) pass: Pass,
     pub(super) key: ApiKey,
     pub(super) target: Target,
@@ -43,7 +45,7 @@ pub(super) struct Answer<G> {
     pub(super) deadline: Option<Duration>,
     pub(super) prompt_estimate: u32,
     pub(super) events: Events,
-    pub(super) _held: G,
+    pub(super) held: H,
 }
 
 /// What was read so far.
@@ -74,7 +76,7 @@ impl From<CloudError> for Lost {
     }
 }
 
-impl<G> Answer<G> {
+impl<H: Held> Answer<H> {
     /// Runs to the end.
     pub(super) async fn run(self, response: Response) {
         let id = ["x-request-id", "request-id"]
@@ -117,7 +119,7 @@ impl<G> Answer<G> {
             }
             let events = parser.push(&chunk).map_err(|error| self.garbage(error.to_string()))?;
             for event in events {
-                let told = reading.decoder.push(&event).map_err(|error| self.unread(error))?;
+                let told = reading.decoder.push(&event.data).map_err(|error| self.unread(error))?;
                 for event in told {
                     reading.n_answer_bytes += n_bytes(&event);
                     reading.first_at.get_or_insert_with(Instant::now);
@@ -211,10 +213,10 @@ impl<G> Answer<G> {
         let Lost::Failed(error) = lost else { return };
         tracing::warn!(to = %self.target, %error, "an answer from the cloud ended early");
         let told = error.to_generate_error();
-        let events = self.events.clone();
         self.pass.ended_with(&error);
+        self.held.failed(self.id);
         // The door may be closed by now.
-        let _ = events.send(Err(told)).await;
+        let _ = self.events.send(Err(told)).await;
     }
 
     fn silent(&self) -> CloudError {

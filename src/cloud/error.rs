@@ -31,6 +31,9 @@ pub enum CloudError {
         /// What can't.
         reason: &'static str,
     },
+    /// This node has no place for another answer.
+    #[error("this node has too many answers under way; try again in a moment")]
+    NodeBusy,
     /// It failed again and again and is left alone.
     #[error("{provider} failed repeatedly and is left alone for {retry_after_s} s more")]
     LeftAlone {
@@ -100,6 +103,7 @@ impl CloudError {
             CloudError::NoKey { .. }
             | CloudError::Key(_)
             | CloudError::NotForCloud { .. }
+            | CloudError::NodeBusy
             | CloudError::LeftAlone { .. }
             | CloudError::DeadlinePassed => false,
         }
@@ -129,7 +133,7 @@ impl CloudError {
             CloudError::NoKey { .. } => ErrorKind::ModelNotFound,
             CloudError::NotForCloud { .. } => ErrorKind::Invalid,
             CloudError::DeadlinePassed => ErrorKind::DeadlinePassed,
-            CloudError::Refused { status: 429, .. } => ErrorKind::Busy,
+            CloudError::NodeBusy | CloudError::Refused { status: 429, .. } => ErrorKind::Busy,
             CloudError::Refused { status: 404, .. } => ErrorKind::ModelNotFound,
             CloudError::Refused { status: 400 | 413 | 422, .. } => ErrorKind::Invalid,
             CloudError::Silent { .. } | CloudError::Cut { .. } | CloudError::Garbage { .. } => {

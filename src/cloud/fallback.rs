@@ -91,6 +91,23 @@ pub struct Asked {
     pub began: Instant,
 }
 
+/// What lives as long as an answer does.
+pub trait Held: Send + Sync + 'static {
+    /// The answer failed after it had begun; the door is told right after this.
+    fn failed(&self, request: RequestId);
+}
+
+/// A model that requests may name and that a provider answers with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloudModel {
+    /// What a request calls it: a name that is configured, or `provider/model`.
+    pub name: String,
+    /// Who answers.
+    pub target: Target,
+    /// The provider's name, for people.
+    pub provider_name: String,
+}
+
 /// Breaker and ledger of one provider.
 #[derive(Debug)]
 pub(super) struct Books {
@@ -208,18 +225,18 @@ impl Cloud {
         }
     }
 
-    /// Whether a request may go to a provider at all.
+    /// Whether a request, private or not, may go to a provider at all.
     ///
     /// # Errors
     /// Why not.
-    pub fn may_leave(&self, request: &GenerateRequest) -> Result<(), &'static str> {
+    pub fn may_leave(&self, is_private: bool) -> Result<(), &'static str> {
         if self.policy == Policy::Never {
             return Err("cloud.policy is \"never\"; \"only-named\" would allow it");
         }
         if self.is_offline {
             return Err("this node is offline");
         }
-        if request.private {
+        if is_private {
             return Err("the request must not leave the swarm");
         }
         Ok(())
@@ -227,7 +244,7 @@ impl Cloud {
 
     /// What stands in for a model that the swarm can't serve now.
     pub fn stand_in(&self, request: &GenerateRequest) -> Option<Target> {
-        if self.policy != Policy::Fallback || self.may_leave(request).is_err() {
+        if self.policy != Policy::Fallback || self.may_leave(request.private).is_err() {
             return None;
         }
         let mapped = self.models.iter().find(|(local, _)| *local == request.model);
@@ -247,10 +264,10 @@ impl Cloud {
     ///
     /// # Errors
     /// Why it did not begin.
-    pub async fn answer<G: Send + Sync + 'static>(
+    pub async fn answer(
         &self,
         asked: Asked,
-        held: G,
+        held: impl Held,
     ) -> Result<GenerationStream, CloudError> {
         let provider = asked.target.provider.clone();
         let line = self.line(&provider).ok_or_else(|| unknown(&provider))?;
@@ -268,8 +285,10 @@ impl Cloud {
             line.with(|books| books.ledger.failed(&error.to_string()));
         })?;
         let (events, receiver) = mpsc::channel(EVENTS);
+        let id = RequestId(entropy::bytes());
         let Asked { target, reason, request, began } = asked;
         let answer = Answer {
+            id,
             pass,
             key,
             target,
@@ -278,25 +297,20 @@ impl Cloud {
             deadline: request.deadline,
             prompt_estimate: estimated_tokens(n_bytes),
             events,
-            _held: held,
+            held,
         };
         tokio::spawn(answer.run(response));
-        Ok(GenerationStream { request: RequestId(entropy::bytes()), events: receiver })
+        Ok(GenerationStream { request: id, events: receiver })
     }
 
     async fn begin(&self, line: &Arc<Line>, asked: &Asked) -> Result<Begun, CloudError> {
         let provider = &line.provider;
         let refuse = |reason| CloudError::NotForCloud { provider: provider.id.to_string(), reason };
-        self.may_leave(&asked.request).map_err(refuse)?;
+        self.may_leave(asked.request.private).map_err(refuse)?;
         if let Some(reason) = openai_encode::refusal(provider, &asked.request) {
             return Err(refuse(reason));
         }
-        let model = &asked.target.model;
-        let body = match provider.dialect {
-            Dialect::OpenaiChat => openai_encode::body(provider, model, &asked.request),
-            Dialect::AnthropicMessages => anthropic_encode::body(model, &asked.request),
-        };
-        let body = Bytes::from(body.to_string());
+        let body = body(provider, &asked.target.model, &asked.request);
         if body.len() > BODY_MAX_BYTES {
             return Err(refuse("the request is too long to be sent"));
         }
@@ -315,17 +329,48 @@ impl Cloud {
         })
     }
 
+    /// Tokens of a request's prompt, estimated by its length: nobody is asked.
+    ///
+    /// # Errors
+    /// Why the request itself would not be answered.
+    pub fn estimate(&self, target: &Target, request: &GenerateRequest) -> Result<u32, CloudError> {
+        let line = self.line(&target.provider).ok_or_else(|| unknown(&target.provider))?;
+        let provider = target.provider.clone();
+        let refuse = |reason| CloudError::NotForCloud { provider, reason };
+        self.may_leave(request.private).map_err(refuse)?;
+        self.key(&line.provider)?;
+        Ok(estimated_tokens(body(&line.provider, &target.model, request).len()))
+    }
+
+    /// The models that are configured and that a request, private or not, would be answered with:
+    /// where it may leave, and there is a key. Names first, then what stands behind them.
+    pub fn models(&self, is_private: bool) -> Vec<CloudModel> {
+        if self.may_leave(is_private).is_err() {
+            return Vec::new();
+        }
+        let names = self.models.iter().filter(|_| self.policy == Policy::Fallback);
+        let names = names.map(|(name, target)| (name.clone(), target));
+        let targets = self.models.iter().map(|(_, target)| (target.to_string(), target));
+        let mut found: Vec<CloudModel> = Vec::new();
+        for (name, target) in names.chain(targets) {
+            let Some(line) = self.line(&target.provider) else { continue };
+            let is_known = found.iter().any(|model| model.name == name);
+            if !is_known && self.key(&line.provider).is_ok() {
+                let provider_name = line.provider.name.to_string();
+                found.push(CloudModel { name, target: target.clone(), provider_name });
+            }
+        }
+        found
+    }
+
     /// Names of a provider's models, as it tells them now.
     ///
     /// # Errors
     /// Why there is no list.
     pub async fn list_models(&self, provider: &str) -> Result<Vec<String>, CloudError> {
         let line = self.line(provider).ok_or_else(|| unknown(provider))?;
-        let nothing = crate::generate::Prompt::Text(String::new());
-        let reason = self.may_leave(&GenerateRequest::new("", nothing)).err();
-        if let Some(reason) = reason {
-            return Err(CloudError::NotForCloud { provider: provider.to_owned(), reason });
-        }
+        let refuse = |reason| CloudError::NotForCloud { provider: provider.to_owned(), reason };
+        self.may_leave(false).map_err(refuse)?;
         let key = self.key(&line.provider)?;
         Call { provider: &line.provider, client: line.client()?, key: &key }.models().await
     }
@@ -360,6 +405,15 @@ impl Cloud {
             ledger,
         }
     }
+}
+
+/// A request in the words of a provider.
+fn body(provider: &Provider, model: &str, request: &GenerateRequest) -> Bytes {
+    let body = match provider.dialect {
+        Dialect::OpenaiChat => openai_encode::body(provider, model, request),
+        Dialect::AnthropicMessages => anthropic_encode::body(model, request),
+    };
+    body.to_string().into()
 }
 
 /// An answer that has begun.
@@ -423,20 +477,19 @@ mod tests {
 
     #[test]
     fn nothing_leaves_unless_everything_allows_it() {
-        let private = GenerateRequest { private: true, ..request("demo") };
-        for (cloud, request) in [
-            (cloud(Policy::Never, false), request("demo")),
-            (cloud(Policy::Fallback, true), request("demo")),
-            (cloud(Policy::Fallback, false), private),
+        for (cloud, private) in [
+            (cloud(Policy::Never, false), false),
+            (cloud(Policy::Fallback, true), false),
+            (cloud(Policy::Fallback, false), true),
         ] {
-            assert!(cloud.may_leave(&request).is_err());
-            assert_eq!(cloud.stand_in(&request), None);
+            let request = GenerateRequest { private, ..request("demo") };
+            assert!(cloud.may_leave(private).is_err());
+            assert_eq!((cloud.stand_in(&request), cloud.models(private)), (None, Vec::new()));
+            let target = Target::of_text("openai/gpt-5-mini").expect("valid");
+            assert!(cloud.estimate(&target, &request).is_err());
         }
         let named = cloud(Policy::OnlyNamed, false);
-        assert_eq!(
-            (named.may_leave(&request("demo")), named.stand_in(&request("demo"))),
-            (Ok(()), None)
-        );
+        assert_eq!((named.may_leave(false), named.stand_in(&request("demo"))), (Ok(()), None));
     }
 
     #[test]

@@ -34,6 +34,6 @@ mod sse_parser;
 mod table;
 
 pub use error::CloudError;
-pub use fallback::{Asked, Cloud, CloudOptions, Reason};
+pub use fallback::{Asked, Cloud, CloudModel, CloudOptions, Held, Reason};
 pub use ledger::{CloudStatus, ProviderStatus};
 pub use settings::{CloudSettings, Policy, Target};

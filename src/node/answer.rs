@@ -29,6 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::metrics::{Metrics, RequestMeter};
 use super::tree::{NodeTree, wire_cache, wire_profile};
+use crate::caller::Caller;
 use crate::generate::{
     AnswerFormat, ErrorKind, FinishReason, GenerateError, GenerateRequest, GenerationStream,
     Prompt, RouteStage, SampledToken, Summary, TokenEvent, TokenLogProbability, ToolChoice,
@@ -87,6 +88,8 @@ pub(super) struct Asked {
     pub(super) request: GenerateRequest,
     /// Is told of a failure instead of the door until every stage has a place; then it is dropped.
     pub(super) refused: Option<oneshot::Sender<GenerateError>>,
+    /// Whose request it is, if a door made a caller for it.
+    pub(super) caller: Option<Arc<Caller>>,
 }
 
 /// Checks the request, starts its generation and the task that turns tokens into text.
@@ -108,6 +111,7 @@ pub(super) async fn start(
     let actor = Generation::start_in_arbiter(&tree.net, move |_| actor);
     let (sender, events) = mpsc::channel(EVENTS);
     let answer = Answer {
+        id,
         generation: actor,
         tokens,
         events: sender,
@@ -123,6 +127,7 @@ pub(super) async fn start(
         cache: model.cache,
         meter: metrics.request(&model.name, began),
         refused: asked.refused,
+        caller: asked.caller,
         _counters: counters,
     };
     // Not on the local set of a door: some doors run where there is none.
@@ -268,6 +273,7 @@ fn plan_of(
 
 /// The task between generation and door.
 struct Answer {
+    id: RequestId,
     generation: Addr<Generation>,
     tokens: mpsc::Receiver<GenerationEvent>,
     events: mpsc::Sender<Result<TokenEvent, GenerateError>>,
@@ -284,6 +290,7 @@ struct Answer {
     cache: KvType,
     meter: RequestMeter,
     refused: Option<oneshot::Sender<GenerateError>>,
+    caller: Option<Arc<Caller>>,
     _counters: Counters,
 }
 
@@ -430,6 +437,9 @@ impl Answer {
             },
             None => error,
         };
+        if let Some(caller) = &self.caller {
+            caller.withdraw(self.id);
+        }
         // As above.
         let _ = self.events.send(Err(error)).await;
     }

@@ -37,7 +37,7 @@ pub(super) async fn embed(
         };
         let prefix_secret = shared.prefix_secret;
         let local = shared.identity.peer_id();
-        let asked = Asked { local, prefix_secret, request, refused: None };
+        let asked = Asked { local, prefix_secret, request, refused: None, caller: None };
         embed_one(tree, asked, metrics)
     };
     let all: Vec<(Vec<f32>, u32)> =

@@ -4,15 +4,18 @@
 //! is given to the door only when every stage has a place for it, so that who answers is decided
 //! before the first event: no answer changes hands after that. One that waits longer than
 //! [`DECIDE`] stays with the swarm. Further samples of a prompt go where the first one went.
+//! Who answers is noted for the caller, and withdrawn when the answer fails after all.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use swarmllm_protocol::ids::RequestId;
 use tokio::sync::oneshot;
 
 use super::{NodeHandle, answer};
-use crate::caller::AnsweredBy;
-use crate::cloud::{Asked, CloudError, Reason, Target};
-use crate::generate::{ErrorKind, GenerateError, GenerateRequest, GenerationStream};
+use crate::caller::{AnsweredBy, Caller};
+use crate::cloud::{Asked, CloudError, Held, Reason, Target};
+use crate::generate::{ErrorKind, GenerateError, GenerateRequest, GenerationStream, Prompt};
 
 /// How long a door is kept waiting for the swarm's decision; no client takes that for death.
 const DECIDE: Duration = Duration::from_secs(20);
@@ -26,7 +29,7 @@ pub(super) async fn generate(
     if let Some(caller) = node.caller.as_ref().filter(|_| request.client.is_empty()) {
         request.client = caller.client().to_owned();
     }
-    request.private |= node.caller.as_ref().is_some_and(|caller| caller.forbids_cloud());
+    request.private |= forbids_cloud(node);
     if let Some(first) = request.sample_of {
         let by = node.caller.as_ref().and_then(|caller| caller.who_answers(first));
         let Some(AnsweredBy::Cloud(target, reason)) = by else {
@@ -59,15 +62,58 @@ pub(super) async fn generate(
         Ok(stream) => Ok(note(node, stream, AnsweredBy::Swarm)),
         Err(refusal) if refusal.kind != ErrorKind::ModelNotFound => Err(refusal),
         Err(refusal) => {
-            if let Err(why) = cloud.may_leave(&request) {
-                let message =
-                    format!("{}; {} is not asked: {why}", refusal.message, target.provider);
-                return Err(GenerateError { message, ..refusal });
+            if let Err(why) = cloud.may_leave(request.private) {
+                return Err(not_asked(refusal, &target, why));
             }
             let asked = Asked { target, reason: Reason::Named, request, began };
             by_cloud(node, asked).await.map_err(|error| error.to_generate_error())
         }
     }
+}
+
+/// An answer of a provider counts like one of the swarm.
+struct UnderWay {
+    caller: Option<Arc<Caller>>,
+    _counters: answer::Counters,
+}
+
+impl Held for UnderWay {
+    fn failed(&self, request: RequestId) {
+        if let Some(caller) = &self.caller {
+            caller.withdraw(request);
+        }
+    }
+}
+
+/// Tokens of the prompt of a request that only a provider would answer, estimated by its length,
+/// and who that is. Nobody is asked: a count is no reason to send a prompt away.
+pub(super) fn estimate(
+    node: &NodeHandle,
+    (model, prompt): (&str, &Prompt),
+    unknown: GenerateError,
+) -> Result<(u32, Target), GenerateError> {
+    let private = forbids_cloud(node);
+    let request = GenerateRequest { private, ..GenerateRequest::new(model, prompt.clone()) };
+    let cloud = &node.shared.cloud;
+    let Some(target) = cloud.stand_in(&request).or_else(|| cloud.named(model)) else {
+        return Err(unknown);
+    };
+    if let Err(why) = cloud.may_leave(private) {
+        return Err(not_asked(unknown, &target, why));
+    }
+    let tokens = cloud.estimate(&target, &request).map_err(|error| error.to_generate_error())?;
+    Ok((tokens, target))
+}
+
+/// Whether the caller wants everything to stay in the swarm.
+pub(super) fn forbids_cloud(node: &NodeHandle) -> bool {
+    node.caller.as_ref().is_some_and(|caller| caller.forbids_cloud())
+}
+
+/// The swarm knows no such model, and the provider that the name says may not be asked.
+fn not_asked(refusal: GenerateError, target: &Target, why: &str) -> GenerateError {
+    let message = format!("{}; {} is not asked: {why}", refusal.message, target.provider);
+    GenerateError { message, ..refusal }
 }
 
 async fn by_swarm(
@@ -81,6 +127,7 @@ async fn by_swarm(
         prefix_secret: node.shared.prefix_secret,
         request,
         refused,
+        caller: node.caller.clone(),
     };
     let counters = answer::Counters::admit(&node.shared.n_active, &node.shared.n_finished)?;
     answer::start(&tree, asked, (counters, &node.shared.metrics)).await
@@ -90,10 +137,8 @@ async fn by_cloud(node: &NodeHandle, asked: Asked) -> Result<GenerationStream, C
     let shared = &node.shared;
     let by = AnsweredBy::Cloud(asked.target.clone(), asked.reason);
     let admitted = answer::Counters::admit(&shared.n_active, &shared.n_finished);
-    let held = admitted.map_err(|_| CloudError::NotForCloud {
-        provider: asked.target.provider.clone(),
-        reason: "this node has too many answers under way; try again in a moment",
-    })?;
+    let counters = admitted.map_err(|_| CloudError::NodeBusy)?;
+    let held = UnderWay { caller: node.caller.clone(), _counters: counters };
     let stream = shared.cloud.answer(asked, held).await?;
     Ok(note(node, stream, by))
 }
