@@ -51,6 +51,8 @@ const BODY_SILENCE: Duration = Duration::from_secs(30);
 const BODY_DEADLINE: Duration = Duration::from_secs(600);
 /// How long a browser may remember what it may send.
 const PREFLIGHT_MAX_AGE_S: u32 = 600;
+/// Headers of ours that pages may read.
+const EXPOSED: &str = "x-request-id, request-id, retry-after, x-swarmllm-answered-by";
 /// Schemes of programs with a web view, which are no web pages and may read answers.
 const PROGRAM_SCHEMES: [&str; 3] = ["app", "tauri", "vscode-webview"];
 /// Paths that tell nothing of the node but that it is there, for which nobody needs a key.
@@ -62,6 +64,9 @@ const X_CLOUD: HeaderName = HeaderName::from_static("x-swarmllm-cloud");
 const X_ANSWERED_BY: HeaderName = HeaderName::from_static("x-swarmllm-answered-by");
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Where Anthropic's clients look for it.
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
 /// What a request is called, in its extensions.
 #[derive(Debug, Clone)]
@@ -172,7 +177,7 @@ impl Gate {
         headers.append(header::VARY, HeaderValue::from_static("origin"));
         if origin.to_str().is_ok_and(|origin| self.may_read(origin)) {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            let shown = HeaderValue::from_static("x-request-id, request-id, retry-after");
+            let shown = HeaderValue::from_static(EXPOSED);
             headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, shown);
         }
     }
@@ -204,13 +209,18 @@ pub(super) async fn guard(
             request.into_response(response)
         }
         Admission::Refused(error) => {
-            let response = in_dialect(request.path(), id.to_str().unwrap_or_default(), &error);
+            let response = in_dialect(request.request(), &error);
             request.into_response(response)
         }
     };
     let mut response = with_allowed_methods(response);
     gate.add_cors(origin, response.headers_mut());
+    if is_anthropic(response.request().path(), response.request().headers()) {
+        response.headers_mut().insert(REQUEST_ID, id.clone());
+    }
     response.headers_mut().insert(X_REQUEST_ID, id);
+    // An error answers nothing, whoever was asked before it.
+    let caller = caller.filter(|_| response.status().is_success());
     let answered_by = caller.and_then(|caller: Arc<Caller>| caller.answered_by());
     if let Some(by) = answered_by.and_then(|by| HeaderValue::from_str(&by).ok()) {
         response.headers_mut().insert(X_ANSWERED_BY, by);
@@ -238,14 +248,21 @@ fn forbids_cloud(headers: &HeaderMap) -> bool {
     headers.get_all(X_CLOUD).any(|value| !value.as_bytes().eq_ignore_ascii_case(b"allow"))
 }
 
-/// An error in the form of the dialect that is spoken at a path.
-pub(super) fn in_dialect(path: &str, request_id: &str, error: &ApiError) -> HttpResponse {
-    match path {
+/// An error in the form of the dialect that a request speaks.
+pub(super) fn in_dialect(request: &HttpRequest, error: &ApiError) -> HttpResponse {
+    match request.path() {
         path if path.starts_with("/api/") => error.answer(&json!({"error": error.message})),
-        path if path.starts_with("/v1/messages") => anthropic::response(error, request_id),
+        path if is_anthropic(path, request.headers()) => {
+            anthropic::response(error, &request_id(request))
+        }
         mcp::PATH => error.answer(&mcp::refused(&error.message)),
         _ => error.answer(&error.body()),
     }
+}
+
+/// Whether a request speaks Anthropic's dialect; its clients say so wherever they ask.
+pub(super) fn is_anthropic(path: &str, headers: &HeaderMap) -> bool {
+    path.starts_with("/v1/messages") || headers.contains_key(ANTHROPIC_VERSION)
 }
 
 /// What a request is called in the `x-request-id` of its answer.
@@ -267,7 +284,7 @@ fn with_allowed_methods(mut response: ServiceResponse<BoxBody>) -> ServiceRespon
         let message = format!("{path} is not for {method}; use {allowed}");
         let status = StatusCode::METHOD_NOT_ALLOWED;
         let error = ApiError::with(status, "method_not_allowed", message);
-        let answer = in_dialect(path, &request_id(request), &error);
+        let answer = in_dialect(request, &error);
         response = response.into_response(answer);
     }
     if let Ok(allowed) = HeaderValue::from_str(&allowed)

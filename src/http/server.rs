@@ -15,12 +15,12 @@ use actix_web::{
 use super::{
     anthropic, docs,
     errors::ApiError,
-    guard::{Gate, guard, in_dialect, request_id},
+    guard::{Gate, guard, in_dialect},
     health,
     keys::KeyStore,
     mcp,
     metrics::{self, HttpCounts},
-    ollama, openai, responses, text,
+    models, ollama, openai, responses, text,
 };
 use crate::node::NodeHandle;
 
@@ -90,6 +90,7 @@ pub fn start(
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
         .configure(openai::routes)
+        .configure(models::routes)
         .configure(responses::routes)
         .configure(anthropic::routes)
         .configure(ollama::routes)
@@ -105,7 +106,7 @@ async fn no_such_path(request: HttpRequest) -> HttpResponse {
     let doors = docs::doors().join(", ");
     let message = format!("nothing at {}; there are {doors}", request.path());
     let error = ApiError::with(StatusCode::NOT_FOUND, "not_found", message);
-    in_dialect(request.path(), &request_id(&request), &error)
+    in_dialect(&request, &error)
 }
 
 /// `N` random bytes in lower-case hexadecimal.

@@ -117,8 +117,8 @@ impl<'a> Conversation<'a> {
                     let thinking = text_field(block, "thinking")?;
                     let signature = block.value.get("signature").and_then(Value::as_str);
                     let signature = signature.unwrap_or_default();
-                    if self.signer.is_ours(self.model, thinking, signature) {
-                        reasoning.push_str(thinking);
+                    if let Some(thought) = self.signer.thought(self.model, thinking, signature) {
+                        reasoning.push_str(&thought);
                     }
                 }
                 // Sealed by another service; nobody here can open it.
@@ -420,6 +420,7 @@ mod tests {
         assert_eq!(turn("2+3", &signature), bare);
         assert_eq!(turn("2+2", "of another service"), bare);
         assert_eq!(turn("", &signer().sign("demo", "")), bare);
+        assert_eq!(turn("", &signer().seal("demo", "2+2"))["reasoning_content"], "2+2");
     }
 
     #[test]

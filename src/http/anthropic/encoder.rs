@@ -25,6 +25,8 @@ pub(super) struct Answer {
     pub(super) thinking: Thinking,
     pub(super) signer: Signer,
     pub(super) prompt_tokens: u32,
+    /// Most tokens of the answer, where they are bounded; 0 only warms the cache.
+    pub(super) max_tokens: Option<u32>,
 }
 
 impl Answer {
@@ -40,6 +42,19 @@ impl Answer {
             "stop_sequence": null,
             "usage": usage,
         })
+    }
+
+    /// Whether the prompt is read and nothing is said.
+    pub(super) fn is_warming(&self) -> bool {
+        self.max_tokens == Some(0)
+    }
+
+    /// The signature of a block of thinking, as it is shown.
+    pub(super) fn signature(&self, thought: &str) -> String {
+        match self.thinking {
+            Thinking::Omitted => self.signer.seal(&self.model, thought),
+            Thinking::Off | Thinking::Shown => self.signer.sign(&self.model, thought),
+        }
     }
 
     /// The beginning of a call, the first being number 0.
@@ -63,15 +78,30 @@ pub(super) fn usage(prompt_tokens: u32, cached_tokens: u32, output_tokens: u32) 
 }
 
 /// The usage of an answer that is complete.
-pub(super) fn final_usage(summary: &Summary) -> Value {
-    usage(summary.prompt_tokens, summary.cached_tokens, summary.completion_tokens())
+pub(super) fn final_usage(answer: &Answer, summary: &Summary) -> Value {
+    let [said, thought] = match answer.is_warming() {
+        true => [0, 0],
+        false => [summary.completion_tokens(), summary.reasoning_tokens],
+    };
+    let mut usage = usage(summary.prompt_tokens, summary.cached_tokens, said);
+    usage["output_tokens_details"] = json!({"thinking_tokens": thought.min(said)});
+    usage
 }
 
 /// Why it ended, and the stop text that ended it.
-pub(super) fn stop(summary: &Summary) -> (&'static str, Option<&str>) {
+pub(super) fn stop<'s>(answer: &Answer, summary: &'s Summary) -> (&'static str, Option<&'s str>) {
+    // A provider's own word says more than ours.
+    let word = summary.cloud.as_ref().map_or("", |cloud| cloud.finish_reason.as_str());
+    let reaches_limit = answer.max_tokens.is_some_and(|max| summary.completion_tokens() >= max);
     match (summary.finish_reason, &summary.stop_text) {
+        _ if answer.is_warming() => ("max_tokens", None),
+        _ if ["refusal", "content_filter"].contains(&word) => ("refusal", None),
         (FinishReason::ToolCalls, _) => ("tool_use", None),
-        (FinishReason::Length, _) => ("max_tokens", None),
+        (FinishReason::Length, _) if ["length", "max_tokens"].contains(&word) => {
+            ("max_tokens", None)
+        }
+        (FinishReason::Length, _) if reaches_limit => ("max_tokens", None),
+        (FinishReason::Length, _) => ("model_context_window_exceeded", None),
         (FinishReason::Stop, Some(text)) => ("stop_sequence", Some(text)),
         (FinishReason::Stop, None) => ("end_turn", None),
     }
@@ -130,6 +160,7 @@ impl Encoder {
         match event {
             TokenEvent::Started { .. } | TokenEvent::Sampled(_) => {}
             TokenEvent::Opened { cached_tokens } => self.cached_tokens = cached_tokens,
+            TokenEvent::Part(_) if self.answer.is_warming() => {}
             TokenEvent::Part(part) => self.part(part, &mut out),
             TokenEvent::Finished(summary) => self.finish(&summary, &mut out),
         }
@@ -186,8 +217,8 @@ impl Encoder {
             return;
         }
         self.ensure(Kind::Thinking, out);
+        self.thought.push_str(text);
         if self.answer.thinking == Thinking::Shown {
-            self.thought.push_str(text);
             out.push(self.delta(json!({"type": "thinking_delta", "thinking": text})));
         }
     }
@@ -195,11 +226,11 @@ impl Encoder {
     fn finish(&mut self, summary: &Summary, out: &mut Vec<Value>) {
         self.close(out);
         self.is_over = true;
-        let (reason, text) = stop(summary);
+        let (reason, text) = stop(&self.answer, summary);
         out.push(json!({
             "type": "message_delta",
             "delta": {"stop_reason": reason, "stop_sequence": text},
-            "usage": final_usage(summary),
+            "usage": final_usage(&self.answer, summary),
             "swarmllm": summary,
         }));
         out.push(json!({"type": "message_stop"}));
@@ -229,7 +260,7 @@ impl Encoder {
         let Some(kind) = self.open else { return };
         if kind == Kind::Thinking {
             let thought = std::mem::take(&mut self.thought);
-            let signature = self.answer.signer.sign(&self.answer.model, &thought);
+            let signature = self.answer.signature(&thought);
             out.push(self.delta(json!({"type": "signature_delta", "signature": signature})));
         }
         out.push(json!({"type": "content_block_stop", "index": self.index()}));

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::generate::{ErrorKind, GenerateError};
+use crate::generate::{CloudAnswer, ErrorKind, GenerateError};
 
 /// The end of an answer of two tokens to a prompt of 70, of which 32 were known.
 pub(crate) fn summary(finish_reason: FinishReason) -> Summary {
@@ -28,9 +28,14 @@ fn signer() -> Signer {
     Signer::new([7; 32])
 }
 
-fn encoder(thinking: Thinking) -> Encoder {
+/// An answer with that limit to a prompt of 70 tokens; thinking is off.
+pub(crate) fn answer(max_tokens: Option<u32>) -> Answer {
     let (id, model) = ("a".to_owned(), "demo".to_owned());
-    Encoder::new(Answer { id, model, thinking, signer: signer(), prompt_tokens: 70 })
+    Answer { id, model, thinking: Thinking::Off, signer: signer(), prompt_tokens: 70, max_tokens }
+}
+
+fn encoder(thinking: Thinking) -> Encoder {
+    Encoder::new(Answer { thinking, ..answer(Some(2)) })
 }
 
 fn text(text: &str) -> ChatEvent {
@@ -115,7 +120,9 @@ fn stopped(index: usize) -> Value {
 /// The last two events.
 fn ended(reason: &str) -> [Value; 2] {
     let delta = json!({"stop_reason": reason, "stop_sequence": null});
-    let last = json!({"type": "message_delta", "delta": delta, "usage": counted(2)});
+    let mut usage = counted(2);
+    usage["output_tokens_details"] = json!({"thinking_tokens": 0});
+    let last = json!({"type": "message_delta", "delta": delta, "usage": usage});
     [last, json!({"type": "message_stop"})]
 }
 
@@ -153,7 +160,7 @@ fn thinking_is_signed_before_the_text() {
     assert_eq!(sent(Thinking::Shown, parts(), FinishReason::Length), expected);
     let omitted = vec![
         thinking_block(0),
-        signed(0, ""),
+        delta(0, "signature", "signature", &signer().seal("demo", "2+2")),
         stopped(0),
         text_block(1),
         delta(1, "text", "text", "4"),
@@ -245,7 +252,12 @@ fn a_sign_of_life_is_a_delta_in_the_block_that_will_be_used() {
     assert_eq!(thinks.keep_alive(), [ping.clone(), thinking_block(0), empty.clone()]);
     assert_eq!(thinks.keep_alive(), [ping.clone(), empty]);
     let first = thinks.push(TokenEvent::Part(text("4")));
-    let expected = [signed(0, ""), stopped(0), text_block(1), delta(1, "text", "text", "4")];
+    let expected = [
+        delta(0, "signature", "signature", &signer().seal("demo", "")),
+        stopped(0),
+        text_block(1),
+        delta(1, "text", "text", "4"),
+    ];
     assert_eq!(first, expected);
 
     let mut talks = encoder(Thinking::Off);
@@ -262,9 +274,53 @@ fn a_sign_of_life_is_a_delta_in_the_block_that_will_be_used() {
 #[test]
 fn the_stop_text_is_told() {
     let stopped = Summary { stop_text: Some("END".into()), ..summary(FinishReason::Stop) };
-    assert_eq!(stop(&stopped), ("stop_sequence", Some("END")));
+    assert_eq!(stop(&answer(None), &stopped), ("stop_sequence", Some("END")));
     let called = Summary { finish_reason: FinishReason::ToolCalls, ..stopped };
-    assert_eq!(stop(&called), ("tool_use", None));
+    assert_eq!(stop(&answer(None), &called), ("tool_use", None));
+}
+
+#[test]
+fn the_limit_of_the_caller_is_told_from_the_end_of_the_context() {
+    let ended = summary(FinishReason::Length);
+    assert_eq!(stop(&answer(Some(2)), &ended).0, "max_tokens");
+    for more in [Some(3), None] {
+        assert_eq!(stop(&answer(more), &ended).0, "model_context_window_exceeded");
+    }
+}
+
+#[test]
+fn the_word_of_a_provider_is_passed_on() {
+    let ended = |finish_reason, word: &str| {
+        let cloud = CloudAnswer {
+            provider: "anthropic".into(),
+            model: "m".into(),
+            reason: "named".into(),
+            request_id: None,
+            finish_reason: word.into(),
+            completion_tokens: 2,
+            usage_reported: true,
+            cost_usd: None,
+        };
+        let summary = Summary { cloud: Some(cloud), ..summary(finish_reason) };
+        stop(&answer(None), &summary).0
+    };
+    assert_eq!(ended(FinishReason::Stop, "refusal"), "refusal");
+    assert_eq!(ended(FinishReason::Stop, "content_filter"), "refusal");
+    assert_eq!(ended(FinishReason::Stop, "stop"), "end_turn");
+    assert_eq!(ended(FinishReason::Length, "length"), "max_tokens");
+    let full = "model_context_window_exceeded";
+    assert_eq!(ended(FinishReason::Length, full), full);
+}
+
+#[test]
+fn a_prompt_that_is_only_read_has_an_empty_answer() {
+    let mut encoder = Encoder::new(answer(Some(0)));
+    let mut sent = encoder.push(TokenEvent::Part(text("Hi")));
+    sent.extend(encoder.push(TokenEvent::Finished(summary(FinishReason::Stop).into())));
+    let [last, end] = &sent[..] else { panic!("{sent:?}") };
+    assert_eq!(last["delta"]["stop_reason"], "max_tokens");
+    assert_eq!(last["usage"]["output_tokens"], 0);
+    assert_eq!(end["type"], "message_stop");
 }
 
 fn part() -> impl Strategy<Value = Option<ChatEvent>> {

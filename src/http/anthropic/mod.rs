@@ -1,31 +1,26 @@
 //! The Anthropic messages dialect: `POST /v1/messages` and `POST /v1/messages/count_tokens`.
 //!
-//! Routed by `server.rs`. `request.rs` reads a body (`content.rs` its messages, `tools.rs` its
-//! tools), `encoder.rs` turns token events into the events of a stream and `stream.rs` sends them
+//! Routed by `server.rs`. `request.rs` reads a body (`content.rs` its messages, `tools.rs` and
+//! `client_tools.rs` its tools), `encoder.rs` turns token events into the events of a stream and `stream.rs` sends them
 //! in time, `whole.rs` makes one object of them; `signature.rs` knows thinking of ours again,
-//! `errors.rs` the dialect's errors.
-//! Every answer has a `request-id` header; it is the request's `x-request-id`.
+//! `errors.rs` the dialect's errors; `models.rs` is its form of the list of models.
+//! Every answer has a `request-id` header (`guard.rs`); it is the request's `x-request-id`.
 //! Errors before the first event have a status; later ones are an `error` event.
 //! Source: Anthropic API reference, messages; what Claude Code and the Python client send.
 //! Absent on purpose: batches, files, and tools that a hosted service would run.
 
+mod client_tools;
 mod content;
 mod encoder;
 mod errors;
+pub(super) mod models;
 mod request;
 mod signature;
 mod stream;
 mod tools;
 mod whole;
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    body::MessageBody,
-    dev::{ServiceRequest, ServiceResponse},
-    http::{StatusCode, header::HeaderName},
-    middleware::{Next, from_fn},
-    web,
-};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -49,7 +44,6 @@ pub use errors::{error_body, response};
 
 /// What the key of signatures is derived for.
 const SIGNATURE_PURPOSE: &str = "swarmllm 2026-11 signatures of thinking";
-const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
 /// Its paths.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -57,23 +51,10 @@ pub fn routes(config: &mut web::ServiceConfig) {
     let count = web::resource("/count_tokens").route(web::post().to(count_tokens));
     config.service(
         web::scope("/v1/messages")
-            .wrap(from_fn(name_answer))
             .service(messages)
             .service(count)
             .default_service(web::to(no_such_path)),
     );
-}
-
-/// Puts the request's id where this dialect's clients look for it.
-async fn name_answer(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    let mut response = next.call(request).await?;
-    if let Ok(id) = request_id(response.request()).parse() {
-        response.headers_mut().insert(REQUEST_ID, id);
-    }
-    Ok(response)
 }
 
 /// POST /v1/messages.
@@ -112,8 +93,17 @@ async fn counted(
 ) -> Result<Value, ApiError> {
     let signer = Signer::new(node.derive_secret(SIGNATURE_PURPOSE));
     let (model, prompt) = request::parse_prompt(Fields::of_body(body)?, &signer)?;
-    let tokens = node.count_tokens(&model, &prompt).await.map_err(errors::of_generate)?;
-    Ok(json!({"input_tokens": tokens}))
+    match node.count_tokens(&model, &prompt).await {
+        Ok(tokens) => Ok(json!({"input_tokens": tokens})),
+        Err(error) if error.kind == ErrorKind::ModelNotFound => {
+            let estimate = node.estimate_tokens((&model, &prompt), error);
+            let (tokens, target) = estimate.map_err(errors::of_generate)?;
+            let label =
+                json!({"estimated": true, "would_be_answered_by": format!("cloud/{target}")});
+            Ok(json!({"input_tokens": tokens, "swarmllm": label}))
+        }
+        Err(error) => Err(errors::of_generate(error)),
+    }
 }
 
 async fn answer(
@@ -123,7 +113,7 @@ async fn answer(
 ) -> Result<HttpResponse, ApiError> {
     let signer = Signer::new(node.derive_secret(SIGNATURE_PURPOSE));
     let asked = request::parse(Fields::of_body(body)?, random_seed()?, &signer)?;
-    let MessagesRequest { generate, thinking, stream } = asked;
+    let MessagesRequest { generate, thinking, stream, max_tokens } = asked;
     let model = generate.model.clone();
     let prompt = generate.prompt.clone();
     let mut generation = match node.generate(generate).await {
@@ -135,7 +125,8 @@ async fn answer(
         Ok(_) => return Err(errors::of_generate(cut_short())),
         Err(error) => return Err(errors::of_generate(error)),
     };
-    let answer = Answer { id: random_hex::<12>()?, model, thinking, signer, prompt_tokens };
+    let id = random_hex::<12>()?;
+    let answer = Answer { id, model, thinking, signer, prompt_tokens, max_tokens };
     match stream {
         true => stream::start(Encoder::new(answer), generation, request_id).await,
         false => whole::collect(answer, generation).await,

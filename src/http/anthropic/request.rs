@@ -44,6 +44,8 @@ pub(super) struct MessagesRequest {
     pub(super) thinking: Thinking,
     /// As events instead of one object.
     pub(super) stream: bool,
+    /// Most tokens of the answer; 0 wants the prompt read and no answer.
+    pub(super) max_tokens: Option<u32>,
 }
 
 /// Reads a body; `seed` is used when it names none.
@@ -63,15 +65,20 @@ pub(super) fn parse(
     let sampling = sampling
         .resolve(1.0, seed)
         .map_err(|error| ApiError::invalid(error.to_string(), Some(error.field)))?;
+    let max_tokens = max_tokens(fields.optional("max_tokens")?)?;
     let generate = GenerateRequest {
         sampling,
-        max_tokens: max_tokens(fields.optional("max_tokens")?)?,
+        // One token is computed behind every prompt.
+        max_tokens: max_tokens.map(|max| max.max(1)),
+        // Nobody else's cache is worth a prompt.
+        private: max_tokens == Some(0),
         stop: stop_texts(fields.optional("stop_sequences")?.unwrap_or_default())?,
         client: fields.object("metadata")?.optional("user_id")?.unwrap_or_default(),
         format,
         ..GenerateRequest::new(model, Prompt::Chat(chat))
     };
-    Ok(MessagesRequest { generate, thinking, stream: fields.optional("stream")?.unwrap_or(false) })
+    let stream = fields.optional("stream")?.unwrap_or(false);
+    Ok(MessagesRequest { generate, thinking, stream, max_tokens })
 }
 
 /// Reads what of a body is read by the model: its name and the prompt.
@@ -107,13 +114,16 @@ fn read(fields: &mut Fields, signer: &Signer) -> Result<Read, ApiError> {
     }
     let mut messages = conversation.into_messages();
     let continue_last = continues_last(&mut messages);
+    if messages.is_empty() {
+        let message = "nobody says anything in them; send what is to be answered";
+        return Err(ApiError::invalid(message, Some("messages")));
+    }
     let tools = fields.optional("tools")?.unwrap_or_default();
     let choice = fields.optional("tool_choice")?;
     let Tools { offered, choice, single_call } = tools::parse(tools, choice)?;
-    let thinking = thinking(fields.optional("thinking")?)?;
-    let mut output = fields.object("output_config")?;
     let mut variables = Map::new();
-    variables.insert("enable_thinking".to_owned(), (thinking != Thinking::Off).into());
+    let thinking = thinking(fields, &mut variables)?;
+    let mut output = fields.object("output_config")?;
     if let Some(effort) = output.optional::<String>("effort")?.as_deref().and_then(effort) {
         variables.insert("reasoning_effort".to_owned(), effort.into());
     }
@@ -146,16 +156,25 @@ fn continues_last(messages: &mut Vec<Value>) -> bool {
     false
 }
 
-fn thinking(thinking: Option<Value>) -> Result<Thinking, ApiError> {
-    let Some(thinking) = thinking else { return Ok(Thinking::Off) };
-    match thinking.get("type").and_then(Value::as_str) {
-        Some("disabled") => Ok(Thinking::Off),
-        Some(_) if thinking.get("display").and_then(Value::as_str) == Some("omitted") => {
-            Ok(Thinking::Omitted)
+/// Whether to reason and to show it; tells the template, and how long where it can say so.
+fn thinking(fields: &mut Fields, variables: &mut Map<String, Value>) -> Result<Thinking, ApiError> {
+    let is_asked = fields.has("thinking");
+    let mut asked = fields.object("thinking")?;
+    let display: Option<String> = asked.optional("display")?;
+    let budget: Option<u32> = asked.optional("budget_tokens")?;
+    let thinking = match asked.optional::<String>("type")?.as_deref() {
+        None if is_asked => {
+            return Err(ApiError::invalid("is an object with a `type`", Some("thinking")));
         }
-        Some(_) => Ok(Thinking::Shown),
-        None => Err(ApiError::invalid("is an object with a `type`", Some("thinking"))),
+        None | Some("disabled") => Thinking::Off,
+        Some(_) if display.as_deref() == Some("omitted") => Thinking::Omitted,
+        Some(_) => Thinking::Shown,
+    };
+    variables.insert("enable_thinking".to_owned(), (thinking != Thinking::Off).into());
+    if let Some(budget) = budget.filter(|_| thinking != Thinking::Off) {
+        variables.insert("thinking_budget".to_owned(), budget.into());
     }
+    Ok(thinking)
 }
 
 /// How much to reason, in the words of templates, which know three of them.
@@ -186,10 +205,10 @@ fn max_tokens(value: Option<i64>) -> Result<Option<u32>, ApiError> {
     let missing = || ApiError::invalid("`max_tokens` is missing", Some("max_tokens"));
     let value = value.ok_or_else(missing)?;
     match u32::try_from(value) {
-        Ok(value @ 1..) => Ok(Some(value)),
+        Ok(value) => Ok(Some(value)),
         // More than any context is the rest of the context.
         Err(_) if value > 0 => Ok(None),
-        _ => Err(ApiError::invalid("must be at least 1", Some("max_tokens"))),
+        Err(_) => Err(ApiError::invalid("must be at least 0", Some("max_tokens"))),
     }
 }
 
@@ -233,7 +252,8 @@ mod tests {
 
     #[test]
     fn defaults_are_those_of_the_api() {
-        let MessagesRequest { generate, thinking, stream } = request(json!({})).expect("valid");
+        let asked = request(json!({})).expect("valid");
+        let MessagesRequest { generate, thinking, stream, .. } = asked;
         assert_eq!((thinking, stream), (Thinking::Off, false));
         assert_eq!((generate.sampling.temperature, generate.sampling.seed), (1.0, 5));
         assert_eq!(generate.max_tokens, Some(9));
@@ -250,8 +270,9 @@ mod tests {
             "context_management": {"edits": [{"type": "clear_thinking_20251015"}]},
             "output_config": {"effort": "high"}, "stream": true, "service_tier": "auto",
         });
-        let MessagesRequest { generate, thinking, stream } = request(more.clone()).expect("valid");
-        assert_eq!((thinking, stream), (Thinking::Omitted, true));
+        let asked = request(more.clone()).expect("valid");
+        let MessagesRequest { generate, thinking, stream, max_tokens } = asked;
+        assert_eq!((thinking, stream, max_tokens), (Thinking::Omitted, true, Some(32_000)));
         assert_eq!((generate.max_tokens, generate.client.len()), (Some(32_000), 18));
         let chat = chat_of(more);
         assert_eq!((chat.tools.len(), chat.tool_choice), (1, ToolChoice::Auto));
@@ -266,7 +287,15 @@ mod tests {
         assert_eq!(variable(json!({"thinking": {"type": "disabled"}})), false);
         let enabled = json!({"thinking": {"type": "enabled", "budget_tokens": 1024}});
         assert_eq!(variable(enabled.clone()), true);
+        assert_eq!(chat_of(enabled.clone()).variables["thinking_budget"], 1024);
         assert_eq!(request(enabled).expect("valid").thinking, Thinking::Shown);
+    }
+
+    #[test]
+    fn a_prompt_that_is_only_to_be_read_stays_in_the_swarm() {
+        let asked = request(json!({"max_tokens": 0})).expect("valid");
+        assert_eq!((asked.max_tokens, asked.generate.max_tokens), (Some(0), Some(1)));
+        assert!(asked.generate.private && !request(json!({})).expect("valid").generate.private);
     }
 
     #[test]
@@ -301,7 +330,9 @@ mod tests {
             (json!({"model": null}), "model"),
             (json!({"model": 3}), "model"),
             (json!({"max_tokens": null}), "max_tokens"),
-            (json!({"max_tokens": 0}), "max_tokens"),
+            (json!({"max_tokens": -1}), "max_tokens"),
+            (json!({"messages": [{"role": "assistant", "content": ""}]}), "messages"),
+            (json!({"messages": [{"role": "system", "content": ""}]}), "messages"),
             (json!({"max_tokens": "many"}), "max_tokens"),
             (json!({"messages": []}), "messages"),
             (json!({"messages": "hello"}), "messages"),
@@ -314,6 +345,12 @@ mod tests {
             (json!({"stop_sequences": [""]}), "stop_sequences"),
             (json!({"metadata": {"user_id": 3}}), "metadata.user_id"),
             (json!({"thinking": true}), "thinking"),
+            (json!({"thinking": {}}), "thinking"),
+            (json!({"thinking": {"type": 1}}), "thinking.type"),
+            (
+                json!({"thinking": {"type": "enabled", "budget_tokens": "x"}}),
+                "thinking.budget_tokens",
+            ),
             (json!({"output_config": "high"}), "output_config"),
             (json!({"output_config": {"format": {"type": "xml"}}}), "output_config.format"),
         ];

@@ -116,9 +116,11 @@ mod tests {
 
     use super::{
         super::{
-            encoder::{Answer, tests::summary},
+            encoder::{
+                Answer,
+                tests::{answer, summary},
+            },
             request::Thinking,
-            signature::Signer,
         },
         *,
     };
@@ -127,14 +129,7 @@ mod tests {
     type Events = mpsc::Sender<Result<TokenEvent, GenerateError>>;
 
     fn encoder(thinking: Thinking) -> Encoder {
-        let signer = Signer::new([7; 32]);
-        Encoder::new(Answer {
-            id: "a".into(),
-            model: "demo".into(),
-            thinking,
-            signer,
-            prompt_tokens: 70,
-        })
+        Encoder::new(Answer { thinking, ..answer(None) })
     }
 
     fn generation() -> (Events, GenerationStream) {

@@ -1,12 +1,13 @@
 //! Tools of a request in the form that templates take, and whether they must be called.
 //!
-//! Called by `request.rs`. Tools that the caller runs become OpenAI functions; those a hosted
-//! service would run, and kinds nobody knows, are left out: they cost tokens and lead nowhere.
+//! Called by `request.rs`. Tools that the caller runs become OpenAI functions, with a schema of
+//! ours (`client_tools.rs`) where their type stands for one; those a hosted service would run, and
+//! types nobody knows, are left out: they cost tokens and lead nowhere.
 //! Errors: [`ApiError`] with the field. Source: Anthropic API reference, tools.
 
 use serde_json::{Value, json};
 
-use super::super::errors::ApiError;
+use super::{super::errors::ApiError, client_tools};
 use crate::generate::ToolChoice;
 
 /// Longest name, as the API has it.
@@ -70,28 +71,36 @@ fn function(at: &str, tool: &Value) -> Result<Option<Value>, ApiError> {
     if !tool.is_object() {
         return invalid("", "a tool is an object");
     }
-    match tool.get("type") {
-        None | Some(Value::Null) => {}
-        Some(Value::String(kind)) if kind == "custom" => {}
-        Some(Value::String(_)) => return Ok(None),
+    let (known, schema) = match tool.get("type") {
+        None | Some(Value::Null) => custom(),
+        Some(Value::String(kind)) if kind == "custom" => custom(),
+        Some(Value::String(kind)) => match client_tools::of_type(kind) {
+            Some(known) => known,
+            None => return Ok(None),
+        },
         Some(_) => return invalid(".type", "is a text"),
-    }
+    };
     let name = match tool.get("name").and_then(Value::as_str) {
         Some(name) if (1..=NAME_MAX_BYTES).contains(&name.len()) => name,
         _ => return invalid(".name", &format!("is a text of 1 to {NAME_MAX_BYTES} bytes")),
     };
     let description = match tool.get("description") {
-        None | Some(Value::Null) => "",
+        None | Some(Value::Null) => known,
         Some(Value::String(text)) => text,
         Some(_) => return invalid(".description", "is a text"),
     };
     let parameters = match tool.get("input_schema") {
-        None | Some(Value::Null) => json!({"type": "object", "properties": {}}),
+        None | Some(Value::Null) => schema,
         Some(schema @ Value::Object(_)) => schema.clone(),
         Some(_) => return invalid(".input_schema", "is an object"),
     };
     let function = json!({"name": name, "description": description, "parameters": parameters});
     Ok(Some(json!({"type": "function", "function": function})))
+}
+
+/// What is known of a tool that says everything itself.
+fn custom() -> (&'static str, Value) {
+    ("", json!({"type": "object", "properties": {}}))
 }
 
 #[cfg(test)]
@@ -122,6 +131,16 @@ mod tests {
         }});
         assert_eq!(tools.offered[0], expected);
         assert_eq!((tools.choice, tools.single_call), (ToolChoice::Auto, false));
+    }
+
+    #[test]
+    fn a_tool_that_its_type_describes_is_offered_with_a_schema() {
+        let bash = json!({"type": "bash_20250124", "name": "bash"});
+        let choice = json!({"type": "tool", "name": "bash"});
+        let tools = parse(vec![bash], Some(choice)).expect("valid");
+        let function = &tools.offered[0]["function"];
+        assert_eq!(function["parameters"]["properties"]["command"]["type"], "string");
+        assert!(function["description"].as_str().is_some_and(|text| !text.is_empty()));
     }
 
     #[test]

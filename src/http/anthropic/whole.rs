@@ -24,6 +24,7 @@ pub(super) async fn collect(
     let mut blocks = Vec::new();
     loop {
         match next_event(&mut generation).await.map_err(errors::of_generate)? {
+            TokenEvent::Part(_) if answer.is_warming() => {}
             TokenEvent::Part(part) => push(&mut blocks, part),
             TokenEvent::Finished(summary) => {
                 return Ok(HttpResponse::Ok().json(message(&answer, blocks, &summary)));
@@ -71,8 +72,8 @@ fn message(answer: &Answer, blocks: Vec<Block>, summary: &Summary) -> Value {
             Block::Text(text) => content.push(json!({"type": "text", "text": text})),
             Block::Thinking(_) if answer.thinking == Thinking::Off => {}
             Block::Thinking(text) => {
+                let signature = answer.signature(&text);
                 let text = if answer.thinking == Thinking::Shown { text } else { String::new() };
-                let signature = answer.signer.sign(&answer.model, &text);
                 content.push(json!({"type": "thinking", "thinking": text, "signature": signature}));
             }
             Block::Call { name, arguments } => {
@@ -85,8 +86,8 @@ fn message(answer: &Answer, blocks: Vec<Block>, summary: &Summary) -> Value {
             }
         }
     }
-    let (reason, text) = stop(summary);
-    let mut message = answer.message(final_usage(summary));
+    let (reason, text) = stop(answer, summary);
+    let mut message = answer.message(final_usage(answer, summary));
     message["content"] = content.into();
     message["stop_reason"] = reason.into();
     message["stop_sequence"] = text.into();
@@ -97,15 +98,17 @@ fn message(answer: &Answer, blocks: Vec<Block>, summary: &Summary) -> Value {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{encoder::tests::summary, signature::Signer},
+        super::{
+            encoder::tests::{answer, summary},
+            signature::Signer,
+        },
         *,
     };
     use crate::generate::FinishReason;
 
     fn whole(thinking: Thinking, parts: Vec<ChatEvent>) -> Value {
         let signer = Signer::new([7; 32]);
-        let answer =
-            Answer { id: "a".into(), model: "demo".into(), thinking, signer, prompt_tokens: 70 };
+        let answer = Answer { thinking, signer, ..answer(Some(2)) };
         let mut blocks = Vec::new();
         parts.into_iter().for_each(|part| push(&mut blocks, part));
         message(&answer, blocks, &summary(FinishReason::Stop))
@@ -123,6 +126,7 @@ mod tests {
             "usage": {
                 "input_tokens": 6, "cache_creation_input_tokens": 32,
                 "cache_read_input_tokens": 32, "output_tokens": 2,
+                "output_tokens_details": {"thinking_tokens": 0},
             },
         });
         assert_eq!(message, expected);
@@ -134,8 +138,11 @@ mod tests {
         let content = |thinking| whole(thinking, parts())["content"].clone();
         let text = json!({"type": "text", "text": "4"});
         assert_eq!(content(Thinking::Off), json!([text]));
-        for (thinking, shown) in [(Thinking::Shown, "2+2"), (Thinking::Omitted, "")] {
-            let signature = Signer::new([7; 32]).sign("demo", shown);
+        let signer = Signer::new([7; 32]);
+        for (thinking, shown, signature) in [
+            (Thinking::Shown, "2+2", signer.sign("demo", "2+2")),
+            (Thinking::Omitted, "", signer.seal("demo", "2+2")),
+        ] {
             let block = json!({"type": "thinking", "thinking": shown, "signature": signature});
             assert_eq!(content(thinking), json!([block, text]));
         }

@@ -151,7 +151,11 @@ pub(super) static GROUPS: [Group; 5] = [
                     Answer::Json(of::<Response>()),
                 )
             },
-            get("/v1/models", "Lists the models held here.", Answer::Json(of::<ModelList>())),
+            get(
+                "/v1/models",
+                "Lists the models that answer here.",
+                Answer::Json(of::<ModelList>()),
+            ),
             get("/v1/models/{id}", "Describes a model.", Answer::Json(of::<Model>())),
         ],
     },

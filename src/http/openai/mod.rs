@@ -1,4 +1,4 @@
-//! The OpenAI dialects: chat completions, completions, embeddings and the list of models.
+//! The OpenAI dialects: chat completions, completions, embeddings and its form of the models.
 //!
 //! Called by `server.rs`. In reading order: `options.rs` reads what chat and completions share,
 //! `chat_request.rs` (with `messages.rs` and `tools.rs`), `completion_request.rs` and `inputs.rs`
@@ -18,7 +18,7 @@ mod embeddings;
 mod inputs;
 mod log_probabilities;
 mod messages;
-mod models;
+pub(super) mod models;
 mod objects;
 mod options;
 mod tools;
@@ -52,9 +52,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
             web::resource("/v1/embeddings")
                 .route(web::post().to(embeddings::embeddings))
                 .wrap(from_fn(timed)),
-        )
-        .service(web::resource("/v1/models").route(web::get().to(models::list)))
-        .service(web::resource("/v1/models/{id:.+}").route(web::get().to(models::get)));
+        );
 }
 
 async fn timed(

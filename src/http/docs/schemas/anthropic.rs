@@ -27,8 +27,8 @@ pub(in super::super) struct MessageRequest {
     /// `{"role", "content"}` objects, oldest first.
     #[schema(value_type = Vec<Object>, min_items = 1)]
     messages: Vec<Value>,
-    /// Most tokens of the answer.
-    #[schema(minimum = 1)]
+    /// Most tokens of the answer; 0 reads the prompt into the cache and answers nothing.
+    #[schema(minimum = 0)]
     max_tokens: i64,
     /// What stands in front of the conversation; blocks are taken as well.
     system: Option<String>,
@@ -81,4 +81,7 @@ pub(in super::super) struct CountRequest {
 #[derive(ToSchema)]
 pub(in super::super) struct CountedTokens {
     input_tokens: i64,
+    /// There where only a provider in the cloud has the model: the count is an estimate.
+    #[schema(value_type = Option<Object>)]
+    swarmllm: Option<Value>,
 }

@@ -73,7 +73,7 @@ pub(in super::super) struct ChatCompletion {
     swarmllm: Value,
 }
 
-/// The models held here.
+/// The models held here, and those of providers that are configured.
 #[derive(ToSchema)]
 pub(in super::super) struct ModelList {
     object: String,
@@ -86,8 +86,9 @@ pub(in super::super) struct Model {
     id: String,
     object: String,
     created: i64,
+    /// `swarmllm`, or the provider in the cloud that answers with it.
     owned_by: String,
-    /// Context, layers held here, and whether the swarm can answer with it now.
+    /// Context, layers held here, and whether it can answer now.
     #[schema(value_type = Object)]
     meta: Value,
 }
