@@ -114,6 +114,9 @@ def stops(client):
         expect((answer.stop_reason, answer.stop_sequence) == ("stop_sequence", "12"), answer)
         expect(answer.content[0].text.rstrip().endswith("11"), answer)
     expect(ask(client, **asked, max_tokens=5).stop_reason == "max_tokens", "not max_tokens")
+    warmed = ask(client, max_tokens=0)
+    expect((warmed.content, warmed.stop_reason) == ([], "max_tokens"), warmed)
+    expect(warmed.usage.output_tokens == 0, warmed.usage)
     expect(ask(client, **asked, max_tokens=500).stop_reason == "end_turn", "not end_turn")
 
 
@@ -133,13 +136,32 @@ def thinking(client):
     expect(said(content).endswith("my thought came back."), said(content))
     forged = content[0].model_copy(update={"signature": "Zm9yZ2Vk"})
     expect(said([forged, content[1]]) == "It printed needle-42.", "a forged thought was believed")
+    unseen = {"type": "adaptive", "display": "omitted"}
+    sealed = ask(client, **asked | {"thinking": unseen}, messages=[question]).content
+    expect(sealed[0].thinking == "" and sealed[0].signature, sealed)
+    expect(said(sealed).endswith("my thought came back."), "a thought that was not shown is lost")
+
+
+def models(client):
+    """Models are listed page by page, each with what the client wants to know."""
+    listed = list(client.models.list(limit=1))
+    expect([model.id for model in listed] == ["demo", "dialogue"], listed)
+    model = client.models.retrieve("demo")
+    expect((model.lifecycle, model.max_input_tokens) == ("active", 512), model)
+    expect(model.created_at.year >= 2026 and model.display_name == "demo", model)
+    expect(client.models.with_raw_response.list().headers["request-id"], "no request-id")
+    try:
+        client.models.retrieve("no/such:model")
+        raise AssertionError("there is such a model")
+    except anthropic.NotFoundError as error:
+        expect(error.request_id and error.body["request_id"] == error.request_id, error.body)
 
 
 def errors(client):
     """Mistakes are the client's own exceptions, in the words that agents look for."""
     cases = [
         ({"model": "no/such:model"}, anthropic.NotFoundError, "no/such:model"),
-        ({"max_tokens": 0}, anthropic.BadRequestError, "max_tokens"),
+        ({"max_tokens": -1}, anthropic.BadRequestError, "max_tokens"),
         ({"messages": []}, anthropic.BadRequestError, "messages"),
         ({"messages": [{"role": "user", "content": "hello " * 9000}]}, anthropic.BadRequestError,
          "prompt is too long: "),
@@ -180,7 +202,7 @@ def main():
                     base_url=node.url, api_key="unused", max_retries=0, timeout=60
                 )
                 for function in (whole_and_stream, counts, parallel_calls, forced_calls, stops,
-                                 thinking, errors):
+                                 thinking, models, errors):
                     check(function, client)
             check(killed_stage, program)
 

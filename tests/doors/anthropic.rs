@@ -2,9 +2,11 @@
 //!
 //! A stream is put together here as a client would: by the names and numbers of its events alone.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
-use super::support::{Node, Response, get, post, request};
+use super::support::{Folder, Node, Response, get, post, request};
 
 const MESSAGES: &str = "/v1/messages";
 const COUNT: &str = "/v1/messages/count_tokens";
@@ -282,6 +284,7 @@ fn bad_requests_get_their_error_and_take_nothing_down() {
     let cases = [
         (json!({"model": "other"}), 404, "not_found_error", "other"),
         (json!({"max_tokens": null}), 400, "invalid_request_error", "max_tokens"),
+        (json!({"messages": []}), 400, "invalid_request_error", "messages: holds"),
         (json!({"messages": image}), 400, "invalid_request_error", "messages.0.content.0"),
         (json!({"messages": "hello"}), 400, "invalid_request_error", "messages"),
         (json!({"temperature": "hot"}), 400, "invalid_request_error", "temperature"),
@@ -340,4 +343,137 @@ fn a_caller_s_name_of_its_request_comes_back() {
     let answer = request(node.http(), &head, "{}");
     assert_eq!(answer.json()["request_id"], "mine-1");
     assert!(answer.headers.contains("\nrequest-id: mine-1"), "{}", answer.headers);
+}
+
+/// A node with a scripted model of this name.
+fn scripted(folder: &Folder, name: &str, script: &Value) -> Node {
+    let file = folder.path().join(format!("{name}.json"));
+    fs::write(&file, script.to_string()).expect("writable");
+    Node::serve(&["--model", &format!("script:{}", file.display())])
+}
+
+/// A request of the dialect's client without a body.
+fn get_as_client(node: &Node, path: &str) -> Response {
+    request(node.http(), &format!("GET {path} HTTP/1.1\r\nanthropic-version: 2023-06-01"), "")
+}
+
+#[test]
+fn models_and_errors_have_the_dialect_s_form_wherever_its_clients_ask() {
+    let node = Node::serve(&["--model", "demo", "--model", "demo-draft"]);
+    let list = get_as_client(&node, "/v1/models?limit=1");
+    assert!(list.headers.contains("\nrequest-id: req_"), "{}", list.headers);
+    let list = list.json();
+    assert_eq!((&list["has_more"], &list["last_id"]), (&json!(true), &json!("demo")), "{list}");
+    let model = &list["data"][0];
+    assert_eq!((&model["type"], &model["lifecycle"]), (&json!("model"), &json!("active")));
+    assert_eq!(model["max_input_tokens"], 512, "{model}");
+    let rest = get_as_client(&node, "/v1/models?limit=1&after_id=demo").json();
+    assert_eq!(
+        (&rest["has_more"], &rest["data"][0]["id"]),
+        (&json!(false), &json!("demo-draft")),
+        "{rest}"
+    );
+    for (path, status, kind) in [
+        ("/v1/models?limit=0", 400, "invalid_request_error"),
+        ("/v1/models/other", 404, "not_found_error"),
+        ("/v1/files", 404, "not_found_error"),
+    ] {
+        let answer = get_as_client(&node, path);
+        let error = answer.json();
+        assert_eq!((answer.status, &error["error"]["type"]), (status, &json!(kind)), "{error}");
+        let id = error["request_id"].as_str().expect("an id");
+        assert!(answer.headers.contains(&format!("\nrequest-id: {id}")), "{}", answer.headers);
+    }
+    assert_eq!(get(node.http(), "/v1/models").json()["data"][1]["id"], "demo-draft");
+}
+
+#[test]
+fn a_prompt_can_be_read_into_the_cache_alone() {
+    let node = Node::serve(&[]);
+    let system = "Answer in one short sentence and never mention the weather. ".repeat(8);
+    let warmed = ask(&node, json!({"system": system, "max_tokens": 0}));
+    assert_eq!((&warmed["content"], &warmed["stop_reason"]), (&json!([]), &json!("max_tokens")));
+    assert_eq!(warmed["usage"]["output_tokens"], 0, "{warmed}");
+    let kept = count(&warmed["usage"], "cache_creation_input_tokens");
+    let used = ask(&node, json!({"system": system, "max_tokens": 3}))["usage"].clone();
+    assert!(kept >= 64 && count(&used, "cache_read_input_tokens") == kept, "{warmed} {used}");
+}
+
+#[test]
+fn the_end_of_the_context_is_told_from_the_limit() {
+    let folder = Folder::new();
+    let script = json!({"rules": [{"say": "on and on ".repeat(80)}], "context": 96});
+    let node = scripted(&folder, "talker", &script);
+    let why = |max_tokens: u32| {
+        let asked = ask(&node, json!({"model": "talker", "max_tokens": max_tokens}));
+        asked["stop_reason"].clone()
+    };
+    assert_eq!(
+        (why(9), why(32_000)),
+        (json!("max_tokens"), json!("model_context_window_exceeded"))
+    );
+}
+
+#[test]
+fn thinking_that_is_not_shown_comes_back_to_the_model() {
+    let folder = Folder::new();
+    let template = "{%- for m in messages %}{{ '<|im_start|>' + m.role + '\\n' }}\
+        {%- if m.reasoning_content %}{{ '<think>' + m.reasoning_content + '</think>' }}{% endif %}\
+        {{- m.content + '<|im_end|>\\n' }}{% endfor %}{{ '<|im_start|>assistant\\n' }}";
+    let rules = json!([
+        {"when": "the secret thought", "in": "prompt", "say": "I remember."},
+        {"when": "again", "say": "I forgot."},
+        {"say": "<think>the secret thought</think>Hello."},
+    ]);
+    let node = scripted(&folder, "thinker", &json!({"rules": rules, "template": template}));
+    let thinking = json!({"type": "adaptive", "display": "omitted"});
+    let asked = |messages: Value| {
+        let more = json!({"model": "thinker", "messages": messages, "thinking": thinking});
+        ask(&node, more)["content"].clone()
+    };
+    let question = json!({"role": "user", "content": "hi"});
+    let content = asked(json!([question]));
+    assert_eq!((&content[0]["type"], &content[0]["thinking"]), (&json!("thinking"), &json!("")));
+    let again = |content: &Value| {
+        let said = json!({"role": "assistant", "content": content});
+        asked(json!([question, said, {"role": "user", "content": "again"}]))
+    };
+    assert_eq!(again(&content)[0]["text"], "I remember.", "{content}");
+    let mut forged = content.clone();
+    forged[0]["signature"] = "Zm9yZ2Vk".into();
+    assert_eq!(again(&forged)[0]["text"], "I forgot.");
+}
+
+#[test]
+fn a_template_that_wants_short_ids_of_calls_gets_them() {
+    let folder = Folder::new();
+    // As templates of Mistral do it, over the tokens of the embedded vocabulary.
+    let refuse =
+        "{{ raise_exception('Tool call IDs should be alphanumeric strings with length 9!') }}";
+    let template = "{%- for m in messages %}{{ '<|im_start|>' + m.role + '\\n' }}\
+        {%- for c in m.tool_calls or [] %}{% if c.id is not string or c.id|length != 9 %}REFUSE{% endif %}\
+        {{- '[TOOL_CALLS][{\"id\": \"' + c.id + '\"}]' }}{% endfor %}\
+        {%- if m.role == 'tool' %}{% if m.tool_call_id|length != 9 %}REFUSE{% endif %}\
+        {{- '[TOOL_RESULTS]' + m.tool_call_id }}{% endif %}\
+        {{- (m.content or '') + '<|im_end|>\\n' }}{% endfor %}{{ '<|im_start|>assistant\\n' }}"
+        .replace("REFUSE", refuse);
+    let call = r#"[TOOL_CALLS][{"name": "get_weather", "arguments": {"city": "Oslo"}}]"#;
+    let rules = json!([{"when": "degrees", "say": "It is cold."}, {"say": call}]);
+    // The template never reads them, but a model that knows tools has their name in it.
+    let template = format!("{{# tools #}}{template}");
+    let node = scripted(&folder, "mistral", &json!({"rules": rules, "template": template}));
+    let question = json!({"role": "user", "content": "the weather?"});
+    let asked = |messages: Value| {
+        ask(&node, json!({"model": "mistral", "tools": weather(), "messages": messages}))
+    };
+    let called = asked(json!([question]));
+    let id = called["content"][0]["id"].as_str().expect("a call").to_owned();
+    assert!(id.starts_with("toolu_") && id.len() > 9, "{called}");
+    let result = json!({"type": "tool_result", "tool_use_id": id, "content": "3 degrees"});
+    let told = asked(json!([
+        question,
+        {"role": "assistant", "content": called["content"]},
+        {"role": "user", "content": [result]},
+    ]));
+    assert_eq!(told["content"][0]["text"], "It is cold.", "{told}");
 }

@@ -380,9 +380,97 @@ fn streams_that_break_are_errors_and_never_short_answers() {
         assert!(!stream.body.contains("[DONE]"), "{stream:?}");
         assert!(stream.body.contains("\"error\"") && stream.body.contains(expected), "{stream:?}");
         let whole = post(node.http(), CHAT, &chat(json!({})));
-        assert_eq!(whole.status, 503, "{whole:?}");
+        assert_eq!((whole.status, answered_by(&whole)), (503, None), "{whole:?}");
         assert!(whole.body.contains(expected), "{whole:?}");
     }
+}
+
+#[test]
+fn an_answer_that_failed_was_given_by_nobody() {
+    let (node, _imitation) = half_with(vec![Reply::events(&openai_events()[..2], false)]);
+    let asked = json!({"name": "chat", "arguments": {"model": "demo", "prompt": "hi"}});
+    let (head, body) = modern("tools/call", &asked);
+    let tool = request(node.http(), &head, &body.to_string());
+    assert!(tool.status == 200 && tool.body.contains("\"isError\":true"), "{tool:?}");
+    assert_eq!(answered_by(&tool), None, "{tool:?}");
+    // Nor by the swarm, where half of the model is missing.
+    let alone = Node::serve(&HALF);
+    for path in [CHAT, "/v1/messages"] {
+        let refused = post(alone.http(), path, &chat(json!({"max_tokens": 9})));
+        assert!(refused.status >= 500, "{refused:?}");
+        assert_eq!(answered_by(&refused), None, "{refused:?}");
+    }
+}
+
+/// Ids of the models that a node lists, and who owns them.
+fn listed(node: &Node, header: &str) -> Vec<String> {
+    let list = request(node.http(), &format!("GET /v1/models HTTP/1.1{header}"), "").json();
+    let models = list["data"].as_array().expect("models").iter();
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    models.map(|model| format!("{} {}", text(&model["id"]), text(&model["owned_by"]))).collect()
+}
+
+#[test]
+fn models_of_providers_are_listed_where_they_would_answer() {
+    let imitation = Imitation::start(vec![openai_answer()]);
+    let whole = settings(&imitation, "openai");
+    let node = serve(&whole, &HALF);
+    let expected = ["demo swarmllm", "other openai", "openai/stand-in openai", "openai/o openai"];
+    assert_eq!(listed(&node, ""), expected);
+    assert_eq!(listed(&node, "\r\nx-swarmllm-cloud: never"), ["demo swarmllm"]);
+    let other = get(node.http(), "/v1/models/other").json();
+    assert_eq!(other["meta"]["cloud"], "openai/o", "{other}");
+    let head = "GET /v1/models/openai/o HTTP/1.1\r\nanthropic-version: 2023-06-01";
+    let told = request(node.http(), head, "").json();
+    assert_eq!(told["display_name"], "openai/o (OpenAI, in the cloud)", "{told}");
+
+    let without = |name: &str| -> Vec<String> {
+        whole.iter().filter(|setting| !setting.starts_with(name)).cloned().collect()
+    };
+    let with =
+        |setting: &str| [without("SWARMLLM_CLOUD__POLICY"), vec![setting.to_owned()]].concat();
+    let named = serve(&with("SWARMLLM_CLOUD__POLICY=only-named"), &HALF);
+    assert_eq!(listed(&named, ""), [expected[0], expected[2], expected[3]]);
+    for (settings, more) in [
+        (without("OPENAI_API_KEY"), &[][..]),
+        (with("SWARMLLM_CLOUD__POLICY=never"), &[]),
+        (whole.clone(), &["--offline"]),
+    ] {
+        let node = serve(&settings, &[&HALF[..], more].concat());
+        assert_eq!(listed(&node, ""), ["demo swarmllm"], "{settings:?}");
+    }
+    assert_eq!(imitation.connections(), 0);
+}
+
+#[test]
+fn a_count_for_a_model_of_a_provider_is_an_estimate_and_asks_nobody() {
+    let (node, imitation) = half_with(vec![openai_answer()]);
+    let count = |head: &str, model: &str| {
+        let messages = json!([{"role": "user", "content": "hello ".repeat(400)}]);
+        let body = json!({"model": model, "messages": messages}).to_string();
+        let head = format!("POST /v1/messages/count_tokens HTTP/1.1{head}");
+        request(node.http(), &head, &body)
+    };
+    for (model, by) in [("other", "cloud/openai/o"), ("openai/any", "cloud/openai/any")] {
+        let counted = count("", model).json();
+        let tokens = counted["input_tokens"].as_u64().expect("a number");
+        assert!((400..1000).contains(&tokens), "{counted}");
+        let label = json!({"estimated": true, "would_be_answered_by": by});
+        assert_eq!(counted["swarmllm"], label, "{counted}");
+    }
+    // With half of its layers here, its tokenizer is here as well.
+    assert_eq!(count("", "demo").json()["swarmllm"], Value::Null);
+    for (head, model) in [
+        ("\r\nx-swarmllm-cloud: never", "other"),
+        ("\r\nx-swarmllm-cloud: never", "openai/any"),
+        ("", "nobody"),
+        ("", "groq/llama"),
+    ] {
+        let refused = count(head, model);
+        let kind = refused.json()["error"]["type"].clone();
+        assert_eq!((refused.status, kind), (404, json!("not_found_error")), "{refused:?}");
+    }
+    assert_eq!(imitation.connections(), 0);
 }
 
 #[test]
