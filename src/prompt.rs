@@ -4,8 +4,9 @@
 //! and without one. Errors: [`PromptError`], for the person who asked.
 
 mod call_ids;
+mod shapes;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use swarmllm_models::chat_output::{OutputFormat, ToolCallFormat};
 use swarmllm_models::chat_template::{ChatInput, ChatTemplate, TemplateError};
 use swarmllm_models::tokenizer::{EncodeOptions, Tokenizer};
@@ -102,19 +103,23 @@ fn render_chat(
 ) -> Result<Rendered, PromptError> {
     let template = template.ok_or(PromptError::NoTemplate)?;
     let has_tools = !chat.tools.is_empty() && chat.tool_choice != ToolChoice::None;
-    let knows_tools = template.source().contains("tools");
-    let mut output = OutputFormat::of_template(template.source());
+    let source = template.source();
+    let knows_tools = source.contains("tools");
+    let mut output = OutputFormat::of_template(source);
     let mut messages = chat.messages.clone();
     if output.tool_calls == ToolCallFormat::Mistral {
         call_ids::shorten(&mut messages);
     }
-    match (has_tools, knows_tools) {
-        (false, _) => output = output.without_tool_calls(),
-        (true, true) => {}
-        (true, false) => {
-            output.tool_calls = ToolCallFormat::BareJson;
-            describe_tools(&mut messages, &chat.tools);
-        }
+    if has_tools && !knows_tools {
+        output.tool_calls = ToolCallFormat::BareJson;
+        describe_tools(&mut messages, &chat.tools);
+    }
+    if !source.contains("tool_calls") {
+        let knows_results = source.contains("'tool'") || source.contains("\"tool\"");
+        shapes::calls_as_texts(&mut messages, output.tool_calls, knows_results);
+    }
+    if !has_tools {
+        output = output.without_tool_calls();
     }
     let special = |id: Option<u32>| {
         id.map_or_else(String::new, |id| {
@@ -130,48 +135,12 @@ fn render_chat(
         messages,
         ..ChatInput::default()
     };
-    let text = render_input(template, input)?;
+    let text = shapes::render(template, input)?;
     let text = match chat.continue_last {
         true => cut_behind_last(&text, &chat.messages).to_owned(),
         false => text,
     };
     Ok(Rendered { text, output })
-}
-
-/// Renders; for a template that takes no instructions, or none in the middle, a user says them.
-fn render_input(template: &ChatTemplate, input: ChatInput) -> Result<String, TemplateError> {
-    let refusal = match template.render(&input) {
-        Err(error @ TemplateError::Raised { .. }) => error,
-        rendered => return rendered,
-    };
-    for kept in [1, 0] {
-        let Some(messages) = said_by_users(&input.messages, kept) else { break };
-        if let Ok(text) = template.render(&ChatInput { messages, ..input.clone() }) {
-            return Ok(text);
-        }
-    }
-    Err(refusal)
-}
-
-/// The messages with all instructions behind the first `kept` messages told by users, whose
-/// messages that then follow each other are one; none where there is no such instruction.
-fn said_by_users(messages: &Value, kept: usize) -> Option<Value> {
-    let messages = messages.as_array()?;
-    let has_system = messages.iter().any(|message| message["role"] == "system");
-    let mut told: Vec<Value> = Vec::with_capacity(messages.len());
-    for (index, message) in messages.iter().enumerate() {
-        let is_system = message["role"] == "system" && index >= kept;
-        let text = message["content"].as_str().unwrap_or_default();
-        let before = told.last_mut().filter(|last| last["role"] == "user");
-        match before.and_then(|last| last.get_mut("content")) {
-            Some(Value::String(content)) if is_system || message["role"] == "user" => {
-                *content = format!("{content}\n\n{text}");
-            }
-            _ if is_system => told.push(json!({"role": "user", "content": text})),
-            _ => told.push(message.clone()),
-        }
-    }
-    has_system.then(|| told.into())
 }
 
 /// Tells a model of functions whose template can't.
@@ -209,42 +178,4 @@ fn chat_tokens(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
         ids.remove(0);
     }
     ids
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PLAIN: &str = "{%- for m in messages %}{{ '[' + m.role + ']' + m.content }}{% endfor %}";
-
-    /// Renders with a template that refuses what `refuses` says of a message.
-    fn rendered(refuses: &str, messages: Value) -> Result<String, TemplateError> {
-        let check = "{%- for m in messages %}{% if REFUSES %}{{ raise_exception('no') }}\
-                     {% endif %}{% endfor %}";
-        let source = check.replace("REFUSES", refuses) + PLAIN;
-        let template = ChatTemplate::new(&source).expect("a template");
-        render_input(&template, ChatInput { messages, ..ChatInput::default() })
-    }
-
-    fn messages() -> Value {
-        let said = [("system", "a"), ("user", "b"), ("system", "c"), ("assistant", "d")];
-        said.map(|(role, content)| json!({"role": role, "content": content})).into_iter().collect()
-    }
-
-    #[test]
-    fn instructions_are_told_by_users_where_a_template_wants_none() {
-        let text = |refuses| rendered(refuses, messages()).expect("a text");
-        assert_eq!(text("false"), "[system]a[user]b[system]c[assistant]d");
-        let in_the_middle = "m.role == 'system' and not loop.first";
-        assert_eq!(text(in_the_middle), "[system]a[user]b\n\nc[assistant]d");
-        assert_eq!(text("m.role == 'system'"), "[user]a\n\nb\n\nc[assistant]d");
-    }
-
-    #[test]
-    fn a_refusal_for_another_reason_stays_one() {
-        let raised = Err(TemplateError::Raised { message: "no".into() });
-        assert_eq!(rendered("m.role == 'assistant'", messages()), raised);
-        let user = json!([{"role": "user", "content": "a"}]);
-        assert_eq!(rendered("m.role == 'user'", user), raised);
-    }
 }
