@@ -3,7 +3,8 @@
 //! Called by `fallback.rs`, before anything leaves; what can't be said here was refused in
 //! `openai_encode.rs`. System messages at the start become `system`; later ones are said by the
 //! user, for there is no other place. Results of calls are the user's as well, and neighbours of
-//! one role are one message. Empty texts are left out: the API refuses them.
+//! one role are one message, results before texts. Empty texts are left out. The API refuses
+//! anything else.
 //! Source: Anthropic API reference, messages.
 
 use serde_json::{Map, Value, json};
@@ -107,7 +108,12 @@ fn conversation(chat: &Chat) -> (String, Vec<Value>) {
             _ => turns.push((role, blocks)),
         }
     }
-    let message = |(role, blocks)| json!({"role": role, "content": Value::Array(blocks)});
+    let message = |(role, mut blocks): (&str, Vec<Value>)| {
+        if role == "user" {
+            blocks.sort_by_key(|block| block["type"] != "tool_result");
+        }
+        json!({"role": role, "content": blocks})
+    };
     (system.join("\n\n"), turns.into_iter().map(message).collect())
 }
 
@@ -156,8 +162,8 @@ mod tests {
             {"role": "system", "content": "be brief"},
             {"role": "user", "content": "go"},
             {"role": "assistant", "content": "", "tool_calls": [call]},
-            {"role": "tool", "tool_call_id": "c.1", "content": "done"},
             {"role": "system", "content": "and quick"},
+            {"role": "tool", "tool_call_id": "c.1", "content": "done"},
             {"role": "user", "content": "next"},
         ])));
         assert_eq!(sent["system"], "be brief");

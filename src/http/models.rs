@@ -47,15 +47,11 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .service(web::resource("/v1/models/{id:.+}").route(web::get().to(get)));
 }
 
-async fn list(
-    request: HttpRequest,
-    node: web::Data<NodeHandle>,
-    query: web::Query<Map<String, Value>>,
-) -> HttpResponse {
+async fn list(request: HttpRequest, node: web::Data<NodeHandle>) -> HttpResponse {
     let list = async {
         let models = models(&node).await?;
         match speaks_anthropic(&request) {
-            true => anthropic::models::list(&models, Fields::of_map(query.into_inner())),
+            true => anthropic::models::list(&models, query(&request)?),
             false => Ok(openai::models::list(&models)),
         }
     };
@@ -86,6 +82,12 @@ async fn get(
 
 fn speaks_anthropic(request: &HttpRequest) -> bool {
     is_anthropic(request.path(), request.headers())
+}
+
+fn query(request: &HttpRequest) -> Result<Fields, ApiError> {
+    let query = web::Query::<Map<String, Value>>::from_query(request.query_string());
+    let unread = |_| ApiError::invalid("what follows `?` can't be read", None);
+    Ok(Fields::of_map(query.map_err(unread)?.into_inner()))
 }
 
 fn missing(id: &str, models: &[Listed]) -> ApiError {

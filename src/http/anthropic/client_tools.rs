@@ -35,9 +35,9 @@ type Field = (&'static str, &'static str, &'static str);
 fn bash() -> Value {
     let fields = [
         ("command", "string", "What to run."),
-        ("restart", "boolean", "Start a new shell instead."),
+        ("restart", "boolean", "Start a new shell instead, and run nothing."),
     ];
-    json!({"type": "object", "properties": properties(&fields)})
+    object(properties(&fields), &["command"])
 }
 
 /// The schema of a tool with a command and its operands.
@@ -60,8 +60,14 @@ fn files(commands: &[&str], more: &[Field]) -> Value {
     all.insert("view_range".to_owned(), range);
     all.extend(properties(more));
     // What is renamed has no `path`.
-    let required = if more.is_empty() { vec!["command", "path"] } else { vec!["command"] };
-    json!({"type": "object", "properties": all, "required": required})
+    object(all, if more.is_empty() { &["command", "path"] } else { &["command"] })
+}
+
+fn object(properties: Map<String, Value>, required: &[&str]) -> Value {
+    json!({
+        "type": "object", "properties": properties, "required": required,
+        "additionalProperties": false,
+    })
 }
 
 fn properties(fields: &[Field]) -> Map<String, Value> {

@@ -18,13 +18,15 @@ const RETRY_AFTER_S: u32 = 5;
 /// The status of this dialect for a node that can't take more now.
 const OVERLOADED: u16 = 529;
 
-/// The error object; a field that is wrong is named in front of the message.
+/// The error object; a field that is wrong is named in front of a message that does not name it.
 pub fn error_body(error: &ApiError, request_id: &str) -> Value {
     let names = |param: &str| {
         error.message.starts_with(param) || error.message.contains(&format!("`{param}`"))
     };
     let message = match &error.param {
-        Some(param) if !names(param) => format!("{param}: {}", error.message),
+        Some(param) if !error.is_not_found() && !names(param) => {
+            format!("{param}: {}", error.message)
+        }
         _ => error.message.clone(),
     };
     json!({
