@@ -96,6 +96,15 @@ struct Rendered {
     output: OutputFormat,
 }
 
+/// A tool as models were trained to read it.
+fn without_strict(tool: &Value) -> Value {
+    let mut tool = tool.clone();
+    if let Some(function) = tool.get_mut("function").and_then(Value::as_object_mut) {
+        function.shift_remove("strict");
+    }
+    tool
+}
+
 fn render_chat(
     tokenizer: &Tokenizer,
     template: Option<&ChatTemplate>,
@@ -103,6 +112,7 @@ fn render_chat(
 ) -> Result<Rendered, PromptError> {
     let template = template.ok_or(PromptError::NoTemplate)?;
     let has_tools = !chat.tools.is_empty() && chat.tool_choice != ToolChoice::None;
+    let tools: Vec<Value> = chat.tools.iter().map(without_strict).collect();
     let source = template.source();
     let knows_tools = source.contains("tools");
     let mut output = OutputFormat::of_template(source);
@@ -111,8 +121,8 @@ fn render_chat(
         call_ids::shorten(&mut messages);
     }
     if has_tools && !knows_tools {
-        output.tool_calls = ToolCallFormat::BareJson;
-        describe_tools(&mut messages, &chat.tools);
+        output.tool_calls = ToolCallFormat::None;
+        describe_tools(&mut messages, &tools);
     }
     if !source.contains("tool_calls") {
         let knows_results = source.contains("'tool'") || source.contains("\"tool\"");
@@ -121,13 +131,16 @@ fn render_chat(
     if !has_tools {
         output = output.without_tool_calls();
     }
+    if has_tools && output.tool_calls == ToolCallFormat::None {
+        output.tool_calls = ToolCallFormat::BareJson;
+    }
     let special = |id: Option<u32>| {
         id.map_or_else(String::new, |id| {
             String::from_utf8_lossy(tokenizer.token_bytes(id)).into_owned()
         })
     };
     let input = ChatInput {
-        tools: (has_tools && knows_tools).then(|| chat.tools.clone().into()),
+        tools: (has_tools && knows_tools).then(|| tools.into()),
         add_generation_prompt: !chat.continue_last,
         bos_token: special(tokenizer.bos()),
         eos_token: special(tokenizer.eos()),
