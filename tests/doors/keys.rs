@@ -217,6 +217,7 @@ fn text_can_be_looked_at_as_the_model_reads_it() {
         ("/detokenize", json!({"tokens": [-1]}), 400),
         ("/apply-template", json!({"messages": 1}), 400),
         ("/apply-template", json!({"messages": [1]}), 200),
+        ("/apply-template", json!({"messages": messages, "tools": [5, {}, {"function": 1}]}), 200),
     ] {
         let answer = post(to, path, &body);
         assert_eq!(answer.status, status, "{path} {body} {answer:?}");
