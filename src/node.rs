@@ -50,7 +50,7 @@ use swarmllm_protocol::route;
 use tokio::sync::{mpsc, watch};
 
 use crate::caller::Caller;
-use crate::cloud::{Cloud, CloudModel, Target};
+use crate::cloud::Cloud;
 use crate::generate::{
     EmbedRequest, Embeddings, GenerateError, GenerateRequest, GenerationStream, Prompt,
 };
@@ -218,24 +218,6 @@ impl NodeHandle {
     pub async fn count_tokens(&self, model: &str, prompt: &Prompt) -> Result<u32, GenerateError> {
         let tree = self.tree().map_err(|error| answer::unavailable(error.to_string()))?;
         answer::count_tokens(&tree, (model, prompt)).await
-    }
-
-    /// Tokens of a prompt that only a provider in the cloud could answer, estimated by its length,
-    /// and who that is; nobody is asked. `unknown` is this node's own refusal.
-    ///
-    /// # Errors
-    /// That one where no provider could answer, else why it may not be asked.
-    pub fn estimate_tokens(
-        &self,
-        (model, prompt): (&str, &Prompt),
-        unknown: GenerateError,
-    ) -> Result<(u32, Target), GenerateError> {
-        fallback::estimate(self, (model, prompt), unknown)
-    }
-
-    /// Models of providers that this caller's requests may name.
-    pub fn cloud_models(&self) -> Vec<CloudModel> {
-        self.shared.cloud.models(fallback::forbids_cloud(self))
     }
 
     /// The bytes that each token of a prompt prints; control tokens print nothing and are left out.

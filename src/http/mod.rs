@@ -4,8 +4,9 @@
 //! `keys.rs` for its API key. A folder for each dialect: `openai/`, `responses/`, `anthropic/`,
 //! `ollama/`, `mcp/`; none calls another. What they share: `fields.rs` reads bodies field by field,
 //! `sse.rs` writes event streams, `samples.rs` makes several answers one stream, `errors.rs` knows
-//! the shape of an error; `models.rs` is the list of models, a path that two dialects share. `health.rs` is for service managers, `metrics.rs` for monitoring,
-//! `text.rs` shows how a model reads text, `docs/` describes all paths.
+//! the shape of an error; `models.rs` is the list of models, a path that two dialects share.
+//! `health.rs` is for service managers, `metrics.rs` for monitoring, `text.rs` shows how a model
+//! reads text, `docs/` describes all paths.
 //! Absent on purpose: TLS (a proxy adds it), and any knowledge of actors.
 
 pub mod anthropic;

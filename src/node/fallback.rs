@@ -1,10 +1,11 @@
 //! Who answers a request: the swarm, or a provider in the cloud when the swarm can't.
 //!
-//! Called by `NodeHandle::generate`. The swarm is always asked first. A request that has a stand-in
-//! is given to the door only when every stage has a place for it, so that who answers is decided
-//! before the first event: no answer changes hands after that. One that waits longer than
-//! [`DECIDE`] stays with the swarm. Further samples of a prompt go where the first one went.
-//! Who answers is noted for the caller, and withdrawn when the answer fails after all.
+//! Called by `NodeHandle::generate`; what doors may ask about such providers is here too. The swarm
+//! is always asked first. A request that has a stand-in is given to the door only when every stage
+//! has a place for it, so that who answers is decided before the first event: no answer changes
+//! hands after that. One that waits longer than [`DECIDE`] stays with the swarm. Further samples of
+//! a prompt go where the first one went. Who answers is noted for the caller, and withdrawn when
+//! the answer fails after all.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::{NodeHandle, answer};
 use crate::caller::{AnsweredBy, Caller};
-use crate::cloud::{Asked, CloudError, Held, Reason, Target};
+use crate::cloud::{Asked, CloudError, CloudModel, Held, Reason, Target};
 use crate::generate::{ErrorKind, GenerateError, GenerateRequest, GenerationStream, Prompt};
 
 /// How long a door is kept waiting for the swarm's decision; no client takes that for death.
@@ -85,28 +86,39 @@ impl Held for UnderWay {
     }
 }
 
-/// Tokens of the prompt of a request that only a provider would answer, estimated by its length,
-/// and who that is. Nobody is asked: a count is no reason to send a prompt away.
-pub(super) fn estimate(
-    node: &NodeHandle,
-    (model, prompt): (&str, &Prompt),
-    unknown: GenerateError,
-) -> Result<(u32, Target), GenerateError> {
-    let private = forbids_cloud(node);
-    let request = GenerateRequest { private, ..GenerateRequest::new(model, prompt.clone()) };
-    let cloud = &node.shared.cloud;
-    let Some(target) = cloud.stand_in(&request).or_else(|| cloud.named(model)) else {
-        return Err(unknown);
-    };
-    if let Err(why) = cloud.may_leave(private) {
-        return Err(not_asked(unknown, &target, why));
+impl NodeHandle {
+    /// Tokens of a prompt that only a provider in the cloud could answer, estimated by its length,
+    /// and who that is. Nobody is asked: a count is no reason to send a prompt away. `unknown` is
+    /// this node's own refusal.
+    ///
+    /// # Errors
+    /// That one where no provider could answer, else why it may not be asked.
+    pub fn estimate_tokens(
+        &self,
+        (model, prompt): (&str, &Prompt),
+        unknown: GenerateError,
+    ) -> Result<(u32, Target), GenerateError> {
+        let private = forbids_cloud(self);
+        let request = GenerateRequest { private, ..GenerateRequest::new(model, prompt.clone()) };
+        let cloud = self.cloud();
+        let Some(target) = cloud.stand_in(&request).or_else(|| cloud.named(model)) else {
+            return Err(unknown);
+        };
+        if let Err(why) = cloud.may_leave(private) {
+            return Err(not_asked(unknown, &target, why));
+        }
+        let tokens = cloud.estimate(&target, &request);
+        Ok((tokens.map_err(|error| error.to_generate_error())?, target))
     }
-    let tokens = cloud.estimate(&target, &request).map_err(|error| error.to_generate_error())?;
-    Ok((tokens, target))
+
+    /// Models of providers that this caller's requests may name.
+    pub fn cloud_models(&self) -> Vec<CloudModel> {
+        self.cloud().models(forbids_cloud(self))
+    }
 }
 
 /// Whether the caller wants everything to stay in the swarm.
-pub(super) fn forbids_cloud(node: &NodeHandle) -> bool {
+fn forbids_cloud(node: &NodeHandle) -> bool {
     node.caller.as_ref().is_some_and(|caller| caller.forbids_cloud())
 }
 

@@ -1,10 +1,10 @@
-//! One conversation in the shapes that templates want: they differ, and refuse what they don't know.
+//! One conversation in the shapes that templates want: each refuses what it does not know.
 //!
 //! Called by `prompt.rs`. A conversation is rendered as it came; where the template refuses or
 //! fails, the [`CHANGES`] are tried, fewer before more, until one rendering succeeds. None of them
 //! takes anything away. A template that knows no calls would drop them or write `None` instead, so
 //! there they are told as texts before anything is rendered.
-//! Bounds: [`TRIES_MAX`] renderings. Errors: [`TemplateError`], that of the conversation as it came.
+//! Bounds: [`TRIES_MAX`] renderings. Errors: [`TemplateError`], that of the first of them.
 
 use serde_json::{Value, json};
 use swarmllm_models::chat_output::ToolCallFormat;

@@ -448,12 +448,12 @@ fn thinking_that_is_not_shown_comes_back_to_the_model() {
 fn a_template_that_wants_short_ids_of_calls_gets_them() {
     let folder = Folder::new();
     // As templates of Mistral do it, over the tokens of the embedded vocabulary.
-    let refuse =
-        "{{ raise_exception('Tool call IDs should be alphanumeric strings with length 9!') }}";
+    let refuse = "{{ raise_exception('Tool call IDs should have length 9!') }}{% endif %}";
     let template = "{%- for m in messages %}{{ '<|im_start|>' + m.role + '\\n' }}\
-        {%- for c in m.tool_calls or [] %}{% if c.id is not string or c.id|length != 9 %}REFUSE{% endif %}\
+        {%- for c in m.tool_calls or [] %}\
+        {%- if c.id is not string or c.id|length != 9 %}REFUSE\
         {{- '[TOOL_CALLS][{\"id\": \"' + c.id + '\"}]' }}{% endfor %}\
-        {%- if m.role == 'tool' %}{% if m.tool_call_id|length != 9 %}REFUSE{% endif %}\
+        {%- if m.role == 'tool' %}{% if m.tool_call_id|length != 9 %}REFUSE\
         {{- '[TOOL_RESULTS]' + m.tool_call_id }}{% endif %}\
         {{- (m.content or '') + '<|im_end|>\\n' }}{% endfor %}{{ '<|im_start|>assistant\\n' }}"
         .replace("REFUSE", refuse);

@@ -1,9 +1,10 @@
 //! The Anthropic messages dialect: `POST /v1/messages` and `POST /v1/messages/count_tokens`.
 //!
 //! Routed by `server.rs`. `request.rs` reads a body (`content.rs` its messages, `tools.rs` and
-//! `client_tools.rs` its tools), `encoder.rs` turns token events into the events of a stream and `stream.rs` sends them
-//! in time, `whole.rs` makes one object of them; `signature.rs` knows thinking of ours again,
-//! `errors.rs` the dialect's errors; `models.rs` is its form of the list of models.
+//! `client_tools.rs` its tools), `encoder.rs` turns token events into the events of a stream and
+//! `stream.rs` sends them in time, `whole.rs` makes one object of them; `signature.rs` knows
+//! thinking of ours again, `errors.rs` the dialect's errors; `models.rs` is its form of the list of
+//! models.
 //! Every answer has a `request-id` header (`guard.rs`); it is the request's `x-request-id`.
 //! Errors before the first event have a status; later ones are an `error` event.
 //! Source: Anthropic API reference, messages; what Claude Code and the Python client send.

@@ -130,7 +130,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_a_signature_or_none(text in any::<String>(), letters in "[0-9a-zA-Z]{0,99}") {
+        fn any_text_is_a_signature_or_none(
+            text in any::<String>(), letters in "[0-9a-zA-Z]{0,99}"
+        ) {
             let signer = Signer::new([1; 32]);
             for signature in [text, letters] {
                 prop_assert_eq!(signer.thought("demo", "", &signature), None);
