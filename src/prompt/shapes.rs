@@ -1,9 +1,11 @@
 //! One conversation in the shapes that templates want: each refuses what it does not know.
 //!
-//! Called by `prompt.rs`. A conversation is rendered as it came; where the template refuses or
-//! fails, the [`CHANGES`] are tried, fewer before more, until one rendering succeeds. None of them
-//! takes anything away. A template that knows no calls would drop them or write `None` instead, so
-//! there they are told as texts before anything is rendered.
+//! Called by `prompt.rs`. A conversation is rendered as it came; where the template refuses, fails
+//! or leaves words out (many drop instructions in the middle, or all calls of a turn but the first),
+//! the [`CHANGES`] are tried, fewer before more, until one rendering holds everything. None of them
+//! takes anything away. What holds not everything in any shape is rendered in the first that works.
+//! A template that knows no calls would drop them or write `None` instead, so there they are told
+//! as texts before anything is rendered.
 //! Bounds: [`TRIES_MAX`] renderings. Errors: [`TemplateError`], that of the first of them.
 
 use serde_json::{Value, json};
@@ -11,53 +13,121 @@ use swarmllm_models::chat_output::ToolCallFormat;
 use swarmllm_models::chat_template::{ChatInput, ChatTemplate, TemplateError};
 
 /// Most shapes of one conversation that are rendered.
-const TRIES_MAX: usize = 24;
+const TRIES_MAX: usize = 32;
+
+/// Words that are looked for in a whole prompt, out of their order.
+const MISSES_MAX: usize = 64;
+
+/// Most calls of a turn that are told one by one.
+const CALLS_MAX: usize = 256;
 
 /// The changed messages; none where nothing is to be changed.
 type Change = fn(&[Value]) -> Option<Vec<Value>>;
 
-/// In the order in which those of one shape are made, the likeliest first.
-const CHANGES: [Change; 6] = [
-    texts_for_null,
-    one_call_a_turn,
-    arguments_as_text,
-    told_by_users_behind_first,
-    told_by_users,
-    with_results,
+/// In the order in which those of one shape are made, with how unlikely each is.
+const CHANGES: [(u32, Change); 6] = [
+    (1, texts_for_null),
+    (2, one_call_a_turn),
+    (3, arguments_as_text),
+    (1, told_by_users_behind_first),
+    (1, told_by_users),
+    (1, with_results),
 ];
 /// The two that exclude each other.
 const BY_USERS: u8 = 0b01_1000;
 
-/// Renders, in the first shape that the template takes.
+/// Renders, in the first shape that the template takes as a whole.
 pub(super) fn render(
     template: &ChatTemplate,
     mut input: ChatInput,
 ) -> Result<String, TemplateError> {
-    let refusal = match template.render(&input) {
-        Err(error @ (TemplateError::Raised { .. } | TemplateError::Failed { .. })) => error,
-        rendered => return rendered,
+    let first = template.render(&input);
+    let is_done = match &first {
+        Ok(text) => holds_all(text, &input.messages),
+        Err(TemplateError::Raised { .. } | TemplateError::Failed { .. }) => false,
+        Err(_) => true,
     };
-    let Value::Array(messages) = input.messages.take() else { return Err(refusal) };
+    let messages = match input.messages.take() {
+        Value::Array(messages) if !is_done => messages,
+        _ => return first,
+    };
+    let mut best = first;
     for shape in shapes(&messages).take(TRIES_MAX) {
         input.messages = shape.into();
-        if let Ok(text) = template.render(&input) {
+        let Ok(text) = template.render(&input) else { continue };
+        if holds_all(&text, &input.messages) {
             return Ok(text);
         }
+        best = best.or(Ok(text));
     }
-    Err(refusal)
+    best
+}
+
+/// Whether a prompt has the words of users and instructions, and those inside arguments. What the
+/// assistant said and thought is often left out on purpose, and results are often rewritten.
+fn holds_all(text: &str, messages: &Value) -> bool {
+    let mut search = Search { text, at: 0, n_misses: 0 };
+    messages.as_array().into_iter().flatten().all(|message| {
+        let is_asked = message["role"] == "user" || message["role"] == "system";
+        let said = message["content"].as_str().filter(|_| is_asked).unwrap_or_default();
+        search.finds(said.trim(), true)
+            && calls(message).iter().all(|call| match &call["function"]["arguments"] {
+                Value::String(_) => true,
+                arguments => search.finds_texts(arguments),
+            })
+    })
+}
+
+/// A search for many words that mostly come in their order.
+struct Search<'t> {
+    text: &'t str,
+    /// Behind what was found last.
+    at: usize,
+    n_misses: usize,
+}
+
+impl Search<'_> {
+    /// Whether a word is there, behind the last one or anywhere; `moves` makes it the last one.
+    fn finds(&mut self, word: &str, moves: bool) -> bool {
+        match self.text[self.at..].find(word) {
+            Some(found) if moves => self.at += found + word.len(),
+            Some(_) => {}
+            // A conversation of nothing but such words is not worth the time.
+            None if self.n_misses == MISSES_MAX => {}
+            None => {
+                self.n_misses += 1;
+                return self.text.contains(word);
+            }
+        }
+        true
+    }
+
+    /// Whether all texts of a value are there; those that may be written with escapes don't count.
+    fn finds_texts(&mut self, value: &Value) -> bool {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == ' ';
+        match value {
+            Value::String(word) => !word.chars().all(is_plain) || self.finds(word.trim(), false),
+            Value::Array(values) => values.iter().all(|value| self.finds_texts(value)),
+            Value::Object(fields) => fields.values().all(|value| self.finds_texts(value)),
+            _ => true,
+        }
+    }
 }
 
 /// All shapes but the first one, which is the conversation itself.
 fn shapes(messages: &[Value]) -> impl Iterator<Item = Vec<Value>> {
-    let mut chosen: Vec<u8> =
+    let is_chosen = |chosen: u8, at: usize| chosen & 1 << at != 0;
+    let mut all: Vec<u8> =
         (1..1 << CHANGES.len()).filter(|chosen| chosen & BY_USERS != BY_USERS).collect();
-    chosen.sort_by_key(|chosen| chosen.count_ones());
-    chosen.into_iter().filter_map(|chosen| {
-        let changes = CHANGES.iter().enumerate().filter(|(at, _)| chosen & 1 << at != 0);
-        changes.map(|(_, change)| change).try_fold(messages.to_vec(), |messages, change| {
-            // With a change that changes nothing it is a shape of fewer changes.
-            change(&messages)
-        })
+    all.sort_by_key(|chosen| -> u32 {
+        let weights = CHANGES.iter().enumerate().filter(|(at, _)| is_chosen(*chosen, *at));
+        weights.map(|(_, (weight, _))| weight).sum()
+    });
+    all.into_iter().filter_map(move |chosen| {
+        let changes = CHANGES.iter().enumerate().filter(|(at, _)| is_chosen(chosen, *at));
+        let changes = changes.map(|(_, (_, change))| change);
+        // With a change that changes nothing it is a shape of fewer changes.
+        changes.into_iter().try_fold(messages.to_vec(), |messages, change| change(&messages))
     })
 }
 
@@ -95,7 +165,8 @@ fn arguments_as_text(messages: &[Value]) -> Option<Vec<Value>> {
 
 /// Several calls of a turn, each followed by its own result.
 fn one_call_a_turn(messages: &[Value]) -> Option<Vec<Value>> {
-    messages.iter().find(|message| calls(message).len() > 1)?;
+    let most = messages.iter().map(|message| calls(message).len()).max()?;
+    (2..=CALLS_MAX).contains(&most).then_some(())?;
     let mut told = Vec::with_capacity(messages.len());
     let mut rest = messages;
     while let Some((message, behind)) = rest.split_first() {
@@ -210,7 +281,8 @@ fn calls(message: &Value) -> &[Value] {
 }
 
 fn add(content: &mut String, message: &Value) {
-    *content = format!("{content}\n\n{}", message["content"].as_str().unwrap_or_default());
+    content.push_str("\n\n");
+    content.push_str(message["content"].as_str().unwrap_or_default());
 }
 
 #[cfg(test)]
@@ -259,6 +331,31 @@ mod tests {
         let in_the_middle = "m.role == 'system' and not loop.first";
         assert_eq!(text(in_the_middle), "[system]a[user]b\n\nc[assistant]d");
         assert_eq!(text("m.role == 'system'"), "[user]a\n\nb\n\nc[assistant]d");
+    }
+
+    #[test]
+    fn what_a_template_leaves_out_is_told_in_another_way() {
+        let text = |skips: &str, messages: Value| {
+            let source = format!("{{%- set kept = messages|rejectattr({skips}) %}}{PLAIN}");
+            let source = source.replace("in messages %}", "in kept %}");
+            let template = ChatTemplate::new(&source).expect("a template");
+            render(&template, ChatInput { messages, ..ChatInput::default() }).expect("a text")
+        };
+        let said = [("system", "Be kind."), ("user", "Hello."), ("system", "Be brief.")];
+        let said = said.map(|(role, content)| json!({"role": role, "content": content}));
+        let told = text("'role', 'equalto', 'system'", said.to_vec().into());
+        assert_eq!(told, "[user]Be kind.\n\nHello.\n\nBe brief.");
+        // Words that no shape brings back are no reason to refuse.
+        let only_user = json!([{"role": "user", "content": "Hello."}]);
+        assert_eq!(text("'role', 'equalto', 'user'", only_user), "");
+        let first_call = "{%- for m in messages %}{% for c in (m.tool_calls or [])[:1] %}\
+                          {{- c.function.arguments.x }}{% endfor %}{{ m.content or '' }}{% endfor %}";
+        let template = ChatTemplate::new(first_call).expect("a template");
+        let call = |x: &str| json!({"id": x, "function": {"name": "f", "arguments": {"x": x}}});
+        let calls = json!([call("Oslo"), call("Rome")]);
+        let messages = json!([{"role": "assistant", "content": "", "tool_calls": calls}]);
+        let told = render(&template, ChatInput { messages, ..ChatInput::default() });
+        assert_eq!(told.as_deref(), Ok("OsloRome"));
     }
 
     #[test]
