@@ -14,7 +14,7 @@ use futures_util::stream;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use super::objects::{Head, extension};
+use super::objects::{Head, extension, timings};
 use crate::{
     generate::{Summary, TokenEvent},
     http::{
@@ -57,7 +57,7 @@ pub(super) async fn whole<C: WholeChoice>(
 ) -> Result<HttpResponse, ApiError> {
     let mut summaries = vec![None; choices.len()];
     while let Some((index, event)) = samples.next().await {
-        match event? {
+        match event.map_err(|error| head.places.name(error))? {
             TokenEvent::Finished(summary) => summaries[index] = Some(summary),
             event => choices[index].take(event),
         }
@@ -76,7 +76,7 @@ pub(super) async fn streamed<C: StreamedChoice>(
     choices: Vec<C>,
 ) -> Result<HttpResponse, ApiError> {
     // A missing route shows itself at once; it deserves its status rather than an event.
-    let early = samples.settle().await?;
+    let early = samples.settle().await.map_err(|error| head.places.name(error))?;
     let summaries = vec![None; choices.len()];
     let quiet_until = Instant::now();
     let state =
@@ -177,6 +177,7 @@ impl<C: StreamedChoice> Streamed<C> {
         let piece = self.choices[index].last(&summary);
         let mut last = self.chunk(index, piece);
         last["swarmllm"] = extension(&summary);
+        last["timings"] = timings(&summary);
         self.summaries[index] = Some(summary);
         sse::event(&last)
     }
@@ -217,12 +218,16 @@ pub(super) mod testing {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::generate::{GenerateError, GenerationStream};
+    use crate::{
+        generate::{GenerateError, GenerationStream},
+        http::errors::Places,
+    };
 
     pub(in super::super) type Events = Vec<Result<TokenEvent, GenerateError>>;
 
     pub(in super::super) fn head(include_usage: bool) -> Head {
-        Head { id: "id-1".into(), created: 7, model: "demo".into(), include_usage, n: 1 }
+        let places = Places { length: "messages", prompt: "messages", rules: "tools" };
+        Head { id: "id-1".into(), created: 7, model: "demo".into(), include_usage, n: 1, places }
     }
 
     async fn samples(answers: Vec<Events>) -> Samples {
@@ -358,6 +363,9 @@ mod tests {
         let started = Ok(TokenEvent::Started { prompt_tokens: 3 });
         let error = sent(false, vec![started, refusal]).await.expect_err("refused");
         assert_eq!((error.status.as_u16(), error.code), (503, Some("no_route")));
+        let refusal = Err(GenerateError::new(ErrorKind::Grammar, "no such rules"));
+        let error = sent(false, vec![refusal]).await.expect_err("refused");
+        assert_eq!((error.status.as_u16(), error.param.as_deref()), (400, Some("tools")));
     }
 
     #[actix_web::test]

@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use super::{
     inputs,
-    options::{self, Asked, TOP_MAX},
+    options::{self, Asked},
 };
 use crate::{
     generate::Prompt,
-    http::{errors::ApiError, fields::Fields},
+    http::{errors::ApiError, fields::Fields, generation_fields::TOP_MAX},
 };
 
 /// Tokens of an answer to a body without a limit.

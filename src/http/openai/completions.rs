@@ -17,11 +17,10 @@ use super::{
     objects::{Head, finish_reason},
 };
 use crate::{
-    generate::{
-        ErrorKind, GenerateError, GenerateRequest, Prompt, SampledToken, Summary, TokenEvent,
-    },
+    generate::{GenerateError, GenerateRequest, Prompt, SampledToken, Summary, TokenEvent},
     http::{
         errors::{ApiError, body_error},
+        log_probabilities::behind,
         samples::Samples,
         server::random_seed,
     },
@@ -36,13 +35,17 @@ pub(super) async fn completions(
     let body = body.map_err(|error| body_error(&error))?;
     let CompletionRequest { asked, echo } = completion_request::parse(&body, random_seed()?)?;
     let head = Head::new("cmpl", &asked)?;
+    let named = |error| head.places.name(error);
     let mut choices = Vec::new();
     for request in &asked.requests {
-        let echo = if echo { echoed(&node, request).await? } else { Vec::new() };
+        let echo = match echo {
+            true => echoed(&node, request).await.map_err(named)?,
+            false => Vec::new(),
+        };
         let is_likely = request.log_probabilities.is_some();
         choices.extend((0..asked.n).map(|_| Choice::new(echo.clone(), is_likely)));
     }
-    let samples = Samples::start(&node, asked.requests, asked.n).await.map_err(of_prompt)?;
+    let samples = Samples::start(&node, asked.requests, asked.n).await.map_err(named)?;
     match asked.stream {
         true => answer::streamed(head, samples, choices).await,
         false => answer::whole(&head, samples, choices).await,
@@ -50,22 +53,15 @@ pub(super) async fn completions(
 }
 
 /// What each token of the prompt prints that an answer begins with.
-async fn echoed(node: &NodeHandle, request: &GenerateRequest) -> Result<Vec<Vec<u8>>, ApiError> {
+async fn echoed(
+    node: &NodeHandle,
+    request: &GenerateRequest,
+) -> Result<Vec<Vec<u8>>, GenerateError> {
     let before = match &request.prompt {
         Prompt::Infill { prefix, .. } => &Prompt::Text(prefix.clone()),
         prompt => prompt,
     };
-    node.spell(&request.model, before).await.map_err(of_prompt)
-}
-
-/// The field that is too long has another name here than in chat.
-fn of_prompt(error: GenerateError) -> ApiError {
-    let is_too_long = error.kind == ErrorKind::ContextLength;
-    let error = ApiError::from(error);
-    match is_too_long {
-        true => ApiError { param: Some("prompt".to_owned()), ..error },
-        false => error,
-    }
+    node.spell(&request.model, before).await
 }
 
 /// A choice, whole or of a stream.
@@ -103,7 +99,7 @@ impl WholeChoice for Choice {
         match event {
             TokenEvent::Part(ChatEvent::Content(piece)) => {
                 self.text.push_str(&piece);
-                self.tokens.append(&mut self.sampled);
+                self.tokens.extend(behind(&piece, std::mem::take(&mut self.sampled)));
             }
             TokenEvent::Sampled(token) => self.sampled.push(token),
             // A plain text has no other parts.
@@ -144,10 +140,12 @@ impl StreamedChoice for Choice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::openai::{
-        answer::testing::{Events, head, stream_of, whole_of},
+    use crate::http::{
         log_probabilities::sampled,
-        objects::a_summary,
+        openai::{
+            answer::testing::{Events, head, stream_of, whole_of},
+            objects::a_summary,
+        },
     };
 
     fn events() -> Events {
