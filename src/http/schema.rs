@@ -8,7 +8,7 @@ use serde_json::Value;
 use swarmllm_models::constraint::schema_fault;
 
 use super::errors::ApiError;
-use crate::generate::ToolChoice;
+use crate::generate::{AnswerFormat, ToolChoice};
 
 /// Checks the schema that stands at `path`.
 pub(super) fn check(schema: &Value, path: &str) -> Result<(), ApiError> {
@@ -22,19 +22,20 @@ pub(super) fn check(schema: &Value, path: &str) -> Result<(), ApiError> {
 }
 
 /// Checks the parameters of functions whose calls must follow them: those that must be called, and
-/// all where one is `strict`. `within` a tool the schema stands, in the caller's form.
+/// all where one is `strict` or the answer has a format. In a tool they stand at `within`.
 pub(super) fn check_tools(
     tools: &[Value],
     choice: &ToolChoice,
+    format: &AnswerFormat,
     within: &str,
 ) -> Result<(), ApiError> {
     let is_strict = |tool: &Value| tool["function"]["strict"] == true;
-    let has_strict = tools.iter().any(is_strict);
+    let are_bound = *format != AnswerFormat::Text || tools.iter().any(is_strict);
     for (index, tool) in tools.iter().enumerate() {
         let name = tool["function"]["name"].as_str().unwrap_or_default();
         let is_bound = match choice {
             ToolChoice::None => false,
-            ToolChoice::Auto => has_strict,
+            ToolChoice::Auto => are_bound,
             ToolChoice::Required => true,
             ToolChoice::OneOf(names) => names.iter().any(|forced| forced == name),
         };
@@ -66,16 +67,21 @@ mod tests {
             let function = json!({"name": name, "parameters": parameters});
             json!({"type": "function", "function": function})
         };
+        let checked = |tools: &[Value], choice: &ToolChoice| {
+            check_tools(tools, choice, &AnswerFormat::Text, "parameters")
+        };
         let mut tools = vec![tool("good", json!({})), tool("odd", json!({"not": {}}))];
         let one = |name: &str| ToolChoice::OneOf(vec![name.to_owned()]);
         for choice in [ToolChoice::Auto, ToolChoice::None, one("good")] {
-            assert_eq!(check_tools(&tools, &choice, "parameters"), Ok(()), "{choice:?}");
+            assert_eq!(checked(&tools, &choice), Ok(()), "{choice:?}");
         }
         for choice in [ToolChoice::Required, one("odd")] {
-            let error = check_tools(&tools, &choice, "parameters").expect_err("refused");
+            let error = checked(&tools, &choice).expect_err("refused");
             assert_eq!(error.param.as_deref(), Some("tools[1].parameters"), "{choice:?}");
         }
         tools[0]["function"]["strict"] = true.into();
-        assert!(check_tools(&tools, &ToolChoice::Auto, "parameters").is_err());
+        assert!(checked(&tools, &ToolChoice::Auto).is_err());
+        let format = AnswerFormat::JsonObject;
+        assert!(check_tools(&tools[1..], &ToolChoice::Auto, &format, "parameters").is_err());
     }
 }

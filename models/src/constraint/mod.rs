@@ -12,6 +12,7 @@
 //! still a function of logits and position.
 
 mod answer;
+mod calls;
 mod grammar;
 mod schema;
 mod vocabulary;
@@ -20,7 +21,7 @@ use llguidance::Matcher;
 
 use crate::sampler::TokenSet;
 
-pub use answer::{AnswerBody, answer_grammar};
+pub use answer::{AnswerCalls, AnswerRules, AnswerText, answer_grammar};
 pub use grammar::Grammar;
 pub use schema::{SchemaFault, schema_fault};
 pub use vocabulary::ConstraintVocabulary;

@@ -39,8 +39,9 @@ pub(super) fn parse(body: &[u8], seed: u64) -> Result<ChatRequest, ApiError> {
     refuse_what_is_not_there(&mut fields)?;
     let messages = messages::read(fields.required("messages")?)?;
     let offer = tools::read(&mut fields)?;
+    let format = format(&mut fields)?;
     let within = if offer.is_old { "parameters" } else { "function.parameters" };
-    schema::check_tools(&offer.tools, &offer.choice, within)?;
+    schema::check_tools(&offer.tools, &offer.choice, &format, within)?;
     let continue_last = fields.optional("continue_final_message")?.unwrap_or(false);
     if continue_last && !ends_with_a_text_of_the_assistant(&messages) {
         let message = "the final message must be a text of the assistant's to be continued";
@@ -54,7 +55,6 @@ pub(super) fn parse(body: &[u8], seed: u64) -> Result<ChatRequest, ApiError> {
         continue_last,
         variables: variables(&mut fields)?,
     });
-    let format = format(&mut fields)?;
     let log_probabilities = log_probabilities(&mut fields)?;
     let mut asked = options::read(&mut fields, vec![prompt], None, seed)?;
     for request in &mut asked.requests {

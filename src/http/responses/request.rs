@@ -80,6 +80,9 @@ pub(super) fn parse(
     let format = take_reasoning_and_text(&mut fields, &mut chat, &mut style, &mut echo)?;
     let mut generate = GenerateRequest::new(model, Prompt::Chat(chat));
     take_sampling(&mut fields, identity.seed, &mut generate, &mut echo)?;
+    if let Prompt::Chat(chat) = &generate.prompt {
+        schema::check_tools(&chat.tools, &chat.tool_choice, &format, "parameters")?;
+    }
     generate.format = format;
     take_log_probabilities(&mut fields, &mut generate, &mut style, &mut echo)?;
     generate.max_tokens = take_max_tokens(&mut fields, &mut echo)?;
@@ -158,7 +161,6 @@ fn take_tools(
     echo: &mut Map<String, Value>,
 ) -> Result<(), ApiError> {
     let tools = tools::read(fields)?;
-    schema::check_tools(&tools.functions, &tools.choice, "parameters")?;
     let parallel = fields.optional("parallel_tool_calls")?.unwrap_or(true);
     chat.tools = tools.functions;
     chat.tool_choice = tools.choice;
