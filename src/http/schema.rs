@@ -22,12 +22,13 @@ pub(super) fn check(schema: &Value, path: &str) -> Result<(), ApiError> {
 }
 
 /// Checks the parameters of functions whose calls must follow them: those that must be called, and
-/// all where one is `strict` or the answer has a format. In a tool they stand at `within`.
+/// all where one is `strict` or the answer has a format. `field` has the functions, each of which
+/// has its parameters at `within`.
 pub(super) fn check_tools(
     tools: &[Value],
     choice: &ToolChoice,
     format: &AnswerFormat,
-    within: &str,
+    (field, within): (&str, &str),
 ) -> Result<(), ApiError> {
     let is_strict = |tool: &Value| tool["function"]["strict"] == true;
     let are_bound = *format != AnswerFormat::Text || tools.iter().any(is_strict);
@@ -40,7 +41,7 @@ pub(super) fn check_tools(
             ToolChoice::OneOf(names) => names.iter().any(|forced| forced == name),
         };
         if is_bound {
-            check(&tool["function"]["parameters"], &format!("tools[{index}].{within}"))?;
+            check(&tool["function"]["parameters"], &format!("{field}[{index}].{within}"))?;
         }
     }
     Ok(())
@@ -68,7 +69,7 @@ mod tests {
             json!({"type": "function", "function": function})
         };
         let checked = |tools: &[Value], choice: &ToolChoice| {
-            check_tools(tools, choice, &AnswerFormat::Text, "parameters")
+            check_tools(tools, choice, &AnswerFormat::Text, ("tools", "parameters"))
         };
         let mut tools = vec![tool("good", json!({})), tool("odd", json!({"not": {}}))];
         let one = |name: &str| ToolChoice::OneOf(vec![name.to_owned()]);
@@ -82,6 +83,8 @@ mod tests {
         tools[0]["function"]["strict"] = true.into();
         assert!(checked(&tools, &ToolChoice::Auto).is_err());
         let format = AnswerFormat::JsonObject;
-        assert!(check_tools(&tools[1..], &ToolChoice::Auto, &format, "parameters").is_err());
+        assert!(
+            check_tools(&tools[1..], &ToolChoice::Auto, &format, ("tools", "parameters")).is_err()
+        );
     }
 }

@@ -40,8 +40,11 @@ pub(super) fn parse(body: &[u8], seed: u64) -> Result<ChatRequest, ApiError> {
     let messages = messages::read(fields.required("messages")?)?;
     let offer = tools::read(&mut fields)?;
     let format = format(&mut fields)?;
-    let within = if offer.is_old { "parameters" } else { "function.parameters" };
-    schema::check_tools(&offer.tools, &offer.choice, &format, within)?;
+    let place = match offer.is_old {
+        true => ("functions", "parameters"),
+        false => ("tools", "function.parameters"),
+    };
+    schema::check_tools(&offer.tools, &offer.choice, &format, place)?;
     let continue_last = fields.optional("continue_final_message")?.unwrap_or(false);
     if continue_last && !ends_with_a_text_of_the_assistant(&messages) {
         let message = "the final message must be a text of the assistant's to be continued";

@@ -78,11 +78,9 @@ pub(super) fn parse(
     take_tools(&mut fields, &mut chat, &mut echo)?;
     let mut style = Style { is_whole: !stream, ..Style::default() };
     let format = take_reasoning_and_text(&mut fields, &mut chat, &mut style, &mut echo)?;
+    schema::check_tools(&chat.tools, &chat.tool_choice, &format, ("tools", "parameters"))?;
     let mut generate = GenerateRequest::new(model, Prompt::Chat(chat));
     take_sampling(&mut fields, identity.seed, &mut generate, &mut echo)?;
-    if let Prompt::Chat(chat) = &generate.prompt {
-        schema::check_tools(&chat.tools, &chat.tool_choice, &format, "parameters")?;
-    }
     generate.format = format;
     take_log_probabilities(&mut fields, &mut generate, &mut style, &mut echo)?;
     generate.max_tokens = take_max_tokens(&mut fields, &mut echo)?;
