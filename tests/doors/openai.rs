@@ -395,6 +395,31 @@ fn completions_take_all_forms_of_prompts_and_echo_them() {
 }
 
 #[test]
+fn the_best_of_several_completions_is_told() {
+    let node = Node::serve(&[]);
+    let warm = |more: Value| {
+        let mut body = completion(json!({"temperature": 1, "seed": 4, "max_tokens": 6}));
+        for (key, value) in more.as_object().expect("an object") {
+            body[key] = value.clone();
+        }
+        answer(&node, COMPLETIONS, &body)
+    };
+    let all = warm(json!({"n": 4, "logprobs": 0}));
+    let mean = |choice: &Value| {
+        let tokens = choice["logprobs"]["token_logprobs"].as_array().expect("tokens").clone();
+        let sum: f64 = tokens.iter().map(|token| token.as_f64().expect("a number")).sum();
+        sum / tokens.len().max(1) as f64
+    };
+    let choices = all["choices"].as_array().expect("choices");
+    let likeliest = choices.iter().max_by(|a, b| mean(a).total_cmp(&mean(b))).expect("one");
+    let best = warm(json!({"best_of": 4}));
+    assert_eq!(best["choices"].as_array().map(Vec::len), Some(1));
+    assert_eq!(best["choices"][0]["text"], likeliest["text"]);
+    assert_eq!(best["choices"][0]["logprobs"], Value::Null);
+    assert_eq!(best["usage"], all["usage"]);
+}
+
+#[test]
 fn what_a_completion_can_not_be_is_refused() {
     let node = Node::serve(&[]);
     let long = "hello ".repeat(2_000);
@@ -403,7 +428,8 @@ fn what_a_completion_can_not_be_is_refused() {
         (json!({"prompt": [4_000_000_000_u32]}), "prompt", Value::Null),
         (json!({"suffix": "the end"}), "suffix", Value::Null),
         (json!({"prompt": {"a": 1}}), "prompt", Value::Null),
-        (json!({"best_of": 2}), "best_of", json!("unsupported_parameter")),
+        (json!({"best_of": 2, "stream": true}), "best_of", Value::Null),
+        (json!({"best_of": 1, "n": 2}), "best_of", Value::Null),
         (json!({"model": "other"}), "model", json!("model_not_found")),
     ];
     for (more, param, code) in cases {
@@ -457,6 +483,9 @@ fn embeddings_are_the_same_as_numbers_and_as_bytes() {
     let long = json!({"model": "demo", "input": "hello ".repeat(2_000)});
     let long = post(node.http(), EMBEDDINGS, &long);
     assert_eq!((long.status, &long.json()["error"]["param"]), (400, &json!("input")));
+    let (_folder, scripted) = dialogue();
+    let no_vectors = json!({"model": "dialogue", "input": "a"});
+    assert_eq!(post(scripted.http(), EMBEDDINGS, &no_vectors).status, 400);
     let unknown = post(node.http(), EMBEDDINGS, &json!({"model": "demo", "input": [4_000_000]}));
     assert_eq!((unknown.status, &unknown.json()["error"]["param"]), (400, &json!("input")));
 }

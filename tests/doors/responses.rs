@@ -257,7 +257,6 @@ fn a_call_and_its_output_are_read() {
                 {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "weather",
                     "arguments": "{\"city\":\"Bern\"}", "status": "completed"},
                 {"type": "function_call_output", "call_id": "call_1", "output": output},
-                {"type": "item_reference", "id": "msg_1"},
             ]}),
         )
     };

@@ -30,6 +30,8 @@ pub(super) trait WholeChoice {
     const KIND: &'static str;
     /// More of it.
     fn take(&mut self, event: TokenEvent);
+    /// How likely it is beside others to the same prompt.
+    fn likelihood(&self) -> f32;
     /// The choice without its index.
     fn end(self, summary: &Summary) -> Value;
 }
@@ -64,9 +66,30 @@ pub(super) async fn whole<C: WholeChoice>(
     }
     // All have finished, or there was an error.
     let summaries: Vec<Summary> = summaries.into_iter().flatten().map(|one| *one).collect();
-    let ends = choices.into_iter().zip(&summaries).map(|(choice, summary)| choice.end(summary));
-    let choices = ends.enumerate().map(|(index, end)| indexed(index, end)).collect();
-    Ok(HttpResponse::Ok().json(head.whole(C::KIND, choices, &summaries)))
+    let usage = head.usage(&summaries);
+    let mut choices: Vec<(C, &Summary)> = choices.into_iter().zip(&summaries).collect();
+    if head.n_told < head.n {
+        choices = likeliest(choices, head);
+    }
+    let told = choices.into_iter().enumerate();
+    let told = told.map(|(index, (choice, summary))| {
+        let end = choice.end(summary);
+        (indexed(index, end), summary)
+    });
+    Ok(HttpResponse::Ok().json(head.whole(C::KIND, told.collect(), usage)))
+}
+
+/// Those that are told of the choices to each prompt, best first.
+fn likeliest<C: WholeChoice, S>(choices: Vec<(C, S)>, head: &Head) -> Vec<(C, S)> {
+    let mut ranked: Vec<(usize, (C, S))> = choices.into_iter().enumerate().collect();
+    let prompt = |index: usize| index / head.n.max(1);
+    ranked.sort_by(|(a, (one, _)), (b, (other, _))| {
+        let by_likelihood = other.likelihood().total_cmp(&one.likelihood());
+        prompt(*a).cmp(&prompt(*b)).then(by_likelihood)
+    });
+    let of_prompts = ranked.into_iter().enumerate();
+    let told = of_prompts.filter(|(rank, _)| rank % head.n.max(1) < head.n_told);
+    told.map(|(_, (_, choice))| choice).collect()
 }
 
 /// Tells all choices as they come.
@@ -227,7 +250,8 @@ pub(super) mod testing {
 
     pub(in super::super) fn head(include_usage: bool) -> Head {
         let places = Places { length: "messages", prompt: "messages", rules: "tools" };
-        Head { id: "id-1".into(), created: 7, model: "demo".into(), include_usage, n: 1, places }
+        let (id, model) = ("id-1".into(), "demo".into());
+        Head { id, created: 7, model, include_usage, n: 1, n_told: 1, places }
     }
 
     async fn samples(answers: Vec<Events>) -> Samples {

@@ -226,6 +226,11 @@ impl WholeChoice for Message {
         }
     }
 
+    fn likelihood(&self) -> f32 {
+        // All are told.
+        0.0
+    }
+
     fn end(self, summary: &Summary) -> Value {
         let is_silent = self.content.is_empty() && !self.calls.is_empty();
         let content = (!is_silent).then_some(self.content);

@@ -24,8 +24,10 @@ pub(super) struct Head {
     pub(super) created: u64,
     pub(super) model: String,
     pub(super) include_usage: bool,
-    /// Choices to each prompt.
+    /// Answers that are computed to each prompt.
     pub(super) n: usize,
+    /// Of those, the likeliest that are told.
+    pub(super) n_told: usize,
     /// Where the node may find a mistake.
     pub(super) places: Places,
 }
@@ -42,6 +44,7 @@ impl Head {
             model: model.unwrap_or_default(),
             include_usage: asked.include_usage,
             n: asked.n as usize,
+            n_told: asked.n as usize,
             places: first.map_or(Places::all("prompt"), places),
         })
     }
@@ -95,16 +98,17 @@ impl Head {
         })
     }
 
-    /// The object of a whole answer.
-    pub(super) fn whole(&self, kind: &str, choices: Vec<Value>, summaries: &[Summary]) -> Value {
+    /// The object of a whole answer with these choices.
+    pub(super) fn whole(&self, kind: &str, choices: Vec<(Value, &Summary)>, usage: Value) -> Value {
+        let (choices, summaries): (Vec<Value>, Vec<&Summary>) = choices.into_iter().unzip();
         let mut object = self.object(kind, choices.into());
-        object.insert("usage".to_owned(), self.usage(summaries));
-        let extension = match summaries {
+        object.insert("usage".to_owned(), usage);
+        let extension = match summaries[..] {
             [one] => {
                 object.insert("timings".to_owned(), timings(one));
                 extension(one)
             }
-            several => json!({"samples": several.iter().map(extension).collect::<Vec<_>>()}),
+            _ => json!({"samples": summaries.into_iter().map(extension).collect::<Vec<_>>()}),
         };
         object.insert("swarmllm".to_owned(), extension);
         object.into()
@@ -215,6 +219,7 @@ mod tests {
             model: "demo".into(),
             include_usage: false,
             n: 2,
+            n_told: 2,
             places: Places::all("prompt"),
         };
         let four = vec![Summary { prompt_tokens: 3 + PAGE_TOKENS, ..a_summary() }; 4];
@@ -229,11 +234,10 @@ mod tests {
         assert_eq!(details["cache_write_tokens"], 2 * (PAGE_TOKENS - 2));
         assert_eq!(details["text_tokens"], usage["prompt_tokens"]);
         assert_eq!(usage["completion_tokens_details"]["reasoning_tokens"], 4);
-        let whole = head.whole("text_completion", Vec::new(), &four);
+        let choices: Vec<(Value, &Summary)> = four.iter().map(|one| (json!({}), one)).collect();
+        let one = head.whole("x", choices[..1].to_vec(), usage.clone());
+        assert_eq!(one["swarmllm"]["token_ids"], json!([10, 11]));
+        let whole = head.whole("text_completion", choices, usage);
         assert_eq!(whole["swarmllm"]["samples"].as_array().map(Vec::len), Some(4));
-        assert_eq!(
-            head.whole("x", Vec::new(), &four[..1])["swarmllm"]["token_ids"],
-            json!([10, 11])
-        );
     }
 }
