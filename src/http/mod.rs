@@ -5,8 +5,9 @@
 //! `ollama/`, `mcp/`; none calls another. What they share: `fields.rs` reads bodies field by field,
 //! `sse.rs` writes event streams, `samples.rs` makes several answers one stream, `errors.rs` knows
 //! the shape of an error; `generation_fields.rs`, `log_probabilities.rs`, `schema.rs` and
-//! `processing_time.rs` are for the dialects of OpenAI. `health.rs` is for service managers, `metrics.rs` for monitoring,
-//! `text.rs` shows how a model reads text, `docs/` describes all paths.
+//! `processing_time.rs` are for the dialects of OpenAI. `health.rs` is for service managers,
+//! `metrics.rs` for monitoring, `text.rs` shows how a model reads text, `docs/` describes all
+//! paths.
 //! Absent on purpose: TLS (a proxy adds it), and any knowledge of actors.
 
 pub mod anthropic;

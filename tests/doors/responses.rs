@@ -157,7 +157,10 @@ fn items_of_a_kept_answer_may_be_referred_to() {
     let first = first.json();
     let calls = first["output"].as_array().expect("calls").clone();
     assert_eq!(calls.len(), 2, "{first}");
-    let output = |call: &Value| json!({"type": "function_call_output", "call_id": call["call_id"], "output": "17 degrees"});
+    let output = |call: &Value| {
+        let id = call["call_id"].clone();
+        json!({"type": "function_call_output", "call_id": id, "output": "17 degrees"})
+    };
     let reference = |call: &Value| json!({"type": "item_reference", "id": call["id"]});
     let goes_on = |calls: Vec<Value>| {
         let outputs: Vec<Value> =

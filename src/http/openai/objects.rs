@@ -1,8 +1,8 @@
 //! The parts of an answer's object that chat and completions have in common.
 //!
-//! Used by `answer.rs`, `chat.rs` and `completions.rs`. Extensions: `swarmllm` tells the tokens, who
-//! computed them and how long it took, and is a list, `samples`, with several choices; `timings`
-//! are those of llama-server.
+//! Used by `answer.rs`, `chat.rs` and `completions.rs`. Extensions: `swarmllm` tells the tokens,
+//! who computed them and how long it took, and is a list, `samples`, with several choices;
+//! `timings` are those of llama-server.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -3,9 +3,10 @@
 //! Called by `request.rs` and `store.rs`. Pure. A message's `content` becomes a list of parts;
 //! items without an id get one. Reasoning is kept where it is this node's: with its text in the
 //! clear (`content`), or in `encrypted_content` behind our mark. Reasoning of other services can't
-//! be read and is dropped; an `item_reference` is the item of a kept answer; kinds nobody here knows
-//! are skipped. An assistant's reasoning, text and calls that follow each other become one message; `developer` is `system`,
-//! and what a caller says first as such becomes one message with the instructions.
+//! be read and is dropped; an `item_reference` is the item of a kept answer; kinds nobody here
+//! knows are skipped. An assistant's reasoning, text and calls that follow each other become one
+//! message; `developer` is `system`, and what a caller says first as such becomes one message with
+//! the instructions.
 //! Errors: [`ApiError`] with the field. Source: OpenAI API reference, responses.
 
 use std::collections::HashMap;
