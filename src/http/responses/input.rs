@@ -55,7 +55,7 @@ pub(super) fn read(
         let id = given.clone().filter(|id| (1..=ID_MAX_BYTES).contains(&id.len()));
         let made = |prefix: &str| format!("{prefix}_{suffix}i{index}");
         let id = |prefix: &str| id.clone().unwrap_or_else(|| made(prefix));
-        let read = match item.kind().as_str() {
+        let read = match item.kind()?.as_str() {
             "message" => Some(message(item, id("msg"))?),
             "" if item.has("role") => Some(message(item, id("msg"))?),
             // A reference needs no type.
@@ -112,7 +112,7 @@ fn texts(content: Value, path: &str) -> Result<Vec<String>, ApiError> {
     let text = |(index, part): (usize, Value)| {
         let path = format!("{path}[{index}]");
         let mut part = Fields::of_value(part, &path)?;
-        match part.kind().as_str() {
+        match part.kind()?.as_str() {
             "input_text" | "output_text" | "text" => part.required("text"),
             "refusal" => part.required("refusal"),
             kind => {
@@ -411,6 +411,7 @@ mod tests {
             (json!({"type": "function_call", "name": "f"}), "input[0].call_id"),
             (json!({"type": "function_call_output", "call_id": "c"}), "input[0].output"),
             (json!({"content": "x"}), "input[0].type"),
+            (json!({"type": 3, "role": "user", "content": "x"}), "input[0].type"),
             (json!({"id": "x"}), "input[0].id"),
             (json!(3), "input[0]"),
         ] {

@@ -205,7 +205,7 @@ fn take_sampling(
 
 fn format_of(format: Value) -> Result<AnswerFormat, ApiError> {
     let mut format = Fields::of_value(format, "text.format")?;
-    match format.kind().as_str() {
+    match format.kind()?.as_str() {
         "text" => Ok(AnswerFormat::Text),
         "json_object" => Ok(AnswerFormat::JsonObject),
         "json_schema" => {
@@ -428,6 +428,7 @@ mod tests {
                 "tools[0].parameters",
             ),
             (json!({"tools": [{"name": "f"}]}), "tools[0].type"),
+            (json!({"tools": [{"type": 3, "name": "f"}]}), "tools[0].type"),
             (json!({"tools": [{"type": "function", "name": "a b"}]}), "tools[0].name"),
             (json!({"text": {"format": {"type": "xml"}}}), "text.format.type"),
             (

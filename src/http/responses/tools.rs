@@ -41,8 +41,8 @@ pub(super) fn read(fields: &mut Fields) -> Result<Tools, ApiError> {
         choice_echo: json!("auto"),
     };
     for (index, tool) in given.into_iter().enumerate() {
-        let tool = Fields::of_value(tool, &format!("tools[{index}]"))?;
-        match tool.kind().as_str() {
+        let mut tool = Fields::of_value(tool, &format!("tools[{index}]"))?;
+        match tool.kind()?.as_str() {
             "function" => tools.add(tool)?,
             "" => return Err(tool.wrong("type", "is missing; `function` is one")),
             _ => {}
@@ -94,7 +94,7 @@ impl Tools {
             return Ok(());
         }
         let mut choice = Fields::of_value(choice, "tool_choice")?;
-        match choice.kind().as_str() {
+        match choice.kind()?.as_str() {
             "function" => {
                 let name: String = choice.required("name")?;
                 if !self.has(&name) {
