@@ -49,9 +49,20 @@ pub(super) fn check_tools(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
+    use crate::http::testing::any_json;
+
+    proptest! {
+        #[test]
+        fn any_schema_is_followed_or_refused_with_its_place(schema in any_json()) {
+            if let Err(error) = check(&schema, "schema") {
+                prop_assert!(error.param.expect("a place").starts_with("schema"));
+            }
+        }
+    }
 
     #[test]
     fn a_keyword_that_is_not_supported_is_told_with_its_place() {

@@ -11,6 +11,8 @@ use super::{grammar, on_large_stack, short};
 
 /// Parts of a schema that are tried one by one until the place is as exact as it is.
 const TRIES_MAX: usize = 256;
+/// Bytes of schemas that are compiled for it: a part may come with all definitions.
+const TRIED_BYTES_MAX: usize = 4 << 20;
 /// Keywords whose value is a schema.
 const ONE: [&str; 11] = [
     "items",
@@ -47,8 +49,9 @@ pub fn schema_fault(schema: &Value) -> Option<SchemaFault> {
         Err(error) => return Some(SchemaFault { path: String::new(), reason: error.to_string() }),
     };
     let search = || {
+        let bytes = checked.to_string().len();
         let reason = compile(checked).err()?;
-        let mut search = Search { root: schema, tries: TRIES_MAX };
+        let mut search = Search { root: schema, tries: TRIES_MAX.min(TRIED_BYTES_MAX / bytes) };
         Some(search.narrowed(schema, SchemaFault { path: String::new(), reason }))
     };
     match on_large_stack(search) {
