@@ -19,25 +19,28 @@ const BEYOND: [&str; 5] = [
     "llama-cpp-deepseek-r1",
 ];
 
+fn tool_result(id: &str, content: &str) -> Value {
+    json!({"role": "tool", "tool_call_id": id, "name": "get_weather", "content": content})
+}
+
 /// Calls without a word, several at once, an error, a text and instructions beside results.
 fn dialogue() -> Value {
     let call = |id: &str, city: &str| {
         let function = json!({"name": "get_weather", "arguments": {"city": city}});
         json!({"id": id, "type": "function", "function": function})
     };
-    let result = |id: &str, content: &str| json!({"role": "tool", "tool_call_id": id, "name": "get_weather", "content": content});
     let calls = ["Oslo", "Rome"].map(|city| call(&format!("toolu_0123456789abcdef{city}"), city));
     json!([
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "The weather of Bern?"},
         {"role": "assistant", "content": null, "tool_calls": [call("toolu_1", "Bern")]},
-        result("toolu_1", "seven degrees"),
+        tool_result("toolu_1", "seven degrees"),
         {"role": "assistant", "content": "It is cold."},
         {"role": "system", "content": "Be kind."},
         {"role": "user", "content": "And elsewhere?"},
         {"role": "assistant", "content": null, "tool_calls": calls},
-        result("toolu_0123456789abcdefOslo", "minus one"),
-        result("toolu_0123456789abcdefRome", "Error: no sensor"),
+        tool_result("toolu_0123456789abcdefOslo", "minus one"),
+        tool_result("toolu_0123456789abcdefRome", "Error: no sensor"),
         {"role": "user", "content": "Well?"},
     ])
 }

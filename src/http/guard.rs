@@ -49,10 +49,11 @@ const REQUEST_ID_MAX_BYTES: usize = 128;
 const BODY_SILENCE: Duration = Duration::from_secs(30);
 /// Longest time for a whole one: 64 MiB over a slow line.
 const BODY_DEADLINE: Duration = Duration::from_secs(600);
+/// What a page may read of an answer beside its body: client libraries look at all of it.
+const SHOWN_HEADERS: &str = "x-request-id, request-id, retry-after, retry-after-ms, \
+                             x-should-retry, openai-processing-ms, x-swarmllm-answered-by";
 /// How long a browser may remember what it may send.
 const PREFLIGHT_MAX_AGE_S: u32 = 600;
-/// Headers of ours that pages may read.
-const EXPOSED: &str = "x-request-id, request-id, retry-after, x-swarmllm-answered-by";
 /// Schemes of programs with a web view, which are no web pages and may read answers.
 const PROGRAM_SCHEMES: [&str; 3] = ["app", "tauri", "vscode-webview"];
 /// Paths that tell nothing of the node but that it is there, for which nobody needs a key.
@@ -177,7 +178,7 @@ impl Gate {
         headers.append(header::VARY, HeaderValue::from_static("origin"));
         if origin.to_str().is_ok_and(|origin| self.may_read(origin)) {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            let shown = HeaderValue::from_static(EXPOSED);
+            let shown = HeaderValue::from_static(SHOWN_HEADERS);
             headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, shown);
         }
     }

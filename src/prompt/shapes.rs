@@ -1,7 +1,7 @@
 //! One conversation in the shapes that templates want: each refuses what it does not know.
 //!
 //! Called by `prompt.rs`. A conversation is rendered as it came; where the template refuses, fails
-//! or leaves words out (many drop instructions in the middle, or all calls of a turn but the first),
+//! or leaves words out (many drop instructions in the middle, some all calls of a turn but one),
 //! the [`CHANGES`] are tried, fewer before more, until one rendering holds everything. None of them
 //! takes anything away. What holds not everything in any shape is rendered in the first that works.
 //! A template that knows no calls would drop them or write `None` instead, so there they are told
@@ -349,7 +349,8 @@ mod tests {
         let only_user = json!([{"role": "user", "content": "Hello."}]);
         assert_eq!(text("'role', 'equalto', 'user'", only_user), "");
         let first_call = "{%- for m in messages %}{% for c in (m.tool_calls or [])[:1] %}\
-                          {{- c.function.arguments.x }}{% endfor %}{{ m.content or '' }}{% endfor %}";
+                          {{- c.function.arguments.x }}{% endfor %}\
+                          {{- m.content or '' }}{% endfor %}";
         let template = ChatTemplate::new(first_call).expect("a template");
         let call = |x: &str| json!({"id": x, "function": {"name": "f", "arguments": {"x": x}}});
         let calls = json!([call("Oslo"), call("Rome")]);
