@@ -20,6 +20,7 @@ use rmcp::{
     },
     service::RequestContext,
 };
+use serde_json::json;
 
 use super::{
     job::Job,
@@ -138,7 +139,8 @@ impl ServerHandler for McpServer {
     ) -> Result<ReadResourceResponse, ErrorData> {
         if request.uri != STATUS_URI {
             let message = format!("no resource {}; there is {STATUS_URI}", request.uri);
-            return Err(ErrorData::resource_not_found(message, None));
+            let data = json!({"uri": request.uri});
+            return Err(ErrorData::resource_not_found(message, Some(data)));
         }
         let status = self.node.look(Look::Status).await;
         let status = status.map_err(|error| ErrorData::internal_error(error.message, None))?;

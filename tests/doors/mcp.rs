@@ -222,6 +222,8 @@ fn seven_tools_and_a_resource_are_there_in_both_eras_over_both_transports() {
         let missing = ask("resources/read", json!({"uri": "swarmllm://other"}));
         let code = if is_modern { -32602 } else { -32002 };
         assert_eq!(error_code(&missing), code, "{way} {missing:?}");
+        let error = &missing.last().expect("an answer")["error"];
+        assert_eq!(error["data"]["uri"], "swarmllm://other", "{way}");
         let info = result(&ask("tools/call", call("node_info", json!({}))));
         assert_eq!(info["structuredContent"]["peer_id"], node.ready["peer_id"], "{way}");
     });
