@@ -57,6 +57,8 @@ const SESSION_IDLE: Duration = Duration::from_secs(3600);
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Names a session of the handshake era.
 const SESSION_ID: &str = "mcp-session-id";
+/// What a client takes that takes everything.
+const ACCEPT_ALL: &str = "application/json, text/event-stream";
 /// JSON-RPC: no JSON.
 const PARSE_ERROR: i32 = -32700;
 /// JSON-RPC: JSON, but no message.
@@ -205,7 +207,11 @@ fn converted(request: &HttpRequest, body: Bytes) -> Option<http::Request<Full<By
     let mut builder =
         http::Request::builder().method(request.method().as_str()).uri(request.uri().to_string());
     for (name, value) in request.headers() {
-        builder = builder.header(name.as_str(), value.as_bytes());
+        builder = match (name, value.as_bytes()) {
+            // The transport takes only what is said in full.
+            (&header::ACCEPT, b"*/*") => builder.header(name.as_str(), ACCEPT_ALL),
+            (name, value) => builder.header(name.as_str(), value),
+        };
     }
     builder.body(Full::new(body)).ok()
 }

@@ -86,9 +86,10 @@ impl ServerHandler for McpServer {
 
     async fn list_tools(
         &self,
-        _request: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
+        refuse_cursor(request)?;
         let tools = TOOLS.iter().map(listed).collect();
         let list = ListToolsResult::with_all_items(tools);
         Ok(list.with_ttl_ms(LIST_TTL_MS).with_cache_scope(CacheScope::Public))
@@ -121,9 +122,10 @@ impl ServerHandler for McpServer {
 
     async fn list_resources(
         &self,
-        _request: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
+        refuse_cursor(request)?;
         let status = Resource::new(STATUS_URI, "status")
             .with_title("State of the node")
             .with_description("The node's own state as JSON: peers, models, memory, work under way")
@@ -166,6 +168,17 @@ impl ServerHandler for McpServer {
                 ErrorData::new(ErrorCode::METHOD_NOT_FOUND, message, None)
             }
         })
+    }
+}
+
+/// Lists come whole, so nobody was given a cursor.
+fn refuse_cursor(request: Option<PaginatedRequestParams>) -> Result<(), ErrorData> {
+    match request.and_then(|request| request.cursor) {
+        None => Ok(()),
+        Some(_) => {
+            let message = "`cursor`: lists of this server have one page; ask without a cursor";
+            Err(ErrorData::invalid_params(message, None))
+        }
     }
 }
 
