@@ -80,7 +80,7 @@ pub fn run(args: ConnectArgs) -> Result<(), CliError> {
     let ready = reach::ready(&args.node)?;
     let listed = reach::ask(&args.node, "models", Value::Null)?;
     let (model, context) = chosen(&listed, args.model)?;
-    let key = match args.key {
+    let key = match args.key.filter(|key| !key.is_empty()) {
         Some(key) => key,
         None if has_keys(&args.node)? => {
             return Err(CliError::failed(

@@ -30,12 +30,13 @@ use futures_util::{
 };
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use rmcp::{
-    model::ClientJsonRpcMessage,
+    model::{ClientJsonRpcMessage, RequestId},
     transport::streamable_http_server::{
         StreamableHttpServerConfig, StreamableHttpService,
         session::{SessionManager, local::LocalSessionManager},
     },
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tower_service::Service;
 
@@ -165,13 +166,21 @@ async fn mcp(
 
 /// Why a POST does not reach the transport.
 fn refusal(body: &[u8]) -> Option<HttpResponse> {
+    #[derive(Deserialize)]
+    struct Asked {
+        id: Option<RequestId>,
+    }
     let error = serde_json::from_slice::<ClientJsonRpcMessage>(body).err()?;
+    // Whoever waits for an answer to this id is told.
+    let id = serde_json::from_slice::<Asked>(body).ok().and_then(|asked| asked.id);
     let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
     let (code, message) = match is_json {
         true => (INVALID_REQUEST, "the body is no single JSON-RPC 2.0 message".to_owned()),
         false => (PARSE_ERROR, format!("the body is no JSON: {error}")),
     };
-    Some(json_rpc_error(StatusCode::BAD_REQUEST, code, &message))
+    let mut body = error_body(code, &message);
+    body["id"] = json!(id);
+    Some(HttpResponse::BadRequest().json(body))
 }
 
 fn unreadable(error: &actix_web::Error) -> HttpResponse {

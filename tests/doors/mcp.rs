@@ -372,6 +372,9 @@ fn http_statuses_are_those_of_the_protocol() {
     for (body, code) in [("", -32700), ("{", -32700), ("[]", -32600), ("{\"id\":1}", -32600)] {
         assert_eq!(status(&good, body), (400, json!(code)), "{body:?}");
     }
+    let wrong = list.replace("\"params\":{", "\"params\":[], \"x\":{");
+    let told = messages(&request(to, &good, &wrong));
+    assert_eq!((&told[0]["id"], error_code(&told)), (&json!(7), json!(-32600)), "{told:?}");
     let batch = format!("[{list},{list}]");
     assert_eq!(status(&good, &batch), (400, json!(-32600)));
     let huge = request(to, &format!("{good}\r\nContent-Length: 99999999999"), "");
@@ -542,9 +545,10 @@ fn agents_are_told_the_node_s_address_and_started_with_it() {
     assert!(stderr(&missing).contains("demo"), "{}", stderr(&missing));
     // An agent without a key would be started for nothing.
     assert!(node.run(&["key", "create"]).status.success());
-    let keyless = connect("claude", &["--run"]);
-    assert_eq!(keyless.status.code(), Some(1));
-    assert!(stderr(&keyless).contains("--key"), "{}", stderr(&keyless));
+    for keyless in [connect("claude", &["--run"]), connect("claude", &["--run", "--key", ""])] {
+        assert_eq!(keyless.status.code(), Some(1));
+        assert!(stderr(&keyless).contains("--key"), "{}", stderr(&keyless));
+    }
     let launch = json_stdout(&connect("claude", &["--json", "--key", "swk-1"]));
     assert_eq!(launch["env"]["ANTHROPIC_API_KEY"], "swk-1");
 }
