@@ -1,10 +1,10 @@
 //! `swarmllm serve`: a node until it is told to end.
 //!
 //! Called by `cli/mod.rs`, by systemd, and by `demo/` for its children. Order: settings, data
-//! folder, models, HTTP address, node, HTTP server, control socket, `ready.json`, `READY=1`; the way
-//! back is the reverse. The first SIGINT, SIGTERM, SIGHUP, `shutdown` or (when asked) end of stdin drains:
-//! new requests are refused, running answers get `http.drain_s` seconds; the next one cuts them.
-//! The watchdog is fed only while the actors answer. Exit code 0 after any orderly end.
+//! folder, models, HTTP address, node, HTTP server, control socket, `ready.json`, `READY=1`; the
+//! way back is the reverse. The first SIGINT, SIGTERM, SIGHUP, `shutdown` or (when asked) end of
+//! stdin drains: new requests are refused, running answers get `http.drain_s` seconds; the next one
+//! cuts them. The watchdog is fed only while the actors answer. Exit code 0 after any orderly end.
 //! Absent on purpose: what the node does; `node.rs` knows.
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};

@@ -53,8 +53,8 @@ const BODY_DEADLINE: Duration = Duration::from_secs(600);
 const PREFLIGHT_MAX_AGE_S: u32 = 600;
 /// Schemes of programs with a web view, which are no web pages and may read answers.
 const PROGRAM_SCHEMES: [&str; 3] = ["app", "tauri", "vscode-webview"];
-/// Paths that tell no more of the node than that it is there and which models it can answer with, for
-/// which nobody needs a key.
+/// Paths that tell no more of the node than that it is there and which models it can answer with:
+/// nobody needs a key for them.
 const OPEN_PATHS: [&str; 6] = ["/", "/health", "/v1/health", "/ready", "/docs", "/openapi.json"];
 
 /// Headers of answers that pages may read: what the client libraries look for.

@@ -2,8 +2,8 @@
 //!
 //! Opened and started by `cli/serve.rs` on the actix system. While the node loads its models, every
 //! request is told 503 and when to come back. `guard.rs` looks at every request before its handler
-//! does. Beyond loopback the server does not start without an API key, unless it is told that it may
-//! be open. Bounds: bodies up to 64 MiB. Errors: [`io::Error`] at the start, then
+//! does. Beyond loopback the server does not start without an API key, unless it is told that it
+//! may be open. Bounds: bodies up to 64 MiB. Errors: [`io::Error`] at the start, then
 //! [`ApiError`] bodies.
 
 use std::{
@@ -54,8 +54,8 @@ pub struct HttpOptions {
     pub origins: Vec<String>,
 }
 
-/// The server's address, taken before there is a node: a mistake shows before models are loaded, and
-/// whoever asks meanwhile is told to come back.
+/// The server's address, taken before there is a node: a mistake shows before models are loaded,
+/// and whoever asks meanwhile is told to come back.
 #[derive(Debug)]
 pub struct Door {
     listener: TcpListener,

@@ -17,6 +17,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+use swarmllm_actors::peer_directory::Via;
 
 use super::types::{DhtNumbers, PeerStatus, SchedulerNumbers};
 use crate::cloud::ProviderStatus;
@@ -35,9 +36,6 @@ const BUCKETS_TOKENS: [f64; 11] =
     [1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0];
 /// States of a peer.
 const STATES: [&str; 3] = ["connected", "connecting", "known"];
-
-/// How a peer was found.
-const WAYS: [&str; 7] = ["join", "invite", "mdns", "cache", "peer_exchange", "dht", "incoming"];
 
 type Labels = Vec<(&'static str, String)>;
 type Counters = Family<Labels, Counter>;
@@ -187,8 +185,8 @@ fn add_peers(registry: &mut Registry, peers: &[PeerStatus]) {
     let labels =
         |state: &str, via: &str| vec![("state", state.to_owned()), ("via", via.to_owned())];
     for state in STATES {
-        for via in WAYS {
-            known.get_or_create(&labels(state, via)).set(0);
+        for via in Via::ALL {
+            known.get_or_create(&labels(state, via.word())).set(0);
         }
     }
     for peer in peers {
