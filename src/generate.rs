@@ -41,7 +41,8 @@ pub struct Chat {
     /// tool's has `tool_call_id` and `name`.
     pub messages: Value,
     /// Functions that may be called, as `{"type":"function","function":{"name","description",
-    /// "parameters"}}`; empty when there are none.
+    /// "parameters","strict"}}`; empty when there are none. Where one has `strict` true, calls
+    /// follow the schemas of their functions even though nothing forces a call.
     pub tools: Vec<Value>,
     /// Whether they must be.
     pub tool_choice: ToolChoice,

@@ -93,6 +93,15 @@ struct Rendered {
     output: OutputFormat,
 }
 
+/// A tool as models were trained to read it.
+fn without_strict(tool: &Value) -> Value {
+    let mut tool = tool.clone();
+    if let Some(function) = tool["function"].as_object_mut() {
+        function.remove("strict");
+    }
+    tool
+}
+
 fn render_chat(
     tokenizer: &Tokenizer,
     template: Option<&ChatTemplate>,
@@ -100,6 +109,7 @@ fn render_chat(
 ) -> Result<Rendered, PromptError> {
     let template = template.ok_or(PromptError::NoTemplate)?;
     let has_tools = !chat.tools.is_empty() && chat.tool_choice != ToolChoice::None;
+    let tools: Vec<Value> = chat.tools.iter().map(without_strict).collect();
     let knows_tools = template.source().contains("tools");
     let mut output = OutputFormat::of_template(template.source());
     let mut messages = chat.messages.clone();
@@ -107,9 +117,12 @@ fn render_chat(
         (false, _) => output = output.without_tool_calls(),
         (true, true) => {}
         (true, false) => {
-            output.tool_calls = ToolCallFormat::BareJson;
-            describe_tools(&mut messages, &chat.tools);
+            output.tool_calls = ToolCallFormat::None;
+            describe_tools(&mut messages, &tools);
         }
+    }
+    if has_tools && output.tool_calls == ToolCallFormat::None {
+        output.tool_calls = ToolCallFormat::BareJson;
     }
     let special = |id: Option<u32>| {
         id.map_or_else(String::new, |id| {
@@ -117,7 +130,7 @@ fn render_chat(
         })
     };
     let input = ChatInput {
-        tools: (has_tools && knows_tools).then(|| chat.tools.clone().into()),
+        tools: (has_tools && knows_tools).then(|| tools.into()),
         add_generation_prompt: !chat.continue_last,
         bos_token: special(tokenizer.bos()),
         eos_token: special(tokenizer.eos()),

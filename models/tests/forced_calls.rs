@@ -1,8 +1,9 @@
-//! Forced calls: whatever a model would rather say, what comes out is a call of an offered tool
-//! with arguments that follow its schema, in every format and behind reasoning.
+//! Calls under a grammar: whatever a model would rather say, a call that comes out is one of an
+//! offered tool with arguments that follow its schema, in every format and behind reasoning.
 //!
-//! Tokens are drawn at random from what the grammar allows, which is the worst model there is; the
-//! parser of the format must then find the calls again.
+//! Where calls are forced, tokens are drawn at random from what the grammar allows, which is the
+//! worst model there is; the parser of the format must then find the calls again. Where they are
+//! not, texts of all kinds are offered, and those with wrong calls can't be said.
 
 use serde_json::{Value, json};
 use swarmllm_models::Model;
@@ -10,7 +11,8 @@ use swarmllm_models::chat_output::{
     ChatEvent, ChatOutputParser, OutputFormat, ReasoningTags, ToolCallFormat,
 };
 use swarmllm_models::constraint::{
-    AnswerBody, ConstrainedEnd, Constraint, ConstraintVocabulary, EndCause, Grammar, answer_grammar,
+    AnswerCalls, AnswerRules, AnswerText, ConstrainedEnd, Constraint, ConstraintVocabulary,
+    EndCause, Grammar, answer_grammar,
 };
 use swarmllm_models::sampler::uniform;
 use swarmllm_models::tokenizer::{EncodeOptions, Tokenizer};
@@ -63,9 +65,9 @@ fn answer(
     (in_reasoning, single, seed): (bool, bool, u64),
 ) -> Vec<ChatEvent> {
     let tools = tools();
-    let body = AnswerBody::Calls { tools: &tools, single };
+    let rules = AnswerRules { text: None, calls: Some(AnswerCalls { tools: &tools, single }) };
     let lark =
-        answer_grammar((&output, template), in_reasoning, body, tokenizer).expect("a grammar");
+        answer_grammar((&output, template), in_reasoning, rules, tokenizer).expect("a grammar");
     let compiled = Constraint::new(&Grammar::Lark(&lark), vocabulary);
     let mut constraint = compiled.unwrap_or_else(|error| panic!("{error}\n{lark}"));
     let mut stream = tokenizer.stream_with_tags(&output.tags());
@@ -176,5 +178,152 @@ fn reasoning_may_come_first_and_is_no_part_of_the_call() {
             assert_eq!(found.len(), 1);
             assert!(follows_its_schema(&found[0]), "{found:?}");
         }
+    }
+}
+
+/// Whether the whole of `text` may be said under these rules, and be all of an answer.
+fn may_be_said(
+    (output, in_reasoning): (OutputFormat, bool),
+    text: AnswerText<'_>,
+    said: &str,
+    (tokenizer, vocabulary): (&Tokenizer, &ConstraintVocabulary),
+) -> bool {
+    let tools = tools();
+    let calls = Some(AnswerCalls { tools: &tools, single: false });
+    let rules = AnswerRules { text: Some(text), calls };
+    let lark = answer_grammar((&output, ""), in_reasoning, rules, tokenizer).expect("a grammar");
+    let compiled = Constraint::new(&Grammar::Lark(&lark), vocabulary);
+    let mut constraint = compiled.unwrap_or_else(|error| panic!("{error}\n{lark}"));
+    let parse = EncodeOptions { add_special: false, parse_special: true };
+    for token in tokenizer.encode(said, parse) {
+        let mask = constraint.mask().unwrap_or_else(|error| panic!("{error}\n{lark}\n{said}"));
+        if !mask.contains(token) {
+            return false;
+        }
+        constraint.accept(token).expect("allowed");
+    }
+    constraint.end(EndCause::EndToken) == ConstrainedEnd::Complete
+}
+
+/// A call of `set_light` with these arguments as a format spells it, with the empty template.
+fn spelled(format: ToolCallFormat, arguments: &str) -> String {
+    let tag = |word: &str| format!("<\u{ff5c}tool\u{2581}{word}\u{ff5c}>");
+    let value = |key: &str| {
+        let parsed: Value = serde_json::from_str(arguments).expect("an object");
+        match &parsed[key] {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        }
+    };
+    match format {
+        ToolCallFormat::Hermes => format!(
+            "<tool_call>\n{{\"name\": \"set_light\", \"arguments\": {arguments}}}\n</tool_call>"
+        ),
+        ToolCallFormat::QwenCoder => format!(
+            "<tool_call>\n<function=set_light>\n<parameter=room>\n{}\n</parameter>\n\
+             <parameter=on>\n{}\n</parameter>\n</function>\n</tool_call>",
+            value("room"),
+            value("on")
+        ),
+        ToolCallFormat::Glm45 => format!(
+            "<tool_call>set_light\n<arg_key>room</arg_key>\n<arg_value>{}</arg_value>\n\
+             <arg_key>on</arg_key>\n<arg_value>{}</arg_value>\n</tool_call>",
+            value("room"),
+            value("on")
+        ),
+        ToolCallFormat::Mistral => {
+            format!("[TOOL_CALLS][{{\"name\": \"set_light\", \"arguments\": {arguments}}}]")
+        }
+        ToolCallFormat::DeepSeek => format!(
+            "{}{}set_light{}{arguments}{}{}",
+            tag("calls\u{2581}begin"),
+            tag("call\u{2581}begin"),
+            tag("sep"),
+            tag("call\u{2581}end"),
+            tag("calls\u{2581}end")
+        ),
+        ToolCallFormat::Glm4 => format!("set_light\n{arguments}"),
+        ToolCallFormat::Llama3 => {
+            format!("{{\"name\": \"set_light\", \"parameters\": {arguments}}}")
+        }
+        ToolCallFormat::BareJson | ToolCallFormat::None => {
+            format!("{{\"name\": \"set_light\", \"arguments\": {arguments}}}")
+        }
+    }
+}
+
+const RIGHT: &str = r#"{"room": "hall", "on": true}"#;
+const WRONG: [&str; 2] = [r#"{"room": "attic", "on": true}"#, r#"{"room": "hall", "on": "yes"}"#];
+const TEXTS: [&str; 5] =
+    ["It is on.", "", "{} braces < tags > [1] and {\"a\": 1}", "{\"level\": 4}", "\n\ncaf\u{e9}\n"];
+
+#[test]
+fn a_free_answer_is_any_text_or_calls_that_follow_their_schemas() {
+    let tokenizer = demo();
+    let vocabulary = ConstraintVocabulary::new(&tokenizer).expect("prepared");
+    let with = (&tokenizer, &*vocabulary);
+    for tool_calls in FORMATS {
+        let output = OutputFormat { reasoning: None, tool_calls };
+        let may = |said: &str| may_be_said((output, false), AnswerText::Free, said, with);
+        for text in TEXTS {
+            assert!(may(text), "{tool_calls:?}: {text:?}");
+        }
+        let is_marked = !matches!(
+            tool_calls,
+            ToolCallFormat::BareJson | ToolCallFormat::Llama3 | ToolCallFormat::Glm4
+        );
+        let right = spelled(tool_calls, RIGHT);
+        assert!(may(&right), "{right}");
+        let behind = format!("I turn it on.\n{right}");
+        assert!(may(&behind), "{behind}");
+        for wrong in WRONG {
+            let wrong = spelled(tool_calls, wrong);
+            assert!(!may(&wrong), "{wrong}");
+            assert!(!is_marked || !may(&format!("I turn it on.\n{wrong}")), "{wrong}");
+        }
+        let unknown = right.replace("set_light", "set_fire");
+        assert!(!may(&unknown), "{unknown}");
+        let cut = right.char_indices().nth_back(2).expect("long").0;
+        assert!(!may(&right[..cut]), "{right}");
+    }
+}
+
+#[test]
+fn a_free_answer_may_reason_first_and_speak_of_calls_there() {
+    let tokenizer = demo();
+    let vocabulary = ConstraintVocabulary::new(&tokenizer).expect("prepared");
+    let with = (&tokenizer, &*vocabulary);
+    let output = OutputFormat { reasoning: Some(THINK), tool_calls: ToolCallFormat::Hermes };
+    let right = spelled(ToolCallFormat::Hermes, RIGHT);
+    let wrong = spelled(ToolCallFormat::Hermes, WRONG[0]);
+    let thought = format!("Not {wrong}, of course.\n</think>\n\n");
+    for (in_reasoning, open) in [(true, ""), (false, "<think>\n")] {
+        let may = |said: &str| {
+            let said = format!("{open}{thought}{said}");
+            may_be_said((output, in_reasoning), AnswerText::Free, &said, with)
+        };
+        assert!(may("It is on.") && may(&right) && may(&format!("So:\n{right}")));
+        assert!(!may(&wrong) && !may(&format!("So:\n{wrong}")));
+    }
+    assert!(may_be_said((output, false), AnswerText::Free, "It is on.", with));
+}
+
+#[test]
+fn a_bound_answer_is_its_text_or_calls() {
+    let tokenizer = demo();
+    let vocabulary = ConstraintVocabulary::new(&tokenizer).expect("prepared");
+    let with = (&tokenizer, &*vocabulary);
+    let schema = json!({"type": "array", "items": {"type": "integer"}});
+    for tool_calls in FORMATS {
+        let output = OutputFormat { reasoning: None, tool_calls };
+        let may = |said: &str| may_be_said((output, false), AnswerText::Json(&schema), said, with);
+        assert!(may("[1,2]") && !may("It is on.") && !may("{}"), "{tool_calls:?}");
+        let is_bare = matches!(
+            tool_calls,
+            ToolCallFormat::BareJson | ToolCallFormat::Llama3 | ToolCallFormat::Glm4
+        );
+        let right = spelled(tool_calls, RIGHT);
+        assert_eq!(may(&right), !is_bare, "{right}");
+        assert!(WRONG.iter().all(|wrong| !may(&spelled(tool_calls, wrong))));
     }
 }

@@ -64,6 +64,9 @@ fn put_tools(chat: &Chat, body: &mut Map<String, Value>) {
         let schema = Some(&function["parameters"]).filter(|schema| schema.is_object());
         let schema = schema.cloned().unwrap_or_else(|| json!({"type": "object"}));
         out.insert("input_schema".to_owned(), schema);
+        if function["strict"] == true {
+            out.insert("strict".to_owned(), true.into());
+        }
         Value::Object(out)
     };
     let tools: Vec<Value> = offered(chat).iter().map(tool).collect();

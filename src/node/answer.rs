@@ -19,7 +19,7 @@ use swarmllm_actors::mailbox::offer_to;
 use swarmllm_actors::model_store::{FindModel, OpenModel};
 use swarmllm_models::KvType;
 use swarmllm_models::chat_output::{ChatEvent, ChatOutputParser, OutputFormat};
-use swarmllm_models::constraint::{AnswerBody, answer_grammar};
+use swarmllm_models::constraint::{AnswerCalls, AnswerRules, AnswerText, answer_grammar};
 use swarmllm_models::tokenizer::{StreamDecoder, TokenType, Tokenizer};
 use swarmllm_protocol::guide::{GrammarKind, GuideGrammar};
 use swarmllm_protocol::ids::{PeerId, RequestId};
@@ -180,39 +180,58 @@ pub(super) async fn spell(
     Ok(printed.map(|id| model.tokenizer.token_bytes(id).to_vec()).collect())
 }
 
-/// What the answer must follow, as the last stage takes it: forced calls, or a bound text, behind
-/// reasoning where the model reasons.
+/// What the answer must follow, as the last stage takes it: a bound text or calls, behind reasoning
+/// where the model reasons.
 fn grammar_of(
     model: &OpenModel,
     request: &GenerateRequest,
     prepared: &PreparedPrompt,
 ) -> Result<Option<GuideGrammar>, GenerateError> {
     let object = json!({"type": "object"});
-    let tools = forced_tools(&request.prompt)?;
-    let body = match (&request.format, &tools) {
-        (_, Some((tools, single))) => AnswerBody::Calls { tools, single: *single },
-        (AnswerFormat::Text, None) => return Ok(None),
-        (AnswerFormat::JsonObject, None) => AnswerBody::Json(&object),
-        (AnswerFormat::JsonSchema(schema), None) => AnswerBody::Json(schema),
-        (AnswerFormat::Regex(text), None) => AnswerBody::Regex(text),
-        (AnswerFormat::Lark(text), None) => {
+    let text = match &request.format {
+        AnswerFormat::Text => AnswerText::Free,
+        AnswerFormat::JsonObject => AnswerText::Json(&object),
+        AnswerFormat::JsonSchema(schema) => AnswerText::Json(schema),
+        AnswerFormat::Regex(text) => AnswerText::Regex(text),
+        AnswerFormat::Lark(text) => {
             return Ok(Some(GuideGrammar { kind: GrammarKind::Lark, text: text.clone() }));
         }
     };
+    let calls = callable(&request.prompt)?;
+    let is_free = matches!(text, AnswerText::Free);
+    let rules = match &calls {
+        Some(Callable { tools, single, is_forced, is_strict }) => {
+            if is_free && !is_forced && !is_strict {
+                return Ok(None);
+            }
+            let calls = Some(AnswerCalls { tools, single: *single });
+            AnswerRules { text: Some(text).filter(|_| !is_forced), calls }
+        }
+        None if is_free => return Ok(None),
+        None => AnswerRules { text: Some(text), calls: None },
+    };
     let template = model.template.as_ref().map_or("", |template| template.source());
     let format = (&prepared.output, template);
-    let text = answer_grammar(format, prepared.in_reasoning, body, &model.tokenizer);
+    let text = answer_grammar(format, prepared.in_reasoning, rules, &model.tokenizer);
     let text = text.map_err(|error| GenerateError::new(ErrorKind::Invalid, error.to_string()))?;
     Ok(Some(GuideGrammar { kind: GrammarKind::Lark, text }))
 }
 
-/// Tools of which at least one must be called, and whether exactly one.
-fn forced_tools(prompt: &Prompt) -> Result<Option<(Vec<Value>, bool)>, GenerateError> {
+/// Tools that an answer may call, and how.
+struct Callable {
+    tools: Vec<Value>,
+    single: bool,
+    is_forced: bool,
+    is_strict: bool,
+}
+
+fn callable(prompt: &Prompt) -> Result<Option<Callable>, GenerateError> {
     let Prompt::Chat(chat) = prompt else { return Ok(None) };
     let name = |tool: &Value| tool["function"]["name"].as_str().map(str::to_owned);
     let tools: Vec<Value> = match &chat.tool_choice {
-        ToolChoice::Auto | ToolChoice::None => return Ok(None),
-        ToolChoice::Required => chat.tools.clone(),
+        ToolChoice::None => return Ok(None),
+        ToolChoice::Auto if chat.tools.is_empty() => return Ok(None),
+        ToolChoice::Auto | ToolChoice::Required => chat.tools.clone(),
         ToolChoice::OneOf(names) => {
             let is_meant = |tool: &&Value| name(tool).is_some_and(|name| names.contains(&name));
             chat.tools.iter().filter(is_meant).cloned().collect()
@@ -223,7 +242,12 @@ fn forced_tools(prompt: &Prompt) -> Result<Option<(Vec<Value>, bool)>, GenerateE
         return Err(GenerateError::new(ErrorKind::Invalid, message));
     }
     let is_one = matches!(&chat.tool_choice, ToolChoice::OneOf(names) if names.len() == 1);
-    Ok(Some((tools, chat.single_call || is_one)))
+    Ok(Some(Callable {
+        tools,
+        single: chat.single_call || is_one,
+        is_forced: chat.tool_choice != ToolChoice::Auto,
+        is_strict: chat.tools.iter().any(|tool| tool["function"]["strict"] == true),
+    }))
 }
 
 pub(super) fn prepare(model: &OpenModel, prompt: &Prompt) -> Result<PreparedPrompt, GenerateError> {

@@ -12,6 +12,7 @@ mod ollama;
 mod openai;
 mod responses;
 mod scripted;
+mod strict;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -118,7 +118,7 @@ impl OutputFormat {
 
 impl ToolCallFormat {
     /// The text that announces calls anywhere in an answer.
-    pub(super) fn marker(self) -> Option<&'static str> {
+    pub(crate) fn marker(self) -> Option<&'static str> {
         match self {
             ToolCallFormat::None | ToolCallFormat::BareJson | ToolCallFormat::Glm4 => None,
             ToolCallFormat::Llama3 => Some("<|python_tag|>"),

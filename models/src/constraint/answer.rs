@@ -1,35 +1,47 @@
-//! Grammars of whole answers: reasoning where the model reasons, then calls or a bound text.
+//! Grammars of whole answers: reasoning where the model reasons, then a text, or calls, or either.
 //!
-//! Called by the doors' node for requests that force a call or bind the text: the result is a Lark
-//! grammar for [`super::Grammar::Lark`]. A call is spelled as the model was trained to write it
-//! ([`ToolCallFormat`]), its name is one of the tools', its arguments follow the tool's schema.
-//! What is a control token of the vocabulary is asked for by its id, everything else by its text.
+//! Called by the doors' node for requests that force a call, bind the text, or offer tools whose
+//! schemas every call must follow: the result is a Lark grammar for [`super::Grammar::Lark`]. A
+//! call is spelled as the model was trained to write it (`calls.rs`), its name is one of the
+//! tools', its arguments follow the tool's schema. What is a control token of the vocabulary is
+//! asked for by its id, everything else by its text.
 //! Errors: [`ConstraintError`] when a schema cannot be one. Source: published chat templates.
-//! Absent on purpose: free text beside forced calls; grammars for calls that nobody forces.
+//! Absent on purpose: free text beside forced calls; calls beside a bound text in formats whose
+//! calls are bare JSON, for nothing tells the two apart.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::{ConstraintError, grammar};
-use crate::chat_output::{OutputFormat, ToolCallFormat};
+use super::{ConstraintError, calls::Format, grammar};
+use crate::chat_output::OutputFormat;
 use crate::tokenizer::{EncodeOptions, TokenType, Tokenizer};
 
-/// Calls in one answer; more are never meant.
-const CALLS_MAX: u32 = 16;
-
-/// What the answer is behind its reasoning.
+/// What the answer is behind its reasoning: a text or calls, whichever of them is given.
 #[derive(Debug, Clone, Copy)]
-pub enum AnswerBody<'a> {
-    /// Calls of these tools (`{"function":{"name","parameters"}}`), at least one.
-    Calls {
-        /// The tools.
-        tools: &'a [Value],
-        /// Exactly one call.
-        single: bool,
-    },
+pub struct AnswerRules<'a> {
+    /// The text; without one there must be calls.
+    pub text: Option<AnswerText<'a>>,
+    /// The calls; without them there are none.
+    pub calls: Option<AnswerCalls<'a>>,
+}
+
+/// The text of an answer.
+#[derive(Debug, Clone, Copy)]
+pub enum AnswerText<'a> {
+    /// Any; calls may stand behind it.
+    Free,
     /// JSON that is valid under this schema.
     Json(&'a Value),
     /// A text that matches as a whole.
     Regex(&'a str),
+}
+
+/// The calls of an answer, at least one.
+#[derive(Debug, Clone, Copy)]
+pub struct AnswerCalls<'a> {
+    /// Of these tools (`{"function":{"name","parameters"}}`).
+    pub tools: &'a [Value],
+    /// Exactly one.
+    pub single: bool,
 }
 
 /// The Lark grammar of an answer. `template` is the source of the model's chat template, which
@@ -37,32 +49,45 @@ pub enum AnswerBody<'a> {
 pub fn answer_grammar(
     (output, template): (&OutputFormat, &str),
     in_reasoning: bool,
-    body: AnswerBody<'_>,
+    rules: AnswerRules<'_>,
     tokenizer: &Tokenizer,
 ) -> Result<String, ConstraintError> {
     let mut lark = Lark { tokenizer, rules: Vec::new() };
-    let body = match body {
-        AnswerBody::Json(schema) => lark.json(schema)?,
-        AnswerBody::Regex(text) => {
-            lark.rules.push(format!("BOUND: /{}/", text.replace('/', "\\/")));
-            "BOUND".to_owned()
+    let format = Format { calls: output.tool_calls, template };
+    let marker = format.marker();
+    let calls = rules.calls.map(|calls| format.calls(calls, &mut lark)).transpose()?;
+    let is_free = matches!(rules.text, Some(AnswerText::Free));
+    let body = match (rules.text, calls) {
+        (None, calls) => {
+            let marker = marker.map_or_else(String::new, |marker| lark.text(marker));
+            format!("{marker} {}", calls.unwrap_or_default())
         }
-        AnswerBody::Calls { tools, single } => {
-            let format = Format { calls: output.tool_calls, template };
-            let calls: Result<Vec<String>, _> =
-                tools.iter().map(|tool| format.call(tool, &mut lark)).collect();
-            lark.rules.push(format!("call: {}", calls?.join("\n  | ")));
-            format.calls(single, &mut lark)
+        (Some(AnswerText::Free), calls) => {
+            let mut never = format.never_free(rules.calls);
+            let opening = output.reasoning.filter(|_| !in_reasoning).map(|tags| tags.open);
+            never.extend(opening.map(|tag| format!("\\s*{}(?s:.*)", escaped(tag))));
+            lark.free(never, marker, calls.as_deref())
+        }
+        (Some(text), calls) => {
+            let text = lark.bound(text)?;
+            match calls.zip(marker) {
+                Some((calls, marker)) => format!("({text} | {} {calls})", lark.text(marker)),
+                None => text,
+            }
         }
     };
     let reasoning = match output.reasoning {
         None => String::new(),
         Some(tags) => {
-            let thoughts = lark.anything_until(tags.close);
-            lark.rules.push("SPACE: /[ \\n]+/".to_owned());
+            let mut thoughts = lark.anything_until(tags.close);
+            // A free text has its own white space.
+            if !is_free {
+                lark.rules.push("SPACE: /[ \\n]+/".to_owned());
+                thoughts += " SPACE?";
+            }
             match in_reasoning {
-                true => format!("{thoughts} SPACE? "),
-                false => format!("({} {thoughts} SPACE?)? ", lark.text(tags.open)),
+                true => format!("{thoughts} "),
+                false => format!("({} {thoughts})? ", lark.text(tags.open)),
             }
         }
     };
@@ -70,21 +95,21 @@ pub fn answer_grammar(
 }
 
 /// A text as a regular expression that matches it alone.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let is_plain = |c: char| !c.is_ascii_punctuation() || c == '<' || c == '>';
     let escape = |c| if is_plain(c) { String::from(c) } else { format!("\\{c}") };
     text.chars().map(escape).collect::<String>().replace('\n', "\\n")
 }
 
 /// A grammar being written.
-struct Lark<'t> {
+pub(super) struct Lark<'t> {
     tokenizer: &'t Tokenizer,
-    rules: Vec<String>,
+    pub(super) rules: Vec<String>,
 }
 
 impl Lark<'_> {
     /// A text as it is spelled here: a control token by its id, everything else letter by letter.
-    fn text(&self, text: &str) -> String {
+    pub(super) fn text(&self, text: &str) -> String {
         let options = EncodeOptions { add_special: false, parse_special: true };
         match self.tokenizer.encode(text, options)[..] {
             [id] if self.tokenizer.token_type(id) == Some(TokenType::Control) => {
@@ -106,8 +131,46 @@ impl Lark<'_> {
         format!("text{number}")
     }
 
+    /// Any text that matches none of `never`, calls behind it where there are some.
+    fn free(
+        &mut self,
+        mut never: Vec<String>,
+        marker: Option<&str>,
+        calls: Option<&str>,
+    ) -> String {
+        let but = |never: &[String]| -> String {
+            never.iter().map(|pattern| format!(" & ~/{pattern}/")).collect()
+        };
+        let calls = match (marker, calls) {
+            (Some(marker), Some(calls)) => match self.text(marker) {
+                control if control.starts_with('<') => format!(" ({control} {calls})?"),
+                _ => {
+                    let until = format!("UNTIL: /(?s:.*){}/{}", escaped(marker), but(&never));
+                    self.rules.extend([until, "until[lazy]: UNTIL".to_owned()]);
+                    never.push(format!("(?s:.*){}(?s:.*)", escaped(marker)));
+                    format!(" | until {calls}")
+                }
+            },
+            (None, Some(calls)) => format!(" | {calls}"),
+            (_, None) => String::new(),
+        };
+        self.rules.push(format!("FREE: /(?s:.+)/{}", but(&never)));
+        format!("(FREE?{calls})")
+    }
+
+    /// A text that is bound by more than its tags.
+    fn bound(&mut self, text: AnswerText<'_>) -> Result<String, ConstraintError> {
+        let pattern = match text {
+            AnswerText::Json(schema) => return self.json(schema),
+            AnswerText::Regex(pattern) => pattern,
+            AnswerText::Free => "(?s:.*)",
+        };
+        self.rules.push(format!("BOUND: /{}/", pattern.replace('/', "\\/")));
+        Ok("BOUND".to_owned())
+    }
+
     /// A rule for JSON under a schema; its name.
-    fn json(&mut self, schema: &Value) -> Result<String, ConstraintError> {
+    pub(super) fn json(&mut self, schema: &Value) -> Result<String, ConstraintError> {
         let name = format!("json{}", self.rules.len());
         let schema = grammar::checked_schema(schema)?;
         self.rules.push(format!("{name}: %json {schema}"));
@@ -116,7 +179,11 @@ impl Lark<'_> {
 
     /// One argument's value where arguments are tagged, and the tag behind it: text as it is,
     /// everything else as JSON.
-    fn tagged_value(&mut self, schema: &Value, close: &str) -> Result<String, ConstraintError> {
+    pub(super) fn tagged_value(
+        &mut self,
+        schema: &Value,
+        close: &str,
+    ) -> Result<String, ConstraintError> {
         if let Some(values) = schema.get("enum").and_then(Value::as_array) {
             return Ok(format!("{} {}", self.one_of(values), self.text(close)));
         }
@@ -133,134 +200,4 @@ impl Lark<'_> {
         };
         format!("({})", values.iter().map(text).collect::<Vec<_>>().join(" | "))
     }
-}
-
-/// How calls are written.
-struct Format<'a> {
-    calls: ToolCallFormat,
-    template: &'a str,
-}
-
-impl Format<'_> {
-    /// One call of a tool, without what is around all calls.
-    fn call(&self, tool: &Value, lark: &mut Lark<'_>) -> Result<String, ConstraintError> {
-        let function = tool.get("function").unwrap_or(tool);
-        let name = function["name"].as_str().unwrap_or_default();
-        let any = serde_json::json!({"type": "object"});
-        let schema = function.get("parameters").filter(|schema| schema.is_object());
-        let schema = schema.unwrap_or(&any);
-        let quoted = Value::from(name).to_string();
-        Ok(match self.calls {
-            ToolCallFormat::QwenCoder => {
-                let head = lark.text(&format!("\n<function={name}>\n"));
-                let around = ["<parameter=", ">\n", "\n</parameter>\n"];
-                let arguments = tagged(schema, around, lark)?;
-                let (open, close) = (lark.text("<tool_call>"), lark.text("</tool_call>"));
-                let end = lark.text("</function>\n");
-                format!("{open} {head} {arguments} {end} {close}")
-            }
-            ToolCallFormat::Glm45 => {
-                let head = lark.text(&format!("{name}\n"));
-                let around = ["<arg_key>", "</arg_key>\n<arg_value>", "</arg_value>\n"];
-                let arguments = tagged(schema, around, lark)?;
-                let (open, close) = (lark.text("<tool_call>"), lark.text("</tool_call>"));
-                format!("{open} {head} {arguments} {close}")
-            }
-            ToolCallFormat::DeepSeek => self.deepseek(name, schema, lark)?,
-            ToolCallFormat::Mistral if self.template.contains("[ARGS]") => {
-                let arguments = lark.json(schema)?;
-                let (marker, separator) = (lark.text("[TOOL_CALLS]"), lark.text("[ARGS]"));
-                format!("{marker} {} {separator} {arguments}", lark.text(name))
-            }
-            ToolCallFormat::Glm4 => {
-                let arguments = lark.json(schema)?;
-                format!("{} {arguments}", lark.text(&format!("{name}\n")))
-            }
-            ToolCallFormat::Hermes => {
-                let arguments = lark.json(schema)?;
-                let (open, close) = (lark.text("<tool_call>"), lark.text("</tool_call>"));
-                let head = lark.text(&format!("\n{{\"name\": {quoted}, \"arguments\": "));
-                format!("{open} {head} {arguments} {} {close}", lark.text("}\n"))
-            }
-            ToolCallFormat::Llama3
-            | ToolCallFormat::BareJson
-            | ToolCallFormat::Mistral
-            | ToolCallFormat::None => {
-                let is_llama = self.calls == ToolCallFormat::Llama3;
-                let key = if is_llama { "parameters" } else { "arguments" };
-                let arguments = lark.json(schema)?;
-                let head = lark.text(&format!("{{\"name\": {quoted}, \"{key}\": "));
-                format!("{head} {arguments} \"}}\"")
-            }
-        })
-    }
-
-    fn deepseek(
-        &self,
-        name: &str,
-        schema: &Value,
-        lark: &mut Lark<'_>,
-    ) -> Result<String, ConstraintError> {
-        let tag = |word: &str| format!("<\u{ff5c}tool\u{2581}{word}\u{ff5c}>");
-        let arguments = lark.json(schema)?;
-        let begin = lark.text(&tag("call\u{2581}begin"));
-        let (separator, end) = (lark.text(&tag("sep")), lark.text(&tag("call\u{2581}end")));
-        Ok(match self.template.contains("```json") {
-            true => {
-                let head = lark.text(&format!("{name}\n```json\n"));
-                let tail = lark.text("\n```");
-                format!("{begin} \"function\" {separator} {head} {arguments} {tail} {end}")
-            }
-            false => format!("{begin} {} {separator} {arguments} {end}", lark.text(name)),
-        })
-    }
-
-    /// All calls of an answer, of the rule `call`.
-    fn calls(&self, single: bool, lark: &mut Lark<'_>) -> String {
-        let more = |between: &str| match single {
-            true => "call".to_owned(),
-            false => format!("call ({between} call){{0,{}}}", CALLS_MAX - 1),
-        };
-        match self.calls {
-            ToolCallFormat::DeepSeek => {
-                let tag = |word: &str| format!("<\u{ff5c}tool\u{2581}calls\u{2581}{word}\u{ff5c}>");
-                let (begin, end) = (lark.text(&tag("begin")), lark.text(&tag("end")));
-                format!("{begin} {} {end}", more("\"\\n\"?"))
-            }
-            ToolCallFormat::Mistral if !self.template.contains("[ARGS]") => {
-                format!("{} \"[\" {} \"]\"", lark.text("[TOOL_CALLS]"), more("\", \""))
-            }
-            ToolCallFormat::Mistral => more(""),
-            ToolCallFormat::Hermes | ToolCallFormat::QwenCoder | ToolCallFormat::Glm45 => {
-                more("\"\\n\"?")
-            }
-            // The form has no second call.
-            ToolCallFormat::Llama3
-            | ToolCallFormat::BareJson
-            | ToolCallFormat::Glm4
-            | ToolCallFormat::None => "call".to_owned(),
-        }
-    }
-}
-
-/// Arguments one by one in the order of the schema; those that are not required may be missing.
-fn tagged(
-    schema: &Value,
-    [before_key, before_value, after_value]: [&str; 3],
-    lark: &mut Lark<'_>,
-) -> Result<String, ConstraintError> {
-    let none = Map::new();
-    let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&none);
-    let required = schema.get("required").and_then(Value::as_array);
-    let mut parts = Vec::with_capacity(properties.len());
-    for (key, property) in properties {
-        let head = lark.text(&format!("{before_key}{key}{before_value}"));
-        let value = lark.tagged_value(property, after_value)?;
-        let is_required = required.is_some_and(|all| all.iter().any(|name| name == key.as_str()));
-        parts.push(match is_required {
-            true => format!("{head} {value}"),
-            false => format!("({head} {value})?"),
-        });
-    }
-    Ok(parts.join(" "))
 }

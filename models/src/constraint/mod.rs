@@ -12,6 +12,7 @@
 //! still a function of logits and position.
 
 mod answer;
+mod calls;
 mod grammar;
 mod vocabulary;
 
@@ -19,7 +20,7 @@ use llguidance::Matcher;
 
 use crate::sampler::TokenSet;
 
-pub use answer::{AnswerBody, answer_grammar};
+pub use answer::{AnswerCalls, AnswerRules, AnswerText, answer_grammar};
 pub use grammar::Grammar;
 pub use vocabulary::ConstraintVocabulary;
 

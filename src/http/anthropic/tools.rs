@@ -90,7 +90,12 @@ fn function(at: &str, tool: &Value) -> Result<Option<Value>, ApiError> {
         Some(schema @ Value::Object(_)) => schema.clone(),
         Some(_) => return invalid(".input_schema", "is an object"),
     };
-    let function = json!({"name": name, "description": description, "parameters": parameters});
+    let mut function = json!({"name": name, "description": description, "parameters": parameters});
+    match tool.get("strict") {
+        None | Some(Value::Null | Value::Bool(false)) => {}
+        Some(Value::Bool(true)) => function["strict"] = true.into(),
+        Some(_) => return invalid(".strict", "is true or false"),
+    }
     Ok(Some(json!({"type": "function", "function": function})))
 }
 

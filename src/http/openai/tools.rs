@@ -4,7 +4,7 @@
 //! words; an answer to them has at most one call. Of tools that are `allowed_tools` of mode `auto`,
 //! the others are not offered. Errors: 400 [`ApiError`] with the field.
 //! Source: OpenAI API reference, chat completions. Absent on purpose: custom tools, whose input is
-//! free text; `strict`, for arguments follow their schema where a call is forced anyway.
+//! free text.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -106,6 +106,11 @@ fn function_of(function: &Value, place: &str) -> Result<Value, ApiError> {
         Some(parameters @ Value::Object(_)) => parameters.clone(),
         Some(_) => return wrong(".parameters", "parameters are a JSON schema, an object"),
     };
+    match function.get("strict") {
+        None | Some(Value::Null | Value::Bool(false)) => {}
+        Some(Value::Bool(true)) => read["strict"] = true.into(),
+        Some(_) => return wrong(".strict", "strict is true or false"),
+    }
     Ok(json!({"type": "function", "function": read}))
 }
 
@@ -193,7 +198,8 @@ mod tests {
 
     fn read_tool(name: &str) -> Value {
         let parameters = json!({"type": "object", "properties": {}});
-        json!({"type": "function", "function": {"name": name, "parameters": parameters}})
+        let function = json!({"name": name, "parameters": parameters, "strict": true});
+        json!({"type": "function", "function": function})
     }
 
     fn offer(body: Value) -> Result<Offer, ApiError> {
@@ -234,7 +240,7 @@ mod tests {
 
     #[test]
     fn the_old_form_is_translated() {
-        let functions = json!([{"name": "a"}, {"name": "b"}]);
+        let functions = json!([{"name": "a", "strict": true}, {"name": "b", "strict": true}]);
         let old = offer(json!({"functions": functions, "function_call": {"name": "a"}}));
         let old = old.expect("valid");
         assert_eq!(old.choice, ToolChoice::OneOf(vec!["a".into()]));

@@ -71,6 +71,9 @@ impl Tools {
         if let Some(description) = description {
             function["description"] = description.into();
         }
+        if strict {
+            function["strict"] = true.into();
+        }
         self.functions.push(json!({"type": "function", "function": function}));
         Ok(())
     }
@@ -168,7 +171,7 @@ mod tests {
             {"type": "function", "function":
                 {"name": "a", "description": "A", "parameters": {"type": "object"}}},
             {"type": "function", "function":
-                {"name": "b", "parameters": {"type": "object", "properties": {}}}},
+                {"name": "b", "parameters": {"type": "object", "properties": {}}, "strict": true}},
         ]);
         assert_eq!(Value::Array(tools.functions), expected);
         assert_eq!(tools.echo.len(), 2);
