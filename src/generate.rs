@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use swarmllm_models::chat_output::ChatEvent;
 use swarmllm_models::sampler::SamplingParams;
-use swarmllm_protocol::ids::RequestId;
+use swarmllm_protocol::{ids::RequestId, limits::PAGE_TOKENS};
 use tokio::sync::mpsc;
 
 /// What to generate from, before tokenisation.
@@ -228,6 +228,19 @@ impl Summary {
         let own = || u32::try_from(self.token_ids.len()).unwrap_or(u32::MAX);
         self.cloud.as_ref().map_or_else(own, |cloud| cloud.completion_tokens)
     }
+
+    /// Tokens of the prompt that are new in the swarm's prefix cache.
+    pub fn cache_write_tokens(&self) -> u32 {
+        match self.cloud {
+            None => cache_write_tokens(self.prompt_tokens, self.cached_tokens),
+            Some(_) => 0,
+        }
+    }
+}
+
+/// Tokens of a prompt that are new in the prefix cache: those of whole pages.
+pub fn cache_write_tokens(prompt_tokens: u32, cached_tokens: u32) -> u32 {
+    (prompt_tokens - prompt_tokens % PAGE_TOKENS).saturating_sub(cached_tokens)
 }
 
 /// What a provider in the cloud says of its answer; the tokens of such an answer have no ids.
@@ -301,8 +314,10 @@ pub enum ErrorKind {
     ModelNotFound,
     /// Prompt and answer do not fit into the context.
     ContextLength,
-    /// The request itself is wrong.
+    /// The request itself is wrong: its prompt, as far as is known.
     Invalid,
+    /// What the answer must follow can't be followed.
+    Grammar,
     /// Layers are missing in the swarm, or a stage refused.
     NoRoute,
     /// Too many requests wait already.

@@ -31,7 +31,7 @@ pub struct SamplingFields {
     pub temperature: Option<f64>,
     /// Above 0, up to 1.
     pub top_p: Option<f64>,
-    /// Extension: 0 is off.
+    /// Extension: 0 and -1 are off.
     pub top_k: Option<i64>,
     /// Extension: from 0 to 1.
     pub min_p: Option<f64>,
@@ -68,7 +68,8 @@ impl SamplingFields {
         let within = 0.01..=10.0;
         check("repetition_penalty", "from 0.01 to 10", repetition_penalty, within)?;
         let top_k = self.top_k.unwrap_or(0);
-        check("top_k", "from 0 to 1048576", top_k, 0..=TOP_K_MAX)?;
+        // -1 is vLLM's word for off.
+        check("top_k", "from -1 to 1048576", top_k, -1..=TOP_K_MAX)?;
         Ok(SamplingParams {
             temperature: temperature as f32,
             top_k: u32::try_from(top_k).unwrap_or(0),

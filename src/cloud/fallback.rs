@@ -52,6 +52,7 @@ impl Reason {
             ErrorKind::ModelNotFound => Some(Reason::ModelNotFound),
             ErrorKind::ContextLength
             | ErrorKind::Invalid
+            | ErrorKind::Grammar
             | ErrorKind::StageLost
             | ErrorKind::DeadlinePassed
             | ErrorKind::Internal => None,

@@ -120,7 +120,9 @@ impl From<GenerateError> for ApiError {
         let (status, code) = match error.kind {
             ErrorKind::ModelNotFound => return ApiError::model_not_found(error.message),
             ErrorKind::ContextLength => (StatusCode::BAD_REQUEST, "context_length_exceeded"),
-            ErrorKind::Invalid => return ApiError::invalid(error.message, None),
+            ErrorKind::Invalid | ErrorKind::Grammar => {
+                return ApiError::invalid(error.message, None);
+            }
             ErrorKind::NoRoute => (StatusCode::SERVICE_UNAVAILABLE, "no_route"),
             ErrorKind::Busy => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded"),
             ErrorKind::StageLost => (StatusCode::SERVICE_UNAVAILABLE, "stage_lost"),
@@ -130,6 +132,35 @@ impl From<GenerateError> for ApiError {
         let param = (error.kind == ErrorKind::ContextLength).then(|| "messages".to_owned());
         let retry_after_s = error.retry_after_s;
         ApiError { param, retry_after_s, ..ApiError::with(status, code, error.message) }
+    }
+}
+
+/// The fields of a body in which the node may find a mistake.
+#[derive(Debug, Clone, Copy)]
+pub struct Places {
+    /// What may be too long.
+    pub length: &'static str,
+    /// What may be no prompt.
+    pub prompt: &'static str,
+    /// What an answer may not be able to follow.
+    pub rules: &'static str,
+}
+
+impl Places {
+    /// All of them are one field.
+    pub fn all(field: &'static str) -> Places {
+        Places { length: field, prompt: field, rules: field }
+    }
+
+    /// An error of the node with its field.
+    pub fn name(self, error: GenerateError) -> ApiError {
+        let field = match error.kind {
+            ErrorKind::ContextLength => self.length,
+            ErrorKind::Invalid => self.prompt,
+            ErrorKind::Grammar => self.rules,
+            _ => return error.into(),
+        };
+        ApiError { param: Some(field.to_owned()), ..error.into() }
     }
 }
 
@@ -169,6 +200,7 @@ mod tests {
             (ErrorKind::ModelNotFound, 404, Some("model_not_found")),
             (ErrorKind::ContextLength, 400, Some("context_length_exceeded")),
             (ErrorKind::Invalid, 400, None),
+            (ErrorKind::Grammar, 400, None),
             (ErrorKind::NoRoute, 503, Some("no_route")),
             (ErrorKind::Busy, 429, Some("rate_limit_exceeded")),
             (ErrorKind::StageLost, 503, Some("stage_lost")),
@@ -177,6 +209,22 @@ mod tests {
         for (kind, status, code) in cases {
             let error = mapped(kind);
             assert_eq!((error.status.as_u16(), error.code), (status, code), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_that_the_node_finds_has_its_field() {
+        let places = Places { length: "prompt", prompt: "suffix", rules: "tools" };
+        let cases = [
+            (ErrorKind::ContextLength, Some("prompt")),
+            (ErrorKind::Invalid, Some("suffix")),
+            (ErrorKind::Grammar, Some("tools")),
+            (ErrorKind::ModelNotFound, Some("model")),
+            (ErrorKind::Busy, None),
+        ];
+        for (kind, field) in cases {
+            let error = places.name(GenerateError::new(kind, "m"));
+            assert_eq!(error.param.as_deref(), field, "{kind:?}");
         }
     }
 

@@ -104,10 +104,12 @@ impl Fields {
         Err(self.wrong(name, "is missing or empty"))
     }
 
-    /// The `type` of this object, empty when it has none.
-    pub(super) fn kind(&self) -> String {
-        let kind = self.map.get("type").and_then(Value::as_str);
-        kind.unwrap_or_default().to_owned()
+    /// Takes the `type` of this object, empty when it has none.
+    ///
+    /// # Errors
+    /// When it is no text.
+    pub(super) fn kind(&mut self) -> Result<String, ApiError> {
+        Ok(self.optional("type")?.unwrap_or_default())
     }
 
     /// Whether a field is there.

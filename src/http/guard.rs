@@ -49,6 +49,10 @@ const REQUEST_ID_MAX_BYTES: usize = 128;
 const BODY_SILENCE: Duration = Duration::from_secs(30);
 /// Longest time for a whole one: 64 MiB over a slow line.
 const BODY_DEADLINE: Duration = Duration::from_secs(600);
+/// What a page may read of an answer beside its body: client libraries look at all of it.
+const SHOWN_HEADERS: &str = "x-request-id, request-id, retry-after, retry-after-ms, \
+                             x-should-retry, openai-processing-ms, x-swarmllm-answered-by, \
+                             mcp-session-id";
 /// How long a browser may remember what it may send.
 const PREFLIGHT_MAX_AGE_S: u32 = 600;
 /// Schemes of programs with a web view, which are no web pages and may read answers.
@@ -56,10 +60,6 @@ const PROGRAM_SCHEMES: [&str; 3] = ["app", "tauri", "vscode-webview"];
 /// Paths that tell no more of the node than that it is there and which models it can answer with:
 /// nobody needs a key for them.
 const OPEN_PATHS: [&str; 6] = ["/", "/health", "/v1/health", "/ready", "/docs", "/openapi.json"];
-
-/// Headers of answers that pages may read: what the client libraries look for.
-const SHOWN_HEADERS: &str = "x-request-id, request-id, retry-after, retry-after-ms, \
-                             x-should-retry, x-swarmllm-answered-by, mcp-session-id";
 
 /// `allow` or `never`: whether a provider in the cloud may answer.
 const X_CLOUD: HeaderName = HeaderName::from_static("x-swarmllm-cloud");

@@ -213,7 +213,7 @@ fn grammar_of(
     let template = model.template.as_ref().map_or("", |template| template.source());
     let format = (&prepared.output, template);
     let text = answer_grammar(format, prepared.in_reasoning, rules, &model.tokenizer);
-    let text = text.map_err(|error| GenerateError::new(ErrorKind::Invalid, error.to_string()))?;
+    let text = text.map_err(|error| GenerateError::new(ErrorKind::Grammar, error.to_string()))?;
     Ok(Some(GuideGrammar { kind: GrammarKind::Lark, text }))
 }
 
@@ -239,7 +239,7 @@ fn callable(prompt: &Prompt) -> Result<Option<Callable>, GenerateError> {
     };
     if tools.is_empty() {
         let message = "a call is forced, but of no tool that is offered; add it to the tools";
-        return Err(GenerateError::new(ErrorKind::Invalid, message));
+        return Err(GenerateError::new(ErrorKind::Grammar, message));
     }
     let is_one = matches!(&chat.tool_choice, ToolChoice::OneOf(names) if names.len() == 1);
     Ok(Some(Callable {
@@ -472,7 +472,8 @@ fn route_stage(stage: &swarmllm_actors::generation::StageReport) -> RouteStage {
 pub(super) fn generate_error(error: GenerationError) -> GenerateError {
     let kind = match &error {
         GenerationError::Plan(PlanError::PromptTooLong { .. }) => ErrorKind::ContextLength,
-        GenerationError::Plan(_) | GenerationError::Invalid(_) => ErrorKind::Invalid,
+        GenerationError::Plan(_) => ErrorKind::Invalid,
+        GenerationError::Invalid(_) => ErrorKind::Grammar,
         GenerationError::NoRoute(_) => ErrorKind::NoRoute,
         GenerationError::Refused { is_busy: true, .. } => ErrorKind::Busy,
         GenerationError::Refused { .. } => ErrorKind::NoRoute,

@@ -10,12 +10,15 @@ use std::time::Instant;
 use actix::Actor;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use swarmllm_actors::generation::{Generation, GenerationEvent};
+use swarmllm_models::scripted;
 use tokio::sync::mpsc;
 
 use super::answer::{self, Asked, find_model, generation_request, prepare, unavailable};
 use super::metrics::Metrics;
 use super::tree::NodeTree;
-use crate::generate::{EmbedRequest, Embeddings, GenerateError, GenerateRequest, Prompt};
+use crate::generate::{
+    EmbedRequest, Embeddings, ErrorKind, GenerateError, GenerateRequest, Prompt,
+};
 
 /// Texts of one request that are computed side by side.
 const CONCURRENT: usize = 8;
@@ -54,6 +57,10 @@ async fn embed_one(
 ) -> Result<(Vec<f32>, u32), GenerateError> {
     let model = find_model(tree, &asked.request.model).await?;
     let began = Instant::now();
+    if model.model.config().architecture == scripted::ARCHITECTURE {
+        let message = format!("{} answers by a script and has no vectors; ask another", model.name);
+        return Err(GenerateError::new(ErrorKind::Invalid, message));
+    }
     let prepared = prepare(&model, &asked.request.prompt)?;
     let prompt_tokens = u32::try_from(prepared.tokens.len()).unwrap_or(u32::MAX);
     let mut request = generation_request(&model, &asked, prepared)?;

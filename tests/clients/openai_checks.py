@@ -166,6 +166,11 @@ def reasoning(client):
               for choice in chunk.choices]
     thought = "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas)
     expect(thought == "the secret thought", thought)
+    with client.chat.completions.stream(**asked, max_tokens=100, logprobs=True) as stream:
+        stream.until_done()
+        choice = stream.get_final_completion().choices[0]
+    spelled = "".join(entry.token for entry in choice.logprobs.content)
+    expect(spelled == choice.message.content == message.content, choice)
 
 
 def embeddings(client):
@@ -201,6 +206,8 @@ def completions(client):
     likely = client.completions.create(**asked, prompt="A swarm is", logprobs=2).choices[0]
     expect("".join(likely.logprobs.tokens) == likely.text == text, likely)
     expect(all(p <= 0 for p in likely.logprobs.token_logprobs), likely.logprobs)
+    best = client.completions.create(**asked | {"temperature": 1}, prompt="A", best_of=4)
+    expect(len(best.choices) == 1 and best.usage.completion_tokens > 4, best)
     pieces = client.completions.create(**asked, prompt="A swarm is", stream=True)
     streamed = "".join(choice.text for piece in pieces for choice in piece.choices)
     expect(streamed == text, (streamed, text))
@@ -223,6 +230,13 @@ def responses(client):
     )
     expect(more.output_text.endswith(" 40"), more)
     expect(more.usage.input_tokens > stored.usage.input_tokens, more.usage)
+    referred = [{"type": "item_reference", "id": item.id} for item in stored.output]
+    again = client.responses.create(
+        model="dialogue",
+        input=[{"role": "user", "content": asked["input"]}, *referred,
+               {"role": "user", "content": "Count to forty"}],
+    )
+    expect(again.usage.input_tokens == more.usage.input_tokens, (again.usage, more.usage))
     client.responses.delete(stored.id)
     try:
         client.responses.retrieve(stored.id)

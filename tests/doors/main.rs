@@ -41,6 +41,18 @@ fn chat(more: Value) -> Value {
     body
 }
 
+/// A node with the scripted model that the client checks have, too: it reasons and calls.
+fn dialogue() -> (Folder, Node) {
+    let mut script: Value =
+        serde_json::from_str(include_str!("../clients/scripts/dialogue.json")).expect("JSON");
+    script["template"] = include_str!("../clients/scripts/dialogue.jinja").into();
+    let folder = Folder::new();
+    let file = folder.path().join("dialogue.json");
+    fs::write(&file, script.to_string()).expect("writable");
+    let node = Node::serve(&["--model", &format!("script:{}", file.display())]);
+    (folder, node)
+}
+
 /// Two nodes that share the model; the second one, the last stage, can be made to hold still.
 fn two_halves() -> (Node, Node) {
     let first = Node::serve(&["--layers", "0-3"]);

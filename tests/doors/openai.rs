@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    CHAT, chat,
+    CHAT, chat, dialogue,
     support::{Node, get, post, request},
 };
 
@@ -73,6 +73,60 @@ fn log_probabilities_belong_to_the_text_whole_and_in_a_stream() {
     let plain = answer(&node, CHAT, &chat(json!({})));
     assert_eq!(plain["choices"][0]["logprobs"], Value::Null);
     assert_eq!(plain["swarmllm"]["token_ids"], whole["swarmllm"]["token_ids"]);
+}
+
+#[test]
+fn log_probabilities_are_not_those_of_tags_around_the_text() {
+    let (_folder, node) = dialogue();
+    let asked = json!({
+        "model": "dialogue", "logprobs": true,
+        "messages": [{"role": "user", "content": "What do you think?"}],
+    });
+    let whole = answer(&node, CHAT, &asked);
+    assert_eq!(whole["choices"][0]["message"]["reasoning_content"], "the secret thought");
+    let tokens = whole["choices"][0]["logprobs"]["content"].as_array().expect("tokens").clone();
+    assert_eq!(String::from_utf8_lossy(&bytes_of(&tokens)), content(&whole));
+    let mut streamed = Vec::new();
+    for chunk in chunks(&node, CHAT, asked) {
+        let choice = &chunk["choices"][0];
+        let tokens = choice["logprobs"]["content"].as_array().cloned().unwrap_or_default();
+        let said = choice["delta"]["content"].as_str().unwrap_or_default();
+        assert_eq!(String::from_utf8_lossy(&bytes_of(&tokens)), said);
+        streamed.extend(tokens);
+    }
+    assert_eq!(streamed, tokens);
+}
+
+#[test]
+fn a_schema_that_can_not_be_followed_is_refused_with_its_place() {
+    let node = Node::serve(&[]);
+    let schema = json!({"type": "object", "properties": {"a": {"not": {}}}});
+    let format = json!({"type": "json_schema", "json_schema": {"name": "n", "schema": schema}});
+    let function = json!({"name": "f", "parameters": schema});
+    let tools = json!([{"type": "function", "function": function}]);
+    let cases = [
+        (json!({"response_format": format}), "response_format.json_schema.schema.properties.a"),
+        (
+            json!({"tools": tools, "tool_choice": "required"}),
+            "tools[0].function.parameters.properties.a",
+        ),
+        (
+            json!({"functions": [function], "function_call": {"name": "f"}}),
+            "functions[0].parameters.properties.a",
+        ),
+    ];
+    for (more, param) in cases {
+        for stream in [false, true] {
+            let mut body = chat(more.clone());
+            body["stream"] = stream.into();
+            let refused = post(node.http(), CHAT, &body);
+            let error = refused.json()["error"].clone();
+            assert_eq!((refused.status, &error["param"]), (400, &json!(param)), "{error}");
+            assert!(text(&error["message"]).contains("\"not\""), "{error}");
+        }
+    }
+    let free = chat(json!({"tools": tools, "max_tokens": 2}));
+    assert_eq!(post(node.http(), CHAT, &free).status, 200);
 }
 
 #[test]
@@ -341,14 +395,41 @@ fn completions_take_all_forms_of_prompts_and_echo_them() {
 }
 
 #[test]
+fn the_best_of_several_completions_is_told() {
+    let node = Node::serve(&[]);
+    let warm = |more: Value| {
+        let mut body = completion(json!({"temperature": 1, "seed": 4, "max_tokens": 6}));
+        for (key, value) in more.as_object().expect("an object") {
+            body[key] = value.clone();
+        }
+        answer(&node, COMPLETIONS, &body)
+    };
+    let all = warm(json!({"n": 4, "logprobs": 0}));
+    let mean = |choice: &Value| {
+        let tokens = choice["logprobs"]["token_logprobs"].as_array().expect("tokens").clone();
+        let sum: f64 = tokens.iter().map(|token| token.as_f64().expect("a number")).sum();
+        sum / tokens.len().max(1) as f64
+    };
+    let choices = all["choices"].as_array().expect("choices");
+    let likeliest = choices.iter().max_by(|a, b| mean(a).total_cmp(&mean(b))).expect("one");
+    let best = warm(json!({"best_of": 4}));
+    assert_eq!(best["choices"].as_array().map(Vec::len), Some(1));
+    assert_eq!(best["choices"][0]["text"], likeliest["text"]);
+    assert_eq!(best["choices"][0]["logprobs"], Value::Null);
+    assert_eq!(best["usage"], all["usage"]);
+}
+
+#[test]
 fn what_a_completion_can_not_be_is_refused() {
     let node = Node::serve(&[]);
     let long = "hello ".repeat(2_000);
     let cases = [
         (json!({"prompt": long}), "prompt", json!("context_length_exceeded")),
-        (json!({"prompt": [4_000_000_000_u32]}), "", Value::Null),
+        (json!({"prompt": [4_000_000_000_u32]}), "prompt", Value::Null),
+        (json!({"suffix": "the end"}), "suffix", Value::Null),
         (json!({"prompt": {"a": 1}}), "prompt", Value::Null),
-        (json!({"best_of": 2}), "best_of", json!("unsupported_parameter")),
+        (json!({"best_of": 2, "stream": true}), "best_of", Value::Null),
+        (json!({"best_of": 1, "n": 2}), "best_of", Value::Null),
         (json!({"model": "other"}), "model", json!("model_not_found")),
     ];
     for (more, param, code) in cases {
@@ -402,6 +483,11 @@ fn embeddings_are_the_same_as_numbers_and_as_bytes() {
     let long = json!({"model": "demo", "input": "hello ".repeat(2_000)});
     let long = post(node.http(), EMBEDDINGS, &long);
     assert_eq!((long.status, &long.json()["error"]["param"]), (400, &json!("input")));
+    let (_folder, scripted) = dialogue();
+    let no_vectors = json!({"model": "dialogue", "input": "a"});
+    assert_eq!(post(scripted.http(), EMBEDDINGS, &no_vectors).status, 400);
+    let unknown = post(node.http(), EMBEDDINGS, &json!({"model": "demo", "input": [4_000_000]}));
+    assert_eq!((unknown.status, &unknown.json()["error"]["param"]), (400, &json!("input")));
 }
 
 #[test]
@@ -433,6 +519,16 @@ fn every_answer_says_how_long_it_took() {
     assert_eq!(usage["completion_tokens_details"]["reasoning_tokens"], 0);
     assert_eq!(usage["completion_tokens_details"]["accepted_prediction_tokens"], 0);
     assert!(usage["prompt_tokens_details"]["cached_tokens"].is_u64(), "{usage}");
+    let long = chat(json!({"messages": [{"role": "user", "content": "A swarm. ".repeat(50)}]}));
+    let whole = answer(&node, CHAT, &long);
+    let (usage, timings) = (&whole["usage"], &whole["timings"]);
+    assert!(usage["prompt_tokens_details"]["cache_write_tokens"].as_u64() > Some(0), "{usage}");
+    assert_eq!(timings["predicted_n"], usage["completion_tokens"]);
+    assert_eq!(timings["prompt_n"], usage["prompt_tokens"]);
+    let streamed = chunks(&node, CHAT, long);
+    let timings = &streamed.last().expect("a chunk")["timings"];
+    // Now its pages are known.
+    assert!(timings["cache_n"].as_u64() > Some(0), "{timings}");
 }
 
 #[test]

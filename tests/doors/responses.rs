@@ -7,7 +7,10 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use super::support::{Node, Response, get, post, request};
+use super::{
+    dialogue,
+    support::{Node, Response, get, post, request},
+};
 
 const PATH: &str = "/v1/responses";
 
@@ -143,6 +146,51 @@ fn a_response_is_kept_gone_on_with_and_deleted() {
 }
 
 #[test]
+fn items_of_a_kept_answer_may_be_referred_to() {
+    let (_folder, node) = dialogue();
+    let to = node.http();
+    let ask = json!({"role": "user", "content": "The weather of Oslo and Rome?"});
+    let tools = json!([{"type": "function", "name": "weather", "parameters": null}]);
+    let first = json!({"model": "dialogue", "input": [ask], "tools": tools});
+    let first = post(to, PATH, &first);
+    assert!(first.headers.contains("openai-processing-ms: "), "{}", first.headers);
+    let first = first.json();
+    let calls = first["output"].as_array().expect("calls").clone();
+    assert_eq!(calls.len(), 2, "{first}");
+    let output = |call: &Value| {
+        let id = call["call_id"].clone();
+        json!({"type": "function_call_output", "call_id": id, "output": "17 degrees"})
+    };
+    let reference = |call: &Value| json!({"type": "item_reference", "id": call["id"]});
+    let goes_on = |calls: Vec<Value>| {
+        let outputs: Vec<Value> =
+            first["output"].as_array().expect("calls").iter().map(output).collect();
+        let input = [vec![ask.clone()], calls, outputs].concat();
+        post(to, PATH, &json!({"model": "dialogue", "input": input, "tools": tools}))
+    };
+    let by_hand = goes_on(calls.clone()).json();
+    let by_reference = goes_on(calls.iter().map(reference).collect()).json();
+    assert_eq!(text(&by_reference), text(&by_hand));
+    assert_eq!(by_reference["usage"]["input_tokens"], by_hand["usage"]["input_tokens"]);
+    delete(to, &first["id"]);
+    let lost = goes_on(calls.iter().map(reference).collect());
+    assert_eq!((lost.status, &lost.json()["error"]["param"]), (400, &json!("input[1].id")));
+}
+
+#[test]
+fn log_probabilities_are_not_those_of_tags_around_the_text() {
+    let (_folder, node) = dialogue();
+    let include = json!(["message.output_text.logprobs"]);
+    let asked = json!({"model": "dialogue", "input": "What do you think?", "include": include});
+    let response = post(node.http(), PATH, &asked).json();
+    let part = &response["output"][1]["content"][0];
+    let tokens = part["logprobs"].as_array().expect("tokens");
+    let spelled: String =
+        tokens.iter().map(|token| token["token"].as_str().expect("text")).collect();
+    assert_eq!(spelled, part["text"], "{response}");
+}
+
+#[test]
 fn a_streamed_response_is_kept_by_the_time_its_last_event_is_there() {
     let node = Node::serve(&[]);
     let asked = body(json!({"stream": true, "max_output_tokens": 3}));
@@ -212,7 +260,6 @@ fn a_call_and_its_output_are_read() {
                 {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "weather",
                     "arguments": "{\"city\":\"Bern\"}", "status": "completed"},
                 {"type": "function_call_output", "call_id": "call_1", "output": output},
-                {"type": "item_reference", "id": "msg_1"},
             ]}),
         )
     };
@@ -344,6 +391,13 @@ fn bad_requests_get_their_error() {
         ),
         (json!({"temperature": "hot"}), 400, Value::Null, "temperature"),
         (json!({"tools": [], "tool_choice": "required"}), 400, Value::Null, "tool_choice"),
+        (
+            json!({"text": {"format": {"type": "json_schema", "name": "n",
+                "schema": {"properties": {"a": {"not": {}}}}}}}),
+            400,
+            Value::Null,
+            "text.format.schema.properties.a",
+        ),
     ] {
         for stream in [false, true] {
             let mut body = body(more.clone());

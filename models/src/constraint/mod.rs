@@ -14,6 +14,7 @@
 mod answer;
 mod calls;
 mod grammar;
+mod schema;
 mod vocabulary;
 
 use llguidance::Matcher;
@@ -22,6 +23,7 @@ use crate::sampler::TokenSet;
 
 pub use answer::{AnswerCalls, AnswerRules, AnswerText, answer_grammar};
 pub use grammar::Grammar;
+pub use schema::{SchemaFault, schema_fault};
 pub use vocabulary::ConstraintVocabulary;
 
 /// Stack for compiling: grammars are walked recursively. Address space until it is used.
@@ -136,13 +138,8 @@ impl Constraint {
             // Grammars without any answer are found out by asking for the first tokens.
             matcher.compute_mask_or_eos().map(|_| matcher)
         };
-        let compiled = std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().name("grammar".into());
-            let handle = thread.stack_size(COMPILE_STACK_BYTES).spawn_scoped(scope, compile);
-            let handle = handle.map_err(|error| error.to_string())?;
-            let compiled = handle.join().map_err(|_| "the compiler panicked".to_owned())?;
-            compiled.map_err(|error| error.to_string())
-        });
+        let compiled = on_large_stack(compile)
+            .and_then(|compiled| compiled.map_err(|error| error.to_string()));
         let matcher = compiled.map_err(|reason| match reason.starts_with("NoExtension") {
             true => failed("there is no text that follows it".into()),
             false => failed(reason),
@@ -189,6 +186,16 @@ impl Constraint {
         };
         if is_complete { ConstrainedEnd::Complete } else { ConstrainedEnd::CutShort(cause) }
     }
+}
+
+/// Runs on a thread that has the stack for it; says why it did not come to an end.
+fn on_large_stack<T: Send>(run: impl FnOnce() -> T + Send) -> Result<T, String> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("grammar".into());
+        let handle = thread.stack_size(COMPILE_STACK_BYTES).spawn_scoped(scope, run);
+        let handle = handle.map_err(|error| error.to_string())?;
+        handle.join().map_err(|_| "the compiler panicked".to_owned())
+    })
 }
 
 /// The first line, cut to a readable length.

@@ -11,10 +11,9 @@
 
 use serde_json::{Value, json};
 use swarmllm_models::chat_output::ChatEvent;
-use swarmllm_protocol::limits::PAGE_TOKENS;
 
 use super::{super::errors::ApiError, errors::error_body, request::Thinking, signature::Signer};
-use crate::generate::{FinishReason, Summary, TokenEvent};
+use crate::generate::{FinishReason, Summary, TokenEvent, cache_write_tokens};
 
 /// What is known of an answer before its first token.
 #[derive(Debug)]
@@ -52,8 +51,7 @@ impl Answer {
 /// What counts tokens: those read from the cache, those that are new in it (whole pages), the rest.
 pub(super) fn usage(prompt_tokens: u32, cached_tokens: u32, output_tokens: u32) -> Value {
     let cached = cached_tokens.min(prompt_tokens);
-    let kept = prompt_tokens - prompt_tokens % PAGE_TOKENS;
-    let created = kept.saturating_sub(cached);
+    let created = cache_write_tokens(prompt_tokens, cached);
     json!({
         "input_tokens": prompt_tokens - cached - created,
         "cache_creation_input_tokens": created,

@@ -14,7 +14,7 @@ use futures_util::stream;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use super::objects::{Head, extension};
+use super::objects::{Head, extension, timings};
 use crate::{
     generate::{Summary, TokenEvent},
     http::{
@@ -30,6 +30,8 @@ pub(super) trait WholeChoice {
     const KIND: &'static str;
     /// More of it.
     fn take(&mut self, event: TokenEvent);
+    /// How likely it is beside others to the same prompt.
+    fn likelihood(&self) -> f32;
     /// The choice without its index.
     fn end(self, summary: &Summary) -> Value;
 }
@@ -57,16 +59,37 @@ pub(super) async fn whole<C: WholeChoice>(
 ) -> Result<HttpResponse, ApiError> {
     let mut summaries = vec![None; choices.len()];
     while let Some((index, event)) = samples.next().await {
-        match event? {
+        match event.map_err(|error| head.places.name(error))? {
             TokenEvent::Finished(summary) => summaries[index] = Some(summary),
             event => choices[index].take(event),
         }
     }
     // All have finished, or there was an error.
     let summaries: Vec<Summary> = summaries.into_iter().flatten().map(|one| *one).collect();
-    let ends = choices.into_iter().zip(&summaries).map(|(choice, summary)| choice.end(summary));
-    let choices = ends.enumerate().map(|(index, end)| indexed(index, end)).collect();
-    Ok(HttpResponse::Ok().json(head.whole(C::KIND, choices, &summaries)))
+    let usage = head.usage(&summaries);
+    let mut choices: Vec<(C, &Summary)> = choices.into_iter().zip(&summaries).collect();
+    if head.n_told < head.n {
+        choices = likeliest(choices, head);
+    }
+    let told = choices.into_iter().enumerate();
+    let told = told.map(|(index, (choice, summary))| {
+        let end = choice.end(summary);
+        (indexed(index, end), summary)
+    });
+    Ok(HttpResponse::Ok().json(head.whole(C::KIND, told.collect(), usage)))
+}
+
+/// Those that are told of the choices to each prompt, best first.
+fn likeliest<C: WholeChoice, S>(choices: Vec<(C, S)>, head: &Head) -> Vec<(C, S)> {
+    let mut ranked: Vec<(usize, (C, S))> = choices.into_iter().enumerate().collect();
+    let prompt = |index: usize| index / head.n.max(1);
+    ranked.sort_by(|(a, (one, _)), (b, (other, _))| {
+        let by_likelihood = other.likelihood().total_cmp(&one.likelihood());
+        prompt(*a).cmp(&prompt(*b)).then(by_likelihood)
+    });
+    let of_prompts = ranked.into_iter().enumerate();
+    let told = of_prompts.filter(|(rank, _)| rank % head.n.max(1) < head.n_told);
+    told.map(|(_, (_, choice))| choice).collect()
 }
 
 /// Tells all choices as they come.
@@ -76,7 +99,7 @@ pub(super) async fn streamed<C: StreamedChoice>(
     choices: Vec<C>,
 ) -> Result<HttpResponse, ApiError> {
     // A missing route shows itself at once; it deserves its status rather than an event.
-    let early = samples.settle().await?;
+    let early = samples.settle().await.map_err(|error| head.places.name(error))?;
     let summaries = vec![None; choices.len()];
     let quiet_until = Instant::now();
     let state =
@@ -177,6 +200,7 @@ impl<C: StreamedChoice> Streamed<C> {
         let piece = self.choices[index].last(&summary);
         let mut last = self.chunk(index, piece);
         last["swarmllm"] = extension(&summary);
+        last["timings"] = timings(&summary);
         self.summaries[index] = Some(summary);
         sse::event(&last)
     }
@@ -217,12 +241,17 @@ pub(super) mod testing {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::generate::{GenerateError, GenerationStream};
+    use crate::{
+        generate::{GenerateError, GenerationStream},
+        http::errors::Places,
+    };
 
     pub(in super::super) type Events = Vec<Result<TokenEvent, GenerateError>>;
 
     pub(in super::super) fn head(include_usage: bool) -> Head {
-        Head { id: "id-1".into(), created: 7, model: "demo".into(), include_usage, n: 1 }
+        let places = Places { length: "messages", prompt: "messages", rules: "tools" };
+        let (id, model) = ("id-1".into(), "demo".into());
+        Head { id, created: 7, model, include_usage, n: 1, n_told: 1, places }
     }
 
     async fn samples(answers: Vec<Events>) -> Samples {
@@ -358,6 +387,9 @@ mod tests {
         let started = Ok(TokenEvent::Started { prompt_tokens: 3 });
         let error = sent(false, vec![started, refusal]).await.expect_err("refused");
         assert_eq!((error.status.as_u16(), error.code), (503, Some("no_route")));
+        let refusal = Err(GenerateError::new(ErrorKind::Grammar, "no such rules"));
+        let error = sent(false, vec![refusal]).await.expect_err("refused");
+        assert_eq!((error.status.as_u16(), error.param.as_deref()), (400, Some("tools")));
     }
 
     #[actix_web::test]

@@ -23,6 +23,7 @@ use crate::{
     generate::{FinishReason, SampledToken, Summary, TokenEvent},
     http::{
         errors::{ApiError, body_error},
+        log_probabilities::behind,
         samples::Samples,
         server::random_seed,
     },
@@ -40,7 +41,8 @@ pub(super) async fn chat_completions(
     let is_likely = asked.requests.iter().any(|request| request.log_probabilities.is_some());
     let form = |index| Form { calls: head.part_id("call", index), is_old, is_likely };
     let forms: Vec<Form> = (0..asked.n as usize).map(form).collect();
-    let samples = Samples::start(&node, asked.requests, asked.n).await?;
+    let samples = Samples::start(&node, asked.requests, asked.n).await;
+    let samples = samples.map_err(|error| head.places.name(error))?;
     match asked.stream {
         true => {
             let choices = forms.into_iter().map(Deltas::new).collect();
@@ -94,7 +96,7 @@ impl Deltas {
     }
 
     fn content(&mut self, piece: &str) -> Value {
-        let sampled = std::mem::take(&mut self.sampled);
+        let sampled = behind(piece, std::mem::take(&mut self.sampled));
         let logprobs = self.form.is_likely.then(|| of_chat(&sampled));
         json!({"delta": {"content": piece}, "logprobs": logprobs})
     }
@@ -190,7 +192,9 @@ impl Message {
 
     fn part(&mut self, part: ChatEvent) {
         match &part {
-            ChatEvent::Content(_) => self.tokens.append(&mut self.sampled),
+            ChatEvent::Content(piece) => {
+                self.tokens.extend(behind(piece, std::mem::take(&mut self.sampled)));
+            }
             _ => self.sampled.clear(),
         }
         match part {
@@ -220,6 +224,11 @@ impl WholeChoice for Message {
             TokenEvent::Sampled(token) => self.sampled.push(token),
             TokenEvent::Started { .. } | TokenEvent::Opened { .. } | TokenEvent::Finished(_) => {}
         }
+    }
+
+    fn likelihood(&self) -> f32 {
+        // All are told.
+        0.0
     }
 
     fn end(self, summary: &Summary) -> Value {
@@ -255,9 +264,9 @@ mod tests {
     use super::*;
     use crate::{
         generate::GenerateError,
+        http::log_probabilities::sampled,
         http::openai::{
             answer::testing::{head, stream_of, whole_of},
-            log_probabilities::sampled,
             objects::a_summary,
         },
     };

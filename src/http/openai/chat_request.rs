@@ -12,21 +12,17 @@ use serde_json::{Map, Value};
 
 use super::{
     messages,
-    options::{self, Asked, TOP_MAX},
+    options::{self, Asked},
     tools,
 };
 use crate::{
     generate::{AnswerFormat, Chat, Prompt},
-    http::{errors::ApiError, fields::Fields},
+    http::{errors::ApiError, fields::Fields, generation_fields, schema},
 };
 
 /// Variables of a template that are not the caller's to set.
 const RESERVED: [&str; 5] =
     ["messages", "tools", "add_generation_prompt", "bos_token", "eos_token"];
-/// The effort that is none.
-const NO_EFFORT: &str = "none";
-/// Longest word for an effort.
-const WORD_MAX_BYTES: usize = 32;
 
 /// What a chat body asks for.
 #[derive(Debug, PartialEq)]
@@ -43,6 +39,12 @@ pub(super) fn parse(body: &[u8], seed: u64) -> Result<ChatRequest, ApiError> {
     refuse_what_is_not_there(&mut fields)?;
     let messages = messages::read(fields.required("messages")?)?;
     let offer = tools::read(&mut fields)?;
+    let format = format(&mut fields)?;
+    let place = match offer.is_old {
+        true => ("functions", "parameters"),
+        false => ("tools", "function.parameters"),
+    };
+    schema::check_tools(&offer.tools, &offer.choice, &format, place)?;
     let continue_last = fields.optional("continue_final_message")?.unwrap_or(false);
     if continue_last && !ends_with_a_text_of_the_assistant(&messages) {
         let message = "the final message must be a text of the assistant's to be continued";
@@ -56,7 +58,6 @@ pub(super) fn parse(body: &[u8], seed: u64) -> Result<ChatRequest, ApiError> {
         continue_last,
         variables: variables(&mut fields)?,
     });
-    let format = format(&mut fields)?;
     let log_probabilities = log_probabilities(&mut fields)?;
     let mut asked = options::read(&mut fields, vec![prompt], None, seed)?;
     for request in &mut asked.requests {
@@ -85,19 +86,9 @@ fn ends_with_a_text_of_the_assistant(messages: &Value) -> bool {
 }
 
 fn variables(fields: &mut Fields) -> Result<Map<String, Value>, ApiError> {
-    let mut variables = Map::new();
-    if let Some(effort) = word(fields, "reasoning_effort")? {
-        let thinks = effort != NO_EFFORT;
-        variables.insert("enable_thinking".to_owned(), thinks.into());
-        // As DeepSeek's templates call it.
-        variables.insert("thinking".to_owned(), thinks.into());
-        if thinks {
-            variables.insert("reasoning_effort".to_owned(), effort.into());
-        }
-    }
-    if let Some(verbosity) = word(fields, "verbosity")? {
-        variables.insert("verbosity".to_owned(), verbosity.into());
-    }
+    let effort = generation_fields::word(fields, "reasoning_effort")?;
+    let verbosity = generation_fields::word(fields, "verbosity")?;
+    let mut variables = generation_fields::variables(effort.as_deref(), verbosity.as_deref());
     let more: Map<String, Value> = fields.optional("chat_template_kwargs")?.unwrap_or_default();
     if let Some(name) = more.keys().find(|name| RESERVED.contains(&name.as_str())) {
         let message = format!("`{name}` has a field of its own and is no variable");
@@ -105,17 +96,6 @@ fn variables(fields: &mut Fields) -> Result<Map<String, Value>, ApiError> {
     }
     variables.extend(more);
     Ok(variables)
-}
-
-/// New words come with new models, so any short one is good.
-fn word(fields: &mut Fields, name: &str) -> Result<Option<String>, ApiError> {
-    let word: Option<String> = fields.optional(name)?;
-    match word {
-        Some(word) if word.is_empty() || word.len() > WORD_MAX_BYTES => {
-            Err(ApiError::invalid(format!("`{name}` is a word such as \"low\""), Some(name)))
-        }
-        word => Ok(word),
-    }
 }
 
 #[derive(Deserialize)]
@@ -136,37 +116,38 @@ fn format(fields: &mut Fields) -> Result<AnswerFormat, ApiError> {
     let Some(format) = fields.optional::<Format>("response_format")? else {
         return Ok(AnswerFormat::Text);
     };
-    let schema = match format.r#type.as_str() {
+    const NAMED: &str = "response_format.json_schema.schema";
+    let (schema, place) = match format.r#type.as_str() {
         "text" => return Ok(AnswerFormat::Text),
         "json_object" => match format.schema {
             None => return Ok(AnswerFormat::JsonObject),
-            schema => schema,
+            schema => (schema, "response_format.schema"),
         },
-        "json_schema" => format.json_schema.and_then(|named| named.schema),
+        "json_schema" => (format.json_schema.and_then(|named| named.schema), NAMED),
         other => {
             let message = format!("a format is text, json_object or json_schema, not {other:?}");
             return Err(ApiError::invalid(message, Some("response_format.type")));
         }
     };
     match schema {
-        Some(schema @ Value::Object(_)) => Ok(AnswerFormat::JsonSchema(schema)),
+        Some(schema @ Value::Object(_)) => {
+            schema::check(&schema, place)?;
+            Ok(AnswerFormat::JsonSchema(schema))
+        }
         _ => {
             let message =
                 "a format of type json_schema has a `schema`, an object, in `json_schema`";
-            Err(ApiError::invalid(message, Some("response_format.json_schema.schema")))
+            Err(ApiError::invalid(message, Some(place)))
         }
     }
 }
 
 fn log_probabilities(fields: &mut Fields) -> Result<Option<u8>, ApiError> {
     let wanted = fields.optional("logprobs")?.unwrap_or(false);
-    let top: Option<i64> = fields.optional("top_logprobs")?;
-    let wrong = |message: String| ApiError::invalid(message, Some("top_logprobs"));
-    let n_top = u8::try_from(top.unwrap_or(0)).ok().filter(|n_top| *n_top <= TOP_MAX);
-    let n_top = n_top.ok_or_else(|| wrong(format!("`top_logprobs` must be 0 to {TOP_MAX}")))?;
+    let n_top = generation_fields::top(fields, "top_logprobs")?;
     match wanted {
         true => Ok(Some(n_top)),
-        false if n_top > 0 => Err(wrong("`top_logprobs` needs `logprobs`: true".to_owned())),
+        false if n_top > 0 => Err(fields.wrong("top_logprobs", "needs `logprobs`: true")),
         false => Ok(None),
     }
 }

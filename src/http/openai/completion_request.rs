@@ -1,18 +1,18 @@
 //! Reads the body of `/v1/completions` into dialect-free requests, one for each prompt.
 //!
 //! Called by `completions.rs`. Pure. An answer has 16 tokens when nothing else is said, as the API
-//! has it. `best_of` must be `n`: nothing is computed that nobody sees.
+//! has it.
 //! Errors: 400 [`ApiError`] with the field. Source: OpenAI API reference, completions.
 
 use serde_json::Value;
 
 use super::{
     inputs,
-    options::{self, Asked, TOP_MAX},
+    options::{self, Asked},
 };
 use crate::{
     generate::Prompt,
-    http::{errors::ApiError, fields::Fields},
+    http::{errors::ApiError, fields::Fields, generation_fields::TOP_MAX, samples::SAMPLES_MAX},
 };
 
 /// Tokens of an answer to a body without a limit.
@@ -27,6 +27,8 @@ pub(super) struct CompletionRequest {
     pub(super) asked: Asked,
     /// The answer begins with the prompt.
     pub(super) echo: bool,
+    /// So many answers are computed for each prompt, of which the likeliest `n` are told.
+    pub(super) best_of: u32,
 }
 
 /// Reads a body; `seed` is used when it names none.
@@ -37,22 +39,30 @@ pub(super) fn parse(body: &[u8], seed: u64) -> Result<CompletionRequest, ApiErro
         Some(suffix) if !suffix.is_empty() => infill(prompts, &suffix)?,
         _ => prompts,
     };
-    let best_of: Option<i64> = fields.optional("best_of")?;
     let echo = fields.optional("echo")?.unwrap_or(false);
     let log_probabilities = log_probabilities(&mut fields)?;
     let mut asked = options::read(&mut fields, prompts, Some(TOKENS), seed)?;
-    if best_of.is_some_and(|best_of| best_of != i64::from(asked.n)) {
-        let message = "`best_of` must be `n`: answers that nobody sees are not computed here";
-        return Err(ApiError::unsupported(message, "best_of"));
-    }
-    if asked.requests.len() * asked.n as usize > CHOICES_MAX {
+    let best_of = best_of(&mut fields, &asked)?;
+    if asked.requests.len() * best_of as usize > CHOICES_MAX {
         let message = format!("at most {CHOICES_MAX} answers at once; send fewer prompts");
         return Err(ApiError::invalid(message, Some("prompt")));
     }
     for request in &mut asked.requests {
         request.log_probabilities = log_probabilities;
     }
-    Ok(CompletionRequest { asked, echo })
+    Ok(CompletionRequest { asked, echo, best_of })
+}
+
+fn best_of(fields: &mut Fields, asked: &Asked) -> Result<u32, ApiError> {
+    let best_of = fields.optional::<i64>("best_of")?.unwrap_or(asked.n.into());
+    let best_of = u32::try_from(best_of).ok().filter(|n| (asked.n..=SAMPLES_MAX).contains(n));
+    match best_of {
+        None => Err(fields.wrong("best_of", &format!("must be at least `n`, up to {SAMPLES_MAX}"))),
+        Some(best_of) if asked.stream && best_of > asked.n => {
+            Err(fields.wrong("best_of", "above `n` is no stream: the best is known at the end"))
+        }
+        Some(best_of) => Ok(best_of),
+    }
 }
 
 fn infill(prompts: Vec<Prompt>, suffix: &str) -> Result<Vec<Prompt>, ApiError> {
@@ -108,6 +118,8 @@ mod tests {
         let several = completion(json!({"prompt": [[1, 2], [3]], "n": 2, "best_of": 2}));
         let several = several.expect("valid").asked;
         assert_eq!((several.requests.len(), several.n), (2, 2));
+        let best = completion(json!({"n": 2, "best_of": 3})).expect("valid");
+        assert_eq!((best.asked.n, best.best_of), (2, 3));
         let gap = completion(json!({"suffix": "end"})).expect("valid").asked;
         let expected = Prompt::Infill { prefix: "Once".into(), suffix: "end".into() };
         assert_eq!(gap.requests[0].prompt, expected);
@@ -125,7 +137,9 @@ mod tests {
             (json!({"prompt": {}}), "prompt"),
             (json!({"prompt": many, "n": 2}), "prompt"),
             (json!({"prompt": [1, 2], "suffix": "end"}), "suffix"),
-            (json!({"best_of": 3}), "best_of"),
+            (json!({"best_of": 17}), "best_of"),
+            (json!({"best_of": 3, "stream": true}), "best_of"),
+            (json!({"prompt": vec!["a"; 5], "best_of": 16}), "prompt"),
             (json!({"best_of": 1, "n": 2}), "best_of"),
             (json!({"logprobs": 21}), "logprobs"),
             (json!({"logprobs": -1}), "logprobs"),

@@ -1,7 +1,8 @@
 //! `POST /v1/completions`: text that goes on, whole or as a stream.
 //!
 //! Called by `mod.rs`. `completion_request.rs` reads the body, `answer.rs` runs the choices; this
-//! file says how a choice looks. Several prompts have their choices one after the other, `n` each.
+//! file says how a choice looks. Several prompts have their choices one after the other, `n` each;
+//! of `best_of` they are those whose tokens are likeliest on average.
 //! `echo` puts the prompt before its answer, token by token; how likely those were is not known.
 //! Errors: [`ApiError`]. Source: OpenAI API reference, completions.
 
@@ -17,11 +18,10 @@ use super::{
     objects::{Head, finish_reason},
 };
 use crate::{
-    generate::{
-        ErrorKind, GenerateError, GenerateRequest, Prompt, SampledToken, Summary, TokenEvent,
-    },
+    generate::{GenerateError, GenerateRequest, Prompt, SampledToken, Summary, TokenEvent},
     http::{
         errors::{ApiError, body_error},
+        log_probabilities::behind,
         samples::Samples,
         server::random_seed,
     },
@@ -34,15 +34,25 @@ pub(super) async fn completions(
     body: Result<Bytes, actix_web::Error>,
 ) -> Result<HttpResponse, ApiError> {
     let body = body.map_err(|error| body_error(&error))?;
-    let CompletionRequest { asked, echo } = completion_request::parse(&body, random_seed()?)?;
-    let head = Head::new("cmpl", &asked)?;
+    let CompletionRequest { mut asked, echo, best_of } =
+        completion_request::parse(&body, random_seed()?)?;
+    let head = Head { n: best_of as usize, ..Head::new("cmpl", &asked)? };
+    let named = |error| head.places.name(error);
     let mut choices = Vec::new();
     for request in &asked.requests {
-        let echo = if echo { echoed(&node, request).await? } else { Vec::new() };
+        let echo = match echo {
+            true => echoed(&node, request).await.map_err(named)?,
+            false => Vec::new(),
+        };
         let is_likely = request.log_probabilities.is_some();
-        choices.extend((0..asked.n).map(|_| Choice::new(echo.clone(), is_likely)));
+        choices.extend((0..best_of).map(|_| Choice::new(echo.clone(), is_likely)));
     }
-    let samples = Samples::start(&node, asked.requests, asked.n).await.map_err(of_prompt)?;
+    if best_of > asked.n {
+        for request in &mut asked.requests {
+            request.log_probabilities.get_or_insert(0);
+        }
+    }
+    let samples = Samples::start(&node, asked.requests, best_of).await.map_err(named)?;
     match asked.stream {
         true => answer::streamed(head, samples, choices).await,
         false => answer::whole(&head, samples, choices).await,
@@ -50,22 +60,15 @@ pub(super) async fn completions(
 }
 
 /// What each token of the prompt prints that an answer begins with.
-async fn echoed(node: &NodeHandle, request: &GenerateRequest) -> Result<Vec<Vec<u8>>, ApiError> {
+async fn echoed(
+    node: &NodeHandle,
+    request: &GenerateRequest,
+) -> Result<Vec<Vec<u8>>, GenerateError> {
     let before = match &request.prompt {
         Prompt::Infill { prefix, .. } => &Prompt::Text(prefix.clone()),
         prompt => prompt,
     };
-    node.spell(&request.model, before).await.map_err(of_prompt)
-}
-
-/// The field that is too long has another name here than in chat.
-fn of_prompt(error: GenerateError) -> ApiError {
-    let is_too_long = error.kind == ErrorKind::ContextLength;
-    let error = ApiError::from(error);
-    match is_too_long {
-        true => ApiError { param: Some("prompt".to_owned()), ..error },
-        false => error,
-    }
+    node.spell(&request.model, before).await
 }
 
 /// A choice, whole or of a stream.
@@ -103,12 +106,17 @@ impl WholeChoice for Choice {
         match event {
             TokenEvent::Part(ChatEvent::Content(piece)) => {
                 self.text.push_str(&piece);
-                self.tokens.append(&mut self.sampled);
+                self.tokens.extend(behind(&piece, std::mem::take(&mut self.sampled)));
             }
             TokenEvent::Sampled(token) => self.sampled.push(token),
             // A plain text has no other parts.
             _ => {}
         }
+    }
+
+    fn likelihood(&self) -> f32 {
+        let sum: f32 = self.tokens.iter().map(|sampled| sampled.token.log_probability).sum();
+        sum / self.tokens.len().max(1) as f32
     }
 
     fn end(mut self, summary: &Summary) -> Value {
@@ -144,10 +152,12 @@ impl StreamedChoice for Choice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::openai::{
-        answer::testing::{Events, head, stream_of, whole_of},
+    use crate::http::{
         log_probabilities::sampled,
-        objects::a_summary,
+        openai::{
+            answer::testing::{Events, head, stream_of, whole_of},
+            objects::a_summary,
+        },
     };
 
     fn events() -> Events {
@@ -171,6 +181,31 @@ mod tests {
         assert_eq!(choice["logprobs"]["tokens"], json!(["Once", " was", " it"]));
         assert_eq!(choice["logprobs"]["token_logprobs"], json!([null, -0.5, -0.5]));
         assert_eq!(choice["logprobs"]["text_offset"], json!([0, 4, 8]));
+    }
+
+    #[actix_web::test]
+    async fn the_likeliest_of_several_are_told() {
+        let said = |text: &str, log_probability: f32| -> Events {
+            let token = TokenEvent::Sampled(sampled(text.as_bytes(), log_probability));
+            let part = TokenEvent::Part(ChatEvent::Content(text.to_owned()));
+            [token, part, TokenEvent::Finished(a_summary().into())].map(Ok).into()
+        };
+        // Three to each of two prompts.
+        let answers =
+            [("a", -3.0), ("b", -1.0), ("c", -2.0), ("d", -1.0), ("e", -9.0), ("f", -0.5)];
+        let answers = answers.map(|(text, likely)| said(text, likely)).to_vec();
+        let choices = (0..6).map(|_| Choice::new(Vec::new(), false)).collect();
+        let head = Head { n: 3, n_told: 2, ..head(false) };
+        let answer = whole_of(head, choices, answers).await.expect("an answer");
+        let told = answer["choices"].as_array().expect("choices").iter();
+        let told: Vec<(&Value, &Value)> = told.map(|one| (&one["index"], &one["text"])).collect();
+        let [b, c, f, d] = ["b", "c", "f", "d"].map(Value::from);
+        let places = [0, 1, 2, 3].map(Value::from);
+        assert_eq!(told, places.iter().zip([&b, &c, &f, &d]).collect::<Vec<_>>());
+        // All were computed, each prompt once.
+        assert_eq!(answer["usage"]["completion_tokens"], 12);
+        assert_eq!(answer["usage"]["prompt_tokens"], 6);
+        assert_eq!(answer["swarmllm"]["samples"].as_array().map(Vec::len), Some(4));
     }
 
     #[actix_web::test]

@@ -15,7 +15,7 @@ use super::{inputs, options};
 use crate::{
     generate::EmbedRequest,
     http::{
-        errors::{ApiError, body_error},
+        errors::{ApiError, Places, body_error},
         fields::Fields,
         vectors::shortened,
     },
@@ -33,7 +33,7 @@ pub(super) async fn embeddings(
     let body = body.map_err(|error| body_error(&error))?;
     let Asked { embed, form, dimensions } = parse(&body)?;
     let model = embed.model.clone();
-    let found = node.embed(embed).await.map_err(of_input)?;
+    let found = node.embed(embed).await.map_err(|error| Places::all("input").name(error))?;
     let vectors = found.vectors.into_iter().map(|vector| shortened(vector, dimensions));
     let vectors = vectors.collect::<Result<Vec<Vec<f32>>, ApiError>>()?;
     let data = vectors.iter().enumerate().map(|(index, vector)| {
@@ -92,14 +92,6 @@ fn parse(body: &[u8]) -> Result<Asked, ApiError> {
         client: fields.optional("user")?.unwrap_or_default(),
     };
     Ok(Asked { embed, form, dimensions })
-}
-
-fn of_input(error: crate::generate::GenerateError) -> ApiError {
-    let error = ApiError::from(error);
-    match error.param.as_deref() {
-        Some("messages") => ApiError { param: Some("input".to_owned()), ..error },
-        _ => error,
-    }
 }
 
 #[cfg(test)]

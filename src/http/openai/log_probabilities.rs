@@ -1,33 +1,18 @@
 //! Tokens with their log-probabilities, in the form of chat and in the older one of completions.
 //!
-//! Called by `chat.rs` and `completions.rs` with the tokens behind a piece of text. Natural
-//! logarithms, before bias, penalties and filters. What can't happen has -9999, as the API has it,
-//! for JSON knows no infinity. A token that is no whole character shows replacement characters as
-//! `token`, its bytes are in `bytes`; the older form writes such bytes as `bytes:\xNN`.
+//! Called by `chat.rs` and `completions.rs` with the tokens behind a piece of text. The older form
+//! writes bytes that are no whole characters as `bytes:\xNN`.
 
 use serde_json::{Value, json};
 
-use crate::generate::{SampledToken, TokenLogProbability};
-
-/// Of what can't happen.
-const LEAST: f32 = -9999.0;
+use crate::{
+    generate::SampledToken,
+    http::log_probabilities::{told, value},
+};
 
 /// The form of chat, `logprobs` of a choice.
 pub(super) fn of_chat(tokens: &[SampledToken]) -> Value {
-    let content = tokens.iter().map(|sampled| {
-        let mut token = chat_token(&sampled.token);
-        token["top_logprobs"] = sampled.top.iter().map(chat_token).collect();
-        token
-    });
-    json!({"content": content.collect::<Vec<Value>>(), "refusal": null})
-}
-
-fn chat_token(token: &TokenLogProbability) -> Value {
-    json!({
-        "token": String::from_utf8_lossy(&token.bytes),
-        "logprob": value(token),
-        "bytes": token.bytes,
-    })
+    json!({"content": tokens.iter().map(told).collect::<Vec<Value>>(), "refusal": null})
 }
 
 /// The form of completions, first of tokens of a prompt, whose log-probabilities are not known:
@@ -69,34 +54,15 @@ fn text(bytes: &[u8]) -> String {
     }
 }
 
-fn value(token: &TokenLogProbability) -> f32 {
-    // Not a number is no more likely.
-    token.log_probability.max(LEAST)
-}
-
-/// A sampled token with another likely one, for tests.
-#[cfg(test)]
-pub(super) fn sampled(bytes: &[u8], log_probability: f32) -> SampledToken {
-    let token = TokenLogProbability { id: 7, bytes: bytes.to_vec(), log_probability };
-    let other =
-        TokenLogProbability { id: 8, bytes: b"?".to_vec(), log_probability: f32::NEG_INFINITY };
-    SampledToken { token: token.clone(), top: vec![token, other] }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::log_probabilities::sampled;
 
     #[test]
-    fn chat_tells_text_bytes_and_the_likeliest() {
-        let told = of_chat(&[sampled(b"Hi", -0.5), sampled(&[0xc3], -1.0)]);
-        let expected = json!({"token": "Hi", "logprob": -0.5, "bytes": [72, 105], "top_logprobs": [
-            {"token": "Hi", "logprob": -0.5, "bytes": [72, 105]},
-            {"token": "?", "logprob": -9999.0, "bytes": [63]},
-        ]});
-        assert_eq!(told["content"][0], expected);
-        assert_eq!(told["content"][1]["token"], "\u{fffd}");
-        assert_eq!(told["content"][1]["bytes"], json!([0xc3]));
+    fn chat_tells_a_list() {
+        let two = of_chat(&[sampled(b"Hi", -0.5), sampled(&[0xc3], -1.0)]);
+        assert_eq!(two["content"][1]["bytes"], json!([0xc3]));
         assert_eq!(of_chat(&[]), json!({"content": [], "refusal": null}));
     }
 

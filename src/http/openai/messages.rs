@@ -83,8 +83,12 @@ impl Place {
         mut message: Map<String, Value>,
         names: &mut HashMap<String, String>,
     ) -> Result<Value, ApiError> {
-        // Who only called functions said nothing.
-        let content = self.content(&mut message)?;
+        if message.get("audio").is_some_and(|audio| !audio.is_null()) {
+            return Err(self.unsupported(".audio", "what was spoken can't be heard here"));
+        }
+        // Who only called functions said nothing; who refused said why.
+        let refusal = self.text(&mut message, "refusal")?;
+        let content = self.content(&mut message)?.or(refusal);
         let mut read = json!({"role": "assistant", "content": content});
         if let Some(reasoning) = self.text(&mut message, "reasoning_content")? {
             read["reasoning_content"] = reasoning.into();
@@ -178,13 +182,14 @@ impl Place {
         for part in parts {
             let kind = part["type"].as_str().unwrap_or("nothing");
             let piece = match kind {
-                "text" => part["text"].as_str(),
-                "refusal" => part["refusal"].as_str(),
-                _ => None,
+                "text" | "refusal" => part[kind].as_str(),
+                _ => {
+                    let message = format!("this model reads text only, not a part of type {kind}");
+                    return Err(self.unsupported(".content", message));
+                }
             };
             text.push_str(piece.ok_or_else(|| {
-                let message = format!("this model reads text only, not a part of type {kind}");
-                self.unsupported(".content", message)
+                self.wrong(".content", format!("a part of type {kind} has its text in `{kind}`"))
             })?);
         }
         Ok(text)
@@ -228,7 +233,13 @@ mod tests {
         let silent = json!({"role": "assistant", "content": null});
         assert_eq!(one(json!({"role": "assistant", "tool_calls": []})).expect("silent"), silent);
         assert_eq!(one(silent.clone()).expect("silent"), silent);
+        let refused = json!({"role": "assistant", "content": null, "refusal": "I may not."});
+        assert_eq!(one(refused).expect("said")["content"], "I may not.");
+        let spoken = json!({"role": "assistant", "content": null, "audio": {"id": "a"}});
+        assert_eq!(one(spoken).expect_err("no text").param.as_deref(), Some("messages[3].audio"));
         assert!(one(json!({"role": "user"})).is_err());
+        let empty = one(json!({"role": "user", "content": [{"type": "text"}]})).expect_err("text");
+        assert_eq!((empty.code, empty.message.contains("`text`")), (None, true));
         assert!(one(json!({"role": "user", "content": 3})).is_err());
         assert_eq!(
             one(json!({"role": "x"})).expect_err("x").param.as_deref(),

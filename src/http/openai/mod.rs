@@ -4,8 +4,7 @@
 //! `chat_request.rs` (with `messages.rs` and `tools.rs`), `completion_request.rs` and `inputs.rs`
 //! the rest; `answer.rs` runs the choices of one answer, whole or as a stream; `chat.rs` and
 //! `completions.rs` say how a choice of theirs looks, `objects.rs` and `log_probabilities.rs` what
-//! is the same in both; `embeddings.rs`, `models.rs`. Every answer tells how long this node took
-//! for it (of a stream: until it began), in milliseconds, in `openai-processing-ms`. Errors:
+//! is the same in both; `embeddings.rs`, `models.rs`. Errors:
 //! [`ApiError`](super::errors::ApiError).
 //! Source: OpenAI API reference.
 
@@ -23,17 +22,9 @@ mod objects;
 mod options;
 mod tools;
 
-use std::time::Instant;
+use actix_web::{middleware::from_fn, web};
 
-use actix_web::{
-    body::MessageBody,
-    dev::{ServiceRequest, ServiceResponse},
-    http::header::{HeaderName, HeaderValue},
-    middleware::{Next, from_fn},
-    web,
-};
-
-const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
+use super::processing_time::timed;
 
 /// Its paths.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -55,15 +46,4 @@ pub fn routes(config: &mut web::ServiceConfig) {
         )
         .service(web::resource("/v1/models").route(web::get().to(models::list)))
         .service(web::resource("/v1/models/{id:.+}").route(web::get().to(models::get)));
-}
-
-async fn timed(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    let began = Instant::now();
-    let mut response = next.call(request).await?;
-    let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    response.headers_mut().insert(PROCESSING_MS, HeaderValue::from(elapsed_ms));
-    Ok(response)
 }

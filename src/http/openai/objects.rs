@@ -1,7 +1,8 @@
 //! The parts of an answer's object that chat and completions have in common.
 //!
-//! Used by `answer.rs`, `chat.rs` and `completions.rs`. Extension: `swarmllm` tells the tokens, who
-//! computed them and how long it took; with several choices it is a list, `samples`.
+//! Used by `answer.rs`, `chat.rs` and `completions.rs`. Extensions: `swarmllm` tells the tokens,
+//! who computed them and how long it took, and is a list, `samples`, with several choices;
+//! `timings` are those of llama-server.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,8 +10,11 @@ use serde_json::{Map, Value, json};
 
 use super::options::Asked;
 use crate::{
-    generate::{FinishReason, Summary},
-    http::{errors::ApiError, server::random_hex},
+    generate::{AnswerFormat, FinishReason, GenerateRequest, Prompt, Summary},
+    http::{
+        errors::{ApiError, Places},
+        server::random_hex,
+    },
 };
 
 /// What all objects of one answer have in common.
@@ -20,21 +24,28 @@ pub(super) struct Head {
     pub(super) created: u64,
     pub(super) model: String,
     pub(super) include_usage: bool,
-    /// Choices to each prompt.
+    /// Answers that are computed to each prompt.
     pub(super) n: usize,
+    /// Of those, the likeliest that are told.
+    pub(super) n_told: usize,
+    /// Where the node may find a mistake.
+    pub(super) places: Places,
 }
 
 impl Head {
     /// The head of a new answer; its id begins with `kind`.
     pub(super) fn new(kind: &str, asked: &Asked) -> Result<Head, ApiError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let model = asked.requests.first().map(|request| request.model.clone());
+        let first = asked.requests.first();
+        let model = first.map(|request| request.model.clone());
         Ok(Head {
             id: format!("{kind}-{}", random_hex::<12>()?),
             created: now.map_or(0, |since| since.as_secs()),
             model: model.unwrap_or_default(),
             include_usage: asked.include_usage,
             n: asked.n as usize,
+            n_told: asked.n as usize,
+            places: first.map_or(Places::all("prompt"), places),
         })
     }
 
@@ -65,11 +76,18 @@ impl Head {
         let firsts = || summaries.iter().step_by(self.n.max(1));
         let prompt_tokens: u32 = firsts().map(|first| first.prompt_tokens).sum();
         let cached_tokens: u32 = firsts().map(|first| first.cached_tokens).sum();
+        let cache_write_tokens: u32 = firsts().map(Summary::cache_write_tokens).sum();
         json!({
             "prompt_tokens": prompt_tokens,
             "completion_tokens": completion_tokens,
             "total_tokens": prompt_tokens + completion_tokens,
-            "prompt_tokens_details": {"cached_tokens": cached_tokens, "audio_tokens": 0},
+            "prompt_tokens_details": {
+                "cached_tokens": cached_tokens,
+                "cache_write_tokens": cache_write_tokens,
+                "text_tokens": prompt_tokens,
+                "audio_tokens": 0,
+                "image_tokens": 0,
+            },
             "completion_tokens_details": {
                 "reasoning_tokens": reasoning_tokens,
                 "audio_tokens": 0,
@@ -80,13 +98,17 @@ impl Head {
         })
     }
 
-    /// The object of a whole answer.
-    pub(super) fn whole(&self, kind: &str, choices: Vec<Value>, summaries: &[Summary]) -> Value {
+    /// The object of a whole answer with these choices.
+    pub(super) fn whole(&self, kind: &str, choices: Vec<(Value, &Summary)>, usage: Value) -> Value {
+        let (choices, summaries): (Vec<Value>, Vec<&Summary>) = choices.into_iter().unzip();
         let mut object = self.object(kind, choices.into());
-        object.insert("usage".to_owned(), self.usage(summaries));
-        let extension = match summaries {
-            [one] => extension(one),
-            several => json!({"samples": several.iter().map(extension).collect::<Vec<_>>()}),
+        object.insert("usage".to_owned(), usage);
+        let extension = match summaries[..] {
+            [one] => {
+                object.insert("timings".to_owned(), timings(one));
+                extension(one)
+            }
+            _ => json!({"samples": summaries.into_iter().map(extension).collect::<Vec<_>>()}),
         };
         object.insert("swarmllm".to_owned(), extension);
         object.into()
@@ -106,6 +128,38 @@ pub(super) fn extension(summary: &Summary) -> Value {
         "decode_tok_s": summary.decode_tok_s,
         "cloud": summary.cloud,
     })
+}
+
+/// What llama-server tells of an answer's time, in its words.
+pub(super) fn timings(summary: &Summary) -> Value {
+    let per = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
+    let prompt_n = f64::from(summary.prompt_tokens.saturating_sub(summary.cached_tokens));
+    let prompt_ms = (summary.ttft_ms - summary.queue_ms).max(0.0);
+    let predicted_n = summary.completion_tokens();
+    // The first token comes with the prompt.
+    let predicted_ms = per(f64::from(predicted_n.saturating_sub(1)) * 1e3, summary.decode_tok_s);
+    json!({
+        "cache_n": summary.cached_tokens,
+        "prompt_n": summary.prompt_tokens.saturating_sub(summary.cached_tokens),
+        "prompt_ms": prompt_ms,
+        "prompt_per_token_ms": per(prompt_ms, prompt_n),
+        "prompt_per_second": per(prompt_n * 1e3, prompt_ms),
+        "predicted_n": predicted_n,
+        "predicted_ms": predicted_ms,
+        "predicted_per_token_ms": per(1e3, summary.decode_tok_s),
+        "predicted_per_second": summary.decode_tok_s,
+    })
+}
+
+fn places(request: &GenerateRequest) -> Places {
+    let (length, prompt) = match request.prompt {
+        Prompt::Chat(_) => ("messages", "messages"),
+        // Its texts are fine; the model may know no gaps.
+        Prompt::Infill { .. } => ("prompt", "suffix"),
+        Prompt::Text(_) | Prompt::Tokens(_) => ("prompt", "prompt"),
+    };
+    let is_free = request.format == AnswerFormat::Text;
+    Places { length, prompt, rules: if is_free { "tools" } else { "response_format" } }
 }
 
 /// The API's word for it.
@@ -139,23 +193,51 @@ pub(super) fn a_summary() -> Summary {
 
 #[cfg(test)]
 mod tests {
+    use swarmllm_protocol::limits::PAGE_TOKENS;
+
     use super::*;
 
     #[test]
+    fn the_time_is_told_in_the_words_of_another_server() {
+        let summary = Summary { queue_ms: 1.0, ttft_ms: 3.0, ..a_summary() };
+        let expected = json!({
+            "cache_n": 2, "prompt_n": 1, "prompt_ms": 2.0, "prompt_per_token_ms": 2.0,
+            "prompt_per_second": 500.0, "predicted_n": 2, "predicted_ms": 500.0,
+            "predicted_per_token_ms": 500.0, "predicted_per_second": 2.0,
+        });
+        assert_eq!(timings(&summary), expected);
+        let none = Summary { ttft_ms: 0.0, decode_tok_s: 0.0, ..a_summary() };
+        assert_eq!(timings(&none)["predicted_per_token_ms"], 0.0);
+        assert_eq!(timings(&none)["prompt_per_second"], 0.0);
+    }
+
+    #[test]
     fn prompts_count_once_and_answers_each() {
-        let head =
-            Head { id: "x".into(), created: 7, model: "demo".into(), include_usage: false, n: 2 };
-        let four = vec![a_summary(); 4];
+        let head = Head {
+            id: "x".into(),
+            created: 7,
+            model: "demo".into(),
+            include_usage: false,
+            n: 2,
+            n_told: 2,
+            places: Places::all("prompt"),
+        };
+        let four = vec![Summary { prompt_tokens: 3 + PAGE_TOKENS, ..a_summary() }; 4];
         let usage = head.usage(&four);
-        assert_eq!((&usage["prompt_tokens"], &usage["completion_tokens"]), (&json!(6), &json!(8)));
-        assert_eq!(usage["total_tokens"], 14);
-        assert_eq!(usage["prompt_tokens_details"]["cached_tokens"], 4);
-        assert_eq!(usage["completion_tokens_details"]["reasoning_tokens"], 4);
-        let whole = head.whole("text_completion", Vec::new(), &four);
-        assert_eq!(whole["swarmllm"]["samples"].as_array().map(Vec::len), Some(4));
         assert_eq!(
-            head.whole("x", Vec::new(), &four[..1])["swarmllm"]["token_ids"],
-            json!([10, 11])
+            (&usage["prompt_tokens"], &usage["completion_tokens"]),
+            (&json!(6 + 2 * PAGE_TOKENS), &json!(8))
         );
+        assert_eq!(usage["total_tokens"], 14 + 2 * PAGE_TOKENS);
+        let details = &usage["prompt_tokens_details"];
+        assert_eq!((&details["cached_tokens"], &details["audio_tokens"]), (&json!(4), &json!(0)));
+        assert_eq!(details["cache_write_tokens"], 2 * (PAGE_TOKENS - 2));
+        assert_eq!(details["text_tokens"], usage["prompt_tokens"]);
+        assert_eq!(usage["completion_tokens_details"]["reasoning_tokens"], 4);
+        let choices: Vec<(Value, &Summary)> = four.iter().map(|one| (json!({}), one)).collect();
+        let one = head.whole("x", choices[..1].to_vec(), usage.clone());
+        assert_eq!(one["swarmllm"]["token_ids"], json!([10, 11]));
+        let whole = head.whole("text_completion", choices, usage);
+        assert_eq!(whole["swarmllm"]["samples"].as_array().map(Vec::len), Some(4));
     }
 }

@@ -1,10 +1,9 @@
 //! What the bodies of chat and completions have in common: model, sampling, limits, form.
 //!
 //! Called by `chat_request.rs` and `completion_request.rs` with the prompts they read. Pure.
-//! Temperature is 1 when absent, as the API has it; `seed` of a body without one is the caller's.
-//! `user` tells the node's clients apart. Errors: 400 [`ApiError`] with the field.
-//! Source: OpenAI API reference; `top_k`, `min_p`, `typical_p`, `repetition_penalty` (also
-//! `repeat_penalty`) and `ignore_eos` are extensions that other servers have, too.
+//! `seed` of a body without one is the caller's. `user` tells the node's clients apart.
+//! Errors: 400 [`ApiError`] with the field. Source: OpenAI API reference; `ignore_eos` is an
+//! extension that other servers have, too.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -12,16 +11,18 @@ use swarmllm_protocol::limits::BIASES_MAX;
 
 use crate::{
     generate::{GenerateRequest, Prompt},
-    http::{errors::ApiError, fields::Fields, samples::SAMPLES_MAX},
-    sampling::SamplingFields,
+    http::{
+        errors::ApiError,
+        fields::Fields,
+        generation_fields::{self, resolved, sampling},
+        samples::SAMPLES_MAX,
+    },
 };
 
 /// Most stop texts the API takes.
 const STOPS_MAX: usize = 4;
 /// Strongest bias, for or against a token.
 const BIAS_MAX: f64 = 100.0;
-/// Most likeliest tokens that are told of each position.
-pub(super) const TOP_MAX: u8 = swarmllm_protocol::limits::LOG_PROBABILITIES_MAX;
 
 /// What a body asks for, whichever it is.
 #[derive(Debug, PartialEq)]
@@ -56,10 +57,8 @@ pub(super) fn read(
     seed: u64,
 ) -> Result<Asked, ApiError> {
     let model = model(fields)?;
-    let sampling = sampling(fields)?.resolve(1.0, seed);
     let template = GenerateRequest {
-        sampling: sampling
-            .map_err(|error| ApiError::invalid(error.to_string(), Some(error.field)))?,
+        sampling: resolved(&sampling(fields)?, seed)?,
         logit_bias: logit_bias(fields)?,
         ignores_end: fields.optional("ignore_eos")?.unwrap_or(false),
         max_tokens: max_tokens(fields, limit)?,
@@ -82,40 +81,19 @@ pub(super) fn model(fields: &mut Fields) -> Result<String, ApiError> {
     fields.text(&["model"])
 }
 
-fn sampling(fields: &mut Fields) -> Result<SamplingFields, ApiError> {
-    let repetition_penalty = fields.optional("repetition_penalty")?;
-    Ok(SamplingFields {
-        temperature: fields.optional("temperature")?,
-        top_p: fields.optional("top_p")?,
-        top_k: fields.optional("top_k")?,
-        min_p: fields.optional("min_p")?,
-        typical_p: fields.optional("typical_p")?,
-        frequency_penalty: fields.optional("frequency_penalty")?,
-        presence_penalty: fields.optional("presence_penalty")?,
-        repetition_penalty: repetition_penalty.or(fields.optional("repeat_penalty")?),
-        seed: fields.optional("seed")?,
-    })
-}
-
 fn samples(fields: &mut Fields) -> Result<u32, ApiError> {
     let n: i64 = fields.optional("n")?.unwrap_or(1);
     let n = u32::try_from(n).ok().filter(|n| (1..=SAMPLES_MAX).contains(n));
     n.ok_or_else(|| ApiError::invalid(format!("`n` must be 1 to {SAMPLES_MAX}"), Some("n")))
 }
 
-fn max_tokens(fields: &mut Fields, limit: Option<u32>) -> Result<Option<u32>, ApiError> {
-    let newer: Option<i64> = fields.optional("max_completion_tokens")?;
-    let older: Option<i64> = fields.optional("max_tokens")?;
-    let (value, param) = match (newer, older) {
-        (Some(value), _) => (value, "max_completion_tokens"),
-        (None, Some(value)) => (value, "max_tokens"),
-        (None, None) => return Ok(limit),
-    };
-    match u32::try_from(value) {
-        Ok(value @ 1..) => Ok(Some(value)),
-        // More than any context is the rest of the context.
-        Err(_) if value > 0 => Ok(None),
-        _ => Err(ApiError::invalid(format!("`{param}` must be at least 1"), Some(param))),
+/// Without a limit in the body there is this one.
+fn max_tokens(fields: &mut Fields, default: Option<u32>) -> Result<Option<u32>, ApiError> {
+    let newer = generation_fields::limit(fields, "max_completion_tokens")?;
+    let older = generation_fields::limit(fields, "max_tokens")?;
+    match newer.or(older) {
+        Some(given) => Ok(u32::try_from(given).ok()),
+        None => Ok(default),
     }
 }
 
@@ -191,11 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn sampling_takes_the_names_of_other_servers() {
-        let more = json!({"top_k": 7, "min_p": 0.1, "repeat_penalty": 1.5, "seed": -1});
-        let sampling = request(more).sampling;
-        assert_eq!((sampling.top_k, sampling.min_p, sampling.repetition_penalty), (7, 0.1, 1.5));
-        assert_eq!(sampling.seed, u64::MAX);
+    fn an_answer_may_go_on_behind_its_end() {
         assert!(request(json!({"ignore_eos": true})).ignores_end);
     }
 

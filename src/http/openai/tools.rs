@@ -11,13 +11,15 @@ use serde_json::{Value, json};
 
 use crate::{
     generate::ToolChoice,
-    http::{errors::ApiError, fields::Fields},
+    http::{
+        errors::ApiError,
+        fields::Fields,
+        generation_fields::{FUNCTION_NAME, is_function_name},
+    },
 };
 
 /// Most tools of one request.
 const TOOLS_MAX: usize = 1024;
-/// Longest name of a function; longer ones can't be called.
-const NAME_MAX_BYTES: usize = 128;
 
 /// What may be called.
 #[derive(Debug, Default, PartialEq)]
@@ -91,9 +93,8 @@ fn function_of(function: &Value, place: &str) -> Result<Value, ApiError> {
         return wrong("", "a function is an object with a name");
     };
     let name = function.get("name").and_then(Value::as_str).unwrap_or_default();
-    let is_letter = |c: char| c.is_alphanumeric() || "_-.:/".contains(c);
-    if !(1..=NAME_MAX_BYTES).contains(&name.len()) || !name.chars().all(is_letter) {
-        return wrong(".name", "a name has 1 to 128 bytes: letters, digits and any of _ - . : /");
+    if !is_function_name(name) {
+        return wrong(".name", &format!("`{place}.name` {FUNCTION_NAME}"));
     }
     let mut read = json!({"name": name});
     match function.get("description") {

@@ -15,9 +15,9 @@ use serde_json::Value;
 
 use super::encoder::Encoder;
 use super::store::Item;
-use super::{ResponseStore, api_error, now_unix_s};
+use super::{ResponseStore, now_unix_s};
 use crate::generate::{ErrorKind, GenerateError, GenerationStream, TokenEvent};
-use crate::http::errors::ApiError;
+use crate::http::errors::{ApiError, Places};
 use crate::http::sse::{self, KEEP_ALIVE, SETTLE};
 
 /// Where a finished response is kept, and what its model read.
@@ -33,6 +33,8 @@ pub(super) struct Answer {
     generation: GenerationStream,
     encoder: Encoder,
     keep: Option<Keep>,
+    /// Where the node may find a mistake.
+    places: Places,
     /// Longest silence of its stream.
     silence: Duration,
 }
@@ -54,13 +56,14 @@ impl Answer {
         generation: GenerationStream,
         encoder: Encoder,
         keep: Option<Keep>,
+        places: Places,
     ) -> Answer {
-        Answer { generation, encoder, keep, silence: KEEP_ALIVE }
+        Answer { generation, encoder, keep, places, silence: KEEP_ALIVE }
     }
 
     pub(super) async fn whole(mut self) -> Result<HttpResponse, ApiError> {
         while !self.encoder.is_finished() {
-            let event = self.next().await.map_err(api_error)?;
+            let event = self.next().await.map_err(|error| self.places.name(error))?;
             self.push(event);
         }
         Ok(HttpResponse::Ok().json(self.encoder.response()))
@@ -69,11 +72,11 @@ impl Answer {
     pub(super) async fn streamed(mut self) -> Result<HttpResponse, ApiError> {
         // The first event says whether the prompt fits. A missing route shows itself at once
         // behind it; it deserves its status rather than an event.
-        let first = self.next().await.map_err(api_error)?;
+        let first = self.next().await.map_err(|error| self.places.name(error))?;
         self.push(first);
         let early = tokio::time::timeout(SETTLE, self.next()).await.ok();
         if let Some(Err(error)) = early {
-            return Err(api_error(error));
+            return Err(self.places.name(error));
         }
         let body = stream::unfold(Next::Start(self, early), next_bytes);
         Ok(sse::response().streaming(body))
@@ -166,7 +169,8 @@ mod tests {
         let head =
             Head { suffix: "s".into(), created_at: 7, model: "demo".into(), echo: Map::new() };
         let generation = GenerationStream { request: RequestId([1; 16]), events };
-        Answer::new(generation, Encoder::new(head, Style::default()), None)
+        let encoder = Encoder::new(head, Style::default());
+        Answer::new(generation, encoder, None, Places::all("input"))
     }
 
     #[actix_web::test]

@@ -18,12 +18,8 @@ use serde_json::{Map, Value, json};
 use swarmllm_models::chat_output::ChatEvent;
 
 use super::input::opaque;
-use crate::generate::{
-    ErrorKind, FinishReason, GenerateError, SampledToken, Summary, TokenEvent, TokenLogProbability,
-};
-
-/// Stands for a probability of 0, whose logarithm JSON can't write.
-const IMPOSSIBLE: f32 = -9999.0;
+use crate::generate::{ErrorKind, FinishReason, GenerateError, SampledToken, Summary, TokenEvent};
+use crate::http::log_probabilities::{behind, told};
 
 /// What a response says of itself from its beginning.
 #[derive(Debug)]
@@ -60,7 +56,7 @@ pub(super) struct Encoder {
     output: Vec<Value>,
     open: Option<OpenItem>,
     /// Tokens whose text did not come yet.
-    sampled: Vec<Value>,
+    sampled: Vec<SampledToken>,
     sequence_number: u64,
     is_finished: bool,
 }
@@ -133,7 +129,7 @@ impl Encoder {
         match event {
             TokenEvent::Started { .. } | TokenEvent::Opened { .. } => Vec::new(),
             TokenEvent::Sampled(token) => {
-                self.sampled.push(log_probability(&token));
+                self.sampled.push(token);
                 Vec::new()
             }
             TokenEvent::Part(part) => self.part(part),
@@ -222,6 +218,7 @@ impl Encoder {
         open.text.push_str(text);
         let mut event = self.text_event(self.delta_name(&open.kind), &open, "delta", text.into());
         if open.kind == Kind::Message {
+            let sampled: Vec<Value> = behind(text, sampled).iter().map(told).collect();
             event["logprobs"] = sampled.clone().into();
             open.log_probabilities.extend(sampled);
         }
@@ -379,24 +376,14 @@ fn usage(summary: &Summary) -> Value {
     let output_tokens = summary.completion_tokens();
     json!({
         "input_tokens": summary.prompt_tokens,
-        "input_tokens_details": {"cached_tokens": summary.cached_tokens, "cache_write_tokens": 0},
+        "input_tokens_details": {
+            "cached_tokens": summary.cached_tokens,
+            "cache_write_tokens": summary.cache_write_tokens(),
+        },
         "output_tokens": output_tokens,
         "output_tokens_details": {"reasoning_tokens": summary.reasoning_tokens},
         "total_tokens": summary.prompt_tokens + output_tokens,
     })
-}
-
-fn log_probability(sampled: &SampledToken) -> Value {
-    let one = |token: &TokenLogProbability| {
-        json!({
-            "token": String::from_utf8_lossy(&token.bytes),
-            "bytes": token.bytes,
-            "logprob": token.log_probability.max(IMPOSSIBLE),
-        })
-    };
-    let mut value = one(&sampled.token);
-    value["top_logprobs"] = sampled.top.iter().map(one).collect();
-    value
 }
 
 /// The codes that clients of the API act upon.
@@ -404,7 +391,7 @@ fn error_code(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::ContextLength => "context_length_exceeded",
         ErrorKind::Busy => "rate_limit_exceeded",
-        ErrorKind::Invalid | ErrorKind::ModelNotFound => "invalid_prompt",
+        ErrorKind::Invalid | ErrorKind::Grammar | ErrorKind::ModelNotFound => "invalid_prompt",
         ErrorKind::NoRoute
         | ErrorKind::StageLost
         | ErrorKind::DeadlinePassed

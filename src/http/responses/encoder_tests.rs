@@ -1,6 +1,7 @@
 //! Whole sequences of events, as clients see them.
 
 use super::*;
+use crate::generate::TokenLogProbability;
 
 const NOW: u64 = 9;
 
@@ -235,6 +236,7 @@ fn log_probabilities_come_with_their_text() {
     let all = [
         sampled("t"),
         reasoning("t"),
+        sampled("</t>"),
         sampled("a"),
         sampled("b"),
         content("ab"),

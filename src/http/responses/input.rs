@@ -3,15 +3,17 @@
 //! Called by `request.rs` and `store.rs`. Pure. A message's `content` becomes a list of parts;
 //! items without an id get one. Reasoning is kept where it is this node's: with its text in the
 //! clear (`content`), or in `encrypted_content` behind our mark. Reasoning of other services can't
-//! be read and is dropped; `item_reference` and kinds nobody here knows are skipped. An assistant's
-//! reasoning, text and calls that follow each other become one message; `developer` is `system`,
-//! and what a caller says first as such becomes one message with the instructions.
+//! be read and is dropped; an `item_reference` is the item of a kept answer; kinds nobody here
+//! knows are skipped. An assistant's reasoning, text and calls that follow each other become one
+//! message; `developer` is `system`, and what a caller says first as such becomes one message with
+//! the instructions.
 //! Errors: [`ApiError`] with the field. Source: OpenAI API reference, responses.
 
 use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
+use super::store::ResponseStore;
 use crate::http::errors::ApiError;
 use crate::http::fields::Fields;
 
@@ -29,7 +31,11 @@ pub(super) fn opaque(text: &str) -> String {
 }
 
 /// Reads `input`: a text is a user's message. `suffix` makes ids.
-pub(super) fn read(input: Value, suffix: &str) -> Result<Vec<Value>, ApiError> {
+pub(super) fn read(
+    input: Value,
+    suffix: &str,
+    store: &ResponseStore,
+) -> Result<Vec<Value>, ApiError> {
     let items = match input {
         Value::String(text) => vec![json!({"role": "user", "content": text})],
         Value::Array(items) => items,
@@ -45,14 +51,16 @@ pub(super) fn read(input: Value, suffix: &str) -> Result<Vec<Value>, ApiError> {
     let mut kept = Vec::with_capacity(items.len());
     for (index, item) in items.into_iter().enumerate() {
         let mut item = Fields::of_value(item, &format!("input[{index}]"))?;
-        let id: Option<String> = item.optional("id")?;
-        let id = id.filter(|id| (1..=ID_MAX_BYTES).contains(&id.len()));
+        let given: Option<String> = item.optional("id")?;
+        let id = given.clone().filter(|id| (1..=ID_MAX_BYTES).contains(&id.len()));
         let made = |prefix: &str| format!("{prefix}_{suffix}i{index}");
         let id = |prefix: &str| id.clone().unwrap_or_else(|| made(prefix));
-        let read = match item.kind().as_str() {
+        let read = match item.kind()?.as_str() {
             "message" => Some(message(item, id("msg"))?),
             "" if item.has("role") => Some(message(item, id("msg"))?),
-            "" => return Err(item.wrong("type", "is missing")),
+            // A reference needs no type.
+            "" if given.is_none() => return Err(item.wrong("type", "is missing")),
+            "" | "item_reference" => Some(referred(&item, given.as_deref(), store)?),
             "function_call" => Some(function_call(item, id("fc"))?),
             "function_call_output" => Some(call_output(item, id("fco"))?),
             "reasoning" => reasoning(item, id("rs"))?,
@@ -61,6 +69,14 @@ pub(super) fn read(input: Value, suffix: &str) -> Result<Vec<Value>, ApiError> {
         kept.extend(read);
     }
     Ok(kept)
+}
+
+/// An item of an answer that was kept; leaving it out would change the conversation.
+fn referred(item: &Fields, id: Option<&str>, store: &ResponseStore) -> Result<Value, ApiError> {
+    let kept = id.and_then(|id| store.output_item(id));
+    kept.ok_or_else(|| {
+        item.wrong("id", "is no item of an answer that is kept here; send the item itself")
+    })
 }
 
 fn message(mut item: Fields, id: String) -> Result<Value, ApiError> {
@@ -96,7 +112,7 @@ fn texts(content: Value, path: &str) -> Result<Vec<String>, ApiError> {
     let text = |(index, part): (usize, Value)| {
         let path = format!("{path}[{index}]");
         let mut part = Fields::of_value(part, &path)?;
-        match part.kind().as_str() {
+        match part.kind()?.as_str() {
             "input_text" | "output_text" | "text" => part.required("text"),
             "refusal" => part.required("refusal"),
             kind => {
@@ -297,8 +313,13 @@ fn arguments(text: &str) -> Value {
 mod tests {
     use super::*;
 
+    /// Nothing was kept before.
+    fn read_fresh(input: Value) -> Result<Vec<Value>, ApiError> {
+        read(input, "s", &ResponseStore::default())
+    }
+
     fn conversation(instructions: Option<&str>, input: Value) -> Value {
-        let items = read(input, "s").expect("valid");
+        let items = read_fresh(input).expect("valid");
         Value::Array(messages(instructions, &items).expect("valid"))
     }
 
@@ -370,11 +391,11 @@ mod tests {
     #[test]
     fn unknown_kinds_are_skipped_and_ids_are_made() {
         let input = json!([
-            {"type": "item_reference", "id": "msg_0"},
+            {"type": "computer_call", "id": "cu_0"},
             {"type": "web_search_call", "id": "ws_0", "status": "completed"},
             {"role": "user", "content": "hi"},
         ]);
-        let items = read(input, "s").expect("valid");
+        let items = read_fresh(input).expect("valid");
         assert_eq!(items.len(), 1);
         assert_eq!(items[0]["id"], "msg_si2");
     }
@@ -389,15 +410,17 @@ mod tests {
             (json!({"role": "narrator", "content": ""}), "input[0].role"),
             (json!({"type": "function_call", "name": "f"}), "input[0].call_id"),
             (json!({"type": "function_call_output", "call_id": "c"}), "input[0].output"),
-            (json!({"id": "x"}), "input[0].type"),
+            (json!({"content": "x"}), "input[0].type"),
+            (json!({"type": 3, "role": "user", "content": "x"}), "input[0].type"),
+            (json!({"id": "x"}), "input[0].id"),
             (json!(3), "input[0]"),
         ] {
-            let error = read(json!([item]), "s").expect_err("refused");
+            let error = read_fresh(json!([item])).expect_err("refused");
             assert_eq!(error.param.as_deref(), Some(param), "{error}");
         }
-        assert!(read(json!(3), "s").is_err());
+        assert!(read_fresh(json!(3)).is_err());
         let orphan = json!([{"type": "function_call_output", "call_id": "c", "output": ""}]);
-        let items = read(orphan, "s").expect("well formed");
+        let items = read_fresh(orphan).expect("well formed");
         assert!(messages(None, &items).is_err());
     }
 

@@ -19,15 +19,15 @@ mod truncate;
 use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, middleware::from_fn, web};
 use bytes::Bytes;
 use serde_json::json;
 
 use super::{
     errors::{ApiError, body_error},
+    processing_time::timed,
     server::random_hex,
 };
-use crate::generate::{ErrorKind, GenerateError};
 use crate::node::NodeHandle;
 use answer::{Answer, Keep};
 use encoder::Encoder;
@@ -38,7 +38,7 @@ pub use store::ResponseStore;
 pub fn routes(config: &mut web::ServiceConfig) {
     let resource = |path: &str, route: actix_web::Route| web::resource(path).route(route);
     config
-        .service(resource("/v1/responses", web::post().to(create)))
+        .service(resource("/v1/responses", web::post().to(create)).wrap(from_fn(timed)))
         .service(resource("/v1/responses/input_tokens", web::post().to(input_tokens)))
         .service(
             resource("/v1/responses/{id}", web::get().to(retrieve)).route(web::delete().to(delete)),
@@ -57,10 +57,11 @@ async fn create(
     if asked.truncates {
         truncate::fit(&node, &mut asked.generate).await?;
     }
+    let places = asked.places();
     let ResponseRequest { generate, head, style, items, stream, store: is_kept, .. } = asked;
-    let generation = node.generate(generate).await.map_err(api_error)?;
+    let generation = node.generate(generate).await.map_err(|error| places.name(error))?;
     let keep = is_kept.then(|| Keep { store: store.get_ref().clone(), items });
-    let answer = Answer::new(generation, Encoder::new(head, style), keep);
+    let answer = Answer::new(generation, Encoder::new(head, style), keep, places);
     if stream { answer.streamed().await } else { answer.whole().await }
 }
 
@@ -70,9 +71,9 @@ async fn input_tokens(
     store: web::Data<ResponseStore>,
     body: Result<Bytes, actix_web::Error>,
 ) -> Result<HttpResponse, ApiError> {
-    let generate = read(&store, body)?.generate;
-    let counted = node.count_tokens(&generate.model, &generate.prompt).await;
-    let input_tokens = counted.map_err(api_error)?;
+    let asked = read(&store, body)?;
+    let counted = node.count_tokens(&asked.generate.model, &asked.generate.prompt).await;
+    let input_tokens = counted.map_err(|error| asked.places().name(error))?;
     let count = json!({"object": "response.input_tokens", "input_tokens": input_tokens});
     Ok(HttpResponse::Ok().json(count))
 }
@@ -89,7 +90,7 @@ fn read(
         created_at: now_unix_s(),
         seed: u64::from_str_radix(&seed, 16).unwrap_or(0),
     };
-    request::parse(&body, &identity, &|id| store.history(id))
+    request::parse(&body, &identity, store)
 }
 
 /// GET /v1/responses/{id}.
@@ -154,14 +155,6 @@ fn not_found(id: &str) -> ApiError {
          by newer ones; send the whole conversation instead"
     );
     ApiError::with(StatusCode::NOT_FOUND, "response_not_found", message)
-}
-
-/// An error of the node in this dialect's words.
-fn api_error(error: GenerateError) -> ApiError {
-    let is_length = error.kind == ErrorKind::ContextLength;
-    let error = ApiError::from(error);
-    let param = if is_length { Some("input".to_owned()) } else { error.param.clone() };
-    ApiError { param, ..error }
 }
 
 fn now_unix_s() -> u64 {

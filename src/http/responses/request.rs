@@ -1,26 +1,20 @@
 //! Reads a body of `/v1/responses` into a dialect-free request and what the response repeats of it.
 //!
-//! Called by `mod.rs`. Pure; `history` finds a conversation by `previous_response_id`. Unknown
-//! fields and those that only steer a hosted service are ignored. Temperature and `top_p` are 1
-//! when absent, `store` is true, as the API has it. `reasoning.effort` goes to the template as
-//! `reasoning_effort` and `enable_thinking` (false for `none`). Extensions: the sampling fields of
-//! the chat dialect.
+//! Called by `mod.rs`. The store knows what `previous_response_id` and references to items mean.
+//! Unknown fields and those that only steer a hosted service are ignored. `store` is true when
+//! absent, as the API has it. Extensions: the sampling fields of the chat dialect.
 //! Errors: [`ApiError`] with the field. Source: OpenAI API reference, responses.
 
 use serde_json::{Map, Value, json};
 
 use super::encoder::{Head, Style};
-use super::store::Item;
+use super::store::{Item, ResponseStore};
 use super::{input, tools};
 use crate::generate::{AnswerFormat, Chat, GenerateRequest, Prompt};
-use crate::http::errors::ApiError;
+use crate::http::errors::{ApiError, Places};
 use crate::http::fields::Fields;
-use crate::sampling::SamplingFields;
+use crate::http::{generation_fields, schema};
 
-/// Most of the likeliest tokens at a place.
-const TOP_LOGPROBS_MAX: i64 = 20;
-/// Longest effort; templates know a few words.
-const EFFORT_MAX_BYTES: usize = 32;
 /// Bounds of `metadata`.
 const METADATA_MAX: usize = 16;
 const METADATA_KEY_MAX_CHARS: usize = 64;
@@ -56,11 +50,19 @@ pub(super) struct ResponseRequest {
     pub(super) truncates: bool,
 }
 
+impl ResponseRequest {
+    /// Where the node may find a mistake.
+    pub(super) fn places(&self) -> Places {
+        let is_free = self.generate.format == AnswerFormat::Text;
+        Places { rules: if is_free { "tools" } else { "text.format" }, ..Places::all("input") }
+    }
+}
+
 /// Reads a body.
 pub(super) fn parse(
     body: &[u8],
     identity: &Identity,
-    history: &dyn Fn(&str) -> Option<Vec<Item>>,
+    store: &ResponseStore,
 ) -> Result<ResponseRequest, ApiError> {
     let mut fields = Fields::of_bytes(body)?;
     refuse_what_is_not_there(&mut fields)?;
@@ -69,29 +71,30 @@ pub(super) fn parse(
         return Err(fields.wrong("model", "is empty"));
     }
     let stream = fields.optional("stream")?.unwrap_or(false);
-    let store = fields.optional("store")?.unwrap_or(true);
+    let is_kept = fields.optional("store")?.unwrap_or(true);
     let mut echo = Map::new();
-    let (items, messages) = conversation(&mut fields, identity, history, &mut echo)?;
+    let (items, messages) = conversation(&mut fields, identity, store, &mut echo)?;
     let mut chat = Chat { messages: Value::Array(messages), ..Chat::default() };
     take_tools(&mut fields, &mut chat, &mut echo)?;
     let mut style = Style { is_whole: !stream, ..Style::default() };
-    take_reasoning(&mut fields, &mut chat, &mut style, &mut echo)?;
+    let format = take_reasoning_and_text(&mut fields, &mut chat, &mut style, &mut echo)?;
+    schema::check_tools(&chat.tools, &chat.tool_choice, &format, ("tools", "parameters"))?;
     let mut generate = GenerateRequest::new(model, Prompt::Chat(chat));
     take_sampling(&mut fields, identity.seed, &mut generate, &mut echo)?;
-    generate.format = take_format(&mut fields, &mut echo)?;
+    generate.format = format;
     take_log_probabilities(&mut fields, &mut generate, &mut style, &mut echo)?;
     generate.max_tokens = take_max_tokens(&mut fields, &mut echo)?;
     generate.client = take_client(&mut fields, &mut echo)?;
     let truncates = take_truncation(&mut fields, &mut echo)?;
     echo.insert("metadata".to_owned(), take_metadata(&mut fields)?);
-    echo.insert("store".to_owned(), store.into());
+    echo.insert("store".to_owned(), is_kept.into());
     let head = Head {
         suffix: identity.suffix.clone(),
         created_at: identity.created_at,
         model: generate.model.clone(),
         echo,
     };
-    Ok(ResponseRequest { generate, head, style, items, stream, store, truncates })
+    Ok(ResponseRequest { generate, head, style, items, stream, store: is_kept, truncates })
 }
 
 fn refuse_what_is_not_there(fields: &mut Fields) -> Result<(), ApiError> {
@@ -116,19 +119,19 @@ fn refuse_what_is_not_there(fields: &mut Fields) -> Result<(), ApiError> {
 fn conversation(
     fields: &mut Fields,
     identity: &Identity,
-    history: &dyn Fn(&str) -> Option<Vec<Item>>,
+    store: &ResponseStore,
     echo: &mut Map<String, Value>,
 ) -> Result<(Vec<Item>, Vec<Value>), ApiError> {
     let instructions: Option<String> = fields.optional("instructions")?;
     let previous: Option<String> = fields.optional("previous_response_id")?;
     let mut kept = match &previous {
         None => Vec::new(),
-        Some(id) => history(id).ok_or_else(|| previous_not_found(id))?,
+        Some(id) => store.history(id).ok_or_else(|| previous_not_found(id))?,
     };
     let mut items: Vec<Value> =
         kept.iter().filter_map(|item| serde_json::from_str(item).ok()).collect();
     if let Some(given) = fields.optional::<Value>("input")? {
-        let given = input::read(given, &identity.suffix)?;
+        let given = input::read(given, &identity.suffix, store)?;
         kept.extend(given.iter().map(|item| Item::from(item.to_string())));
         items.extend(given);
     }
@@ -166,27 +169,25 @@ fn take_tools(
     Ok(())
 }
 
-fn take_reasoning(
+/// How a model is to think and to write, and the format of its text.
+fn take_reasoning_and_text(
     fields: &mut Fields,
     chat: &mut Chat,
     style: &mut Style,
     echo: &mut Map<String, Value>,
-) -> Result<(), ApiError> {
+) -> Result<AnswerFormat, ApiError> {
     let mut reasoning = fields.object("reasoning")?;
-    let effort: Option<String> = reasoning.optional("effort")?;
+    let effort = generation_fields::word(&mut reasoning, "effort")?;
     let summary: Option<String> = reasoning.optional("summary")?;
-    if let Some(effort) = &effort {
-        if effort.len() > EFFORT_MAX_BYTES {
-            return Err(
-                reasoning.wrong("effort", "is no effort; `low` is one, `none` turns it off")
-            );
-        }
-        chat.variables.insert("reasoning_effort".to_owned(), effort.as_str().into());
-        chat.variables.insert("enable_thinking".to_owned(), (effort != "none").into());
-    }
+    let mut text = fields.object("text")?;
+    let verbosity = generation_fields::word(&mut text, "verbosity")?;
+    chat.variables = generation_fields::variables(effort.as_deref(), verbosity.as_deref());
     style.is_summarised = summary.is_some();
     echo.insert("reasoning".to_owned(), json!({"effort": effort, "summary": summary}));
-    Ok(())
+    let format: Option<Value> = text.optional("format")?;
+    let shown = format.clone().unwrap_or(json!({"type": "text"}));
+    echo.insert("text".to_owned(), json!({"format": shown, "verbosity": verbosity}));
+    format.map_or(Ok(AnswerFormat::Text), format_of)
 }
 
 fn take_sampling(
@@ -195,44 +196,24 @@ fn take_sampling(
     generate: &mut GenerateRequest,
     echo: &mut Map<String, Value>,
 ) -> Result<(), ApiError> {
-    let sampling = SamplingFields {
-        temperature: fields.optional("temperature")?,
-        top_p: fields.optional("top_p")?,
-        top_k: fields.optional("top_k")?,
-        min_p: fields.optional("min_p")?,
-        typical_p: fields.optional("typical_p")?,
-        frequency_penalty: fields.optional("frequency_penalty")?,
-        presence_penalty: fields.optional("presence_penalty")?,
-        repetition_penalty: fields.optional("repetition_penalty")?,
-        seed: fields.optional("seed")?,
-    };
-    generate.sampling = sampling
-        .resolve(1.0, seed)
-        .map_err(|error| ApiError::invalid(error.to_string(), Some(error.field)))?;
+    let sampling = generation_fields::sampling(fields)?;
+    generate.sampling = generation_fields::resolved(&sampling, seed)?;
     echo.insert("temperature".to_owned(), sampling.temperature.unwrap_or(1.0).into());
     echo.insert("top_p".to_owned(), sampling.top_p.unwrap_or(1.0).into());
     Ok(())
 }
 
-fn take_format(
-    fields: &mut Fields,
-    echo: &mut Map<String, Value>,
-) -> Result<AnswerFormat, ApiError> {
-    let mut text = fields.object("text")?;
-    let verbosity: Option<String> = text.optional("verbosity")?;
-    let format: Option<Value> = text.optional("format")?;
-    let shown = json!({"format": format.clone().unwrap_or(json!({"type": "text"})),
-        "verbosity": verbosity});
-    echo.insert("text".to_owned(), shown);
-    let Some(format) = format else { return Ok(AnswerFormat::Text) };
+fn format_of(format: Value) -> Result<AnswerFormat, ApiError> {
     let mut format = Fields::of_value(format, "text.format")?;
-    match format.kind().as_str() {
+    match format.kind()?.as_str() {
         "text" => Ok(AnswerFormat::Text),
         "json_object" => Ok(AnswerFormat::JsonObject),
         "json_schema" => {
             format.required::<String>("name")?;
             let schema: Map<String, Value> = format.required("schema")?;
-            Ok(AnswerFormat::JsonSchema(Value::Object(schema)))
+            let schema = Value::Object(schema);
+            schema::check(&schema, &format.path("schema"))?;
+            Ok(AnswerFormat::JsonSchema(schema))
         }
         _ => Err(format.wrong("type", "must be `text`, `json_object` or `json_schema`")),
     }
@@ -245,12 +226,7 @@ fn take_log_probabilities(
     echo: &mut Map<String, Value>,
 ) -> Result<(), ApiError> {
     let include: Vec<String> = fields.optional("include")?.unwrap_or_default();
-    let top: Option<i64> = fields.optional("top_logprobs")?;
-    let top = top.unwrap_or(0);
-    let n = u8::try_from(top).ok().filter(|_| top <= TOP_LOGPROBS_MAX);
-    let n = n.ok_or_else(|| {
-        fields.wrong("top_logprobs", &format!("must be from 0 to {TOP_LOGPROBS_MAX}"))
-    })?;
+    let n = generation_fields::top(fields, "top_logprobs")?;
     let includes = |what: &str| include.iter().any(|included| included == what);
     if n > 0 || includes("message.output_text.logprobs") {
         generate.log_probabilities = Some(n);
@@ -264,14 +240,10 @@ fn take_max_tokens(
     fields: &mut Fields,
     echo: &mut Map<String, Value>,
 ) -> Result<Option<u32>, ApiError> {
-    let given: Option<i64> = fields.optional("max_output_tokens")?;
+    let given = generation_fields::limit(fields, "max_output_tokens")?;
     echo.insert("max_output_tokens".to_owned(), given.into());
-    match given {
-        None => Ok(None),
-        Some(given) if given < 1 => Err(fields.wrong("max_output_tokens", "must be at least 1")),
-        // More than any context is the rest of the context.
-        Some(given) => Ok(u32::try_from(given).ok()),
-    }
+    // More than any context is the rest of the context.
+    Ok(given.and_then(|given| u32::try_from(given).ok()))
 }
 
 /// Who asks, as the node's clients are told apart.
@@ -325,11 +297,13 @@ mod tests {
 
     fn parsed(body: &Value) -> Result<ResponseRequest, ApiError> {
         let identity = Identity { suffix: "s".to_owned(), created_at: 7, seed: 5 };
-        let kept = |id: &str| {
-            let item = json!({"type": "message", "role": "user", "content":
-                [{"type": "input_text", "text": "before"}]});
-            (id == "resp_known").then(|| vec![Item::from(item.to_string())])
-        };
+        let kept = ResponseStore::default();
+        let item = json!({"type": "message", "role": "user", "content":
+            [{"type": "input_text", "text": "before"}]});
+        let said = json!({"id": "msg_0ao0", "type": "message", "role": "assistant",
+            "content": [{"type": "output_text", "text": "said"}]});
+        kept.insert("resp_known", &json!({"output": []}), vec![Item::from(item.to_string())]);
+        kept.insert("resp_0a", &json!({"output": [said]}), Vec::new());
         parse(body.to_string().as_bytes(), &identity, &kept)
     }
 
@@ -377,7 +351,7 @@ mod tests {
         let chat = chat(&request);
         assert!(chat.single_call && chat.tool_choice == ToolChoice::Required);
         assert_eq!(chat.messages[0], json!({"role": "system", "content": "be brief"}));
-        let variables = json!({"reasoning_effort": "none", "enable_thinking": false});
+        let variables = json!({"enable_thinking": false, "thinking": false});
         assert_eq!(Value::Object(chat.variables.clone()), variables);
         let style = Style { is_whole: false, is_summarised: true, has_opaque_reasoning: true };
         assert_eq!(request.style, style);
@@ -394,6 +368,31 @@ mod tests {
         );
         let error = request(json!({"previous_response_id": "resp_x"})).expect_err("unknown");
         assert_eq!(error.code, Some("previous_response_not_found"));
+    }
+
+    #[test]
+    fn an_item_that_was_kept_may_be_referred_to() {
+        for reference in
+            [json!({"type": "item_reference", "id": "msg_0ao0"}), json!({"id": "msg_0ao0"})]
+        {
+            let known = request(json!({"input": [reference]})).expect("kept");
+            assert_eq!(chat(&known).messages, json!([{"role": "assistant", "content": "said"}]));
+        }
+        for id in ["msg_0ao1", "msg_0bo0", "rs_0ao0", "msg_0a", "x", "_o"] {
+            let reference = json!({"type": "item_reference", "id": id});
+            let error = request(json!({"input": [reference]})).expect_err("unknown");
+            assert_eq!(error.param.as_deref(), Some("input[0].id"), "{id}");
+        }
+    }
+
+    #[test]
+    fn effort_and_verbosity_reach_the_template() {
+        let more = json!({"reasoning": {"effort": "high"}, "text": {"verbosity": "low"}});
+        let request = request(more).expect("valid");
+        let variables = json!({"enable_thinking": true, "thinking": true,
+            "reasoning_effort": "high", "verbosity": "low"});
+        assert_eq!(Value::Object(chat(&request).variables.clone()), variables);
+        assert_eq!(request.head.echo["text"]["verbosity"], "low");
     }
 
     #[test]
@@ -416,6 +415,21 @@ mod tests {
             (json!({"truncation": "some"}), "truncation"),
             (json!({"reasoning": "high"}), "reasoning"),
             (json!({"reasoning": {"effort": 3}}), "reasoning.effort"),
+            (json!({"reasoning": {"effort": ""}}), "reasoning.effort"),
+            (json!({"text": {"verbosity": 3}}), "text.verbosity"),
+            (
+                json!({"text": {"format": {"type": "json_schema", "name": "n",
+                    "schema": {"properties": {"a": {"not": {}}}}}}}),
+                "text.format.schema.properties.a",
+            ),
+            (
+                json!({"tools": [{"type": "function", "name": "f", "parameters": {"not": {}}}],
+                    "tool_choice": "required"}),
+                "tools[0].parameters",
+            ),
+            (json!({"tools": [{"name": "f"}]}), "tools[0].type"),
+            (json!({"tools": [{"type": 3, "name": "f"}]}), "tools[0].type"),
+            (json!({"tools": [{"type": "function", "name": "a b"}]}), "tools[0].name"),
             (json!({"text": {"format": {"type": "xml"}}}), "text.format.type"),
             (
                 json!({"text": {"format": {"type": "json_schema", "name": "n"}}}),
@@ -511,7 +525,7 @@ mod tests {
         fn any_body_is_read_or_refused(value in any_json(), bytes: Vec<u8>) {
             let identity = Identity { suffix: "s".to_owned(), created_at: 7, seed: 5 };
             for body in [value.to_string().into_bytes(), bytes] {
-                if let Err(error) = parse(&body, &identity, &|_| None) {
+                if let Err(error) = parse(&body, &identity, &ResponseStore::default()) {
                     prop_assert_eq!(error.status.as_u16(), 400);
                 }
             }

@@ -91,6 +91,18 @@ impl ResponseStore {
         Some(response.input.iter().chain(&response.output).cloned().collect())
     }
 
+    /// An item of an answer by its own id, which tells the response and the item's number.
+    pub(super) fn output_item(&self, id: &str) -> Option<Value> {
+        let (_, place) = id.split_once('_')?;
+        let (suffix, number) = place.rsplit_once('o')?;
+        let kept = self.lock();
+        let response = kept.responses.get(&format!("resp_{suffix}"))?;
+        let item = Arc::clone(response.output.get(number.parse::<usize>().ok()?)?);
+        drop(kept);
+        let item: Value = serde_json::from_str(&item).ok()?;
+        (item["id"] == id).then_some(item)
+    }
+
     /// Forgets one; false when it was not there.
     pub(super) fn remove(&self, id: &str) -> bool {
         self.lock().remove(id)

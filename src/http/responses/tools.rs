@@ -10,11 +10,10 @@ use serde_json::{Map, Value, json};
 use crate::generate::ToolChoice;
 use crate::http::errors::ApiError;
 use crate::http::fields::Fields;
+use crate::http::generation_fields::{FUNCTION_NAME, is_function_name};
 
 /// More tools than any agent has.
 const TOOLS_MAX: usize = 4096;
-/// Longest name, as answers are read.
-const NAME_MAX_BYTES: usize = 128;
 
 /// What may be called.
 #[derive(Debug, PartialEq)]
@@ -42,9 +41,11 @@ pub(super) fn read(fields: &mut Fields) -> Result<Tools, ApiError> {
         choice_echo: json!("auto"),
     };
     for (index, tool) in given.into_iter().enumerate() {
-        let tool = Fields::of_value(tool, &format!("tools[{index}]"))?;
-        if tool.kind() == "function" {
-            tools.add(tool)?;
+        let mut tool = Fields::of_value(tool, &format!("tools[{index}]"))?;
+        match tool.kind()?.as_str() {
+            "function" => tools.add(tool)?,
+            "" => return Err(tool.wrong("type", "is missing; `function` is one")),
+            _ => {}
         }
     }
     if let Some(choice) = fields.optional::<Value>("tool_choice")? {
@@ -56,8 +57,8 @@ pub(super) fn read(fields: &mut Fields) -> Result<Tools, ApiError> {
 impl Tools {
     fn add(&mut self, mut tool: Fields) -> Result<(), ApiError> {
         let name: String = tool.required("name")?;
-        if name.is_empty() || name.len() > NAME_MAX_BYTES {
-            return Err(tool.wrong("name", &format!("must have 1 to {NAME_MAX_BYTES} bytes")));
+        if !is_function_name(&name) {
+            return Err(tool.wrong("name", FUNCTION_NAME));
         }
         let description: Option<String> = tool.optional("description")?;
         let parameters: Option<Map<String, Value>> = tool.optional("parameters")?;
@@ -93,7 +94,7 @@ impl Tools {
             return Ok(());
         }
         let mut choice = Fields::of_value(choice, "tool_choice")?;
-        match choice.kind().as_str() {
+        match choice.kind()?.as_str() {
             "function" => {
                 let name: String = choice.required("name")?;
                 if !self.has(&name) {

@@ -8,9 +8,8 @@
 
 use serde_json::Value;
 
-use super::api_error;
 use crate::generate::{GenerateRequest, Prompt};
-use crate::http::errors::ApiError;
+use crate::http::errors::{ApiError, Places};
 use crate::node::NodeHandle;
 
 /// Leaves out what does not fit.
@@ -25,7 +24,8 @@ pub(super) async fn fit(node: &NodeHandle, request: &mut GenerateRequest) -> Res
     while low < high {
         let middle = (low + high) / 2;
         set_messages(&mut prompt, without(&messages, &turns, middle));
-        let counted = node.count_tokens(&request.model, &prompt).await.map_err(api_error)?;
+        let counted = node.count_tokens(&request.model, &prompt).await;
+        let counted = counted.map_err(|error| Places::all("input").name(error))?;
         if counted <= room { high = middle } else { low = middle + 1 }
     }
     set_messages(&mut request.prompt, without(&messages, &turns, low));

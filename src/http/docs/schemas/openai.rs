@@ -49,6 +49,9 @@ pub(in super::super) struct ChatCompletionRequest {
     n: Option<i64>,
     /// Up to four texts that end the answer.
     stop: Option<TextOrTexts>,
+    /// Added to the logits of tokens, by their ids in this model's own vocabulary (`/tokenize`).
+    #[schema(value_type = Option<Object>)]
+    logit_bias: Option<Value>,
     /// Functions that may be called.
     #[schema(value_type = Option<Vec<Object>>)]
     tools: Option<Vec<Value>>,
@@ -72,6 +75,9 @@ pub(in super::super) struct ChatCompletion {
     /// Who computed it and how long it took.
     #[schema(value_type = Object)]
     swarmllm: Value,
+    /// How long it took in the words of llama-server; not with several choices.
+    #[schema(value_type = Option<Object>)]
+    timings: Option<Value>,
 }
 
 /// The models held here.
