@@ -80,7 +80,16 @@ pub fn run(args: ConnectArgs) -> Result<(), CliError> {
     let ready = reach::ready(&args.node)?;
     let listed = reach::ask(&args.node, "models", Value::Null)?;
     let (model, context) = chosen(&listed, args.model)?;
-    let key = args.key.unwrap_or_else(|| ANY_KEY.to_owned());
+    let key = match args.key.filter(|key| !key.is_empty()) {
+        Some(key) => key,
+        None if has_keys(&args.node)? => {
+            return Err(CliError::failed(
+                "the node asks for an API key; give it with --key or in SWARMLLM_API_KEY, \
+                 `swarmllm key create` makes one",
+            ));
+        }
+        None => ANY_KEY.to_owned(),
+    };
     let target = Target { url: url_of(ready.http), model, context, key };
     let mut launch = launch(args.tool, &target);
     launch.args.extend(args.arguments);
@@ -92,6 +101,12 @@ pub fn run(args: ConnectArgs) -> Result<(), CliError> {
     }
     println!("{}", shell_line(&launch));
     Ok(())
+}
+
+/// Whether the node asks for one of its API keys.
+fn has_keys(node: &NodeArgs) -> Result<bool, CliError> {
+    let listed = reach::ask(node, "key.list", Value::Null)?;
+    Ok(listed["keys"].as_array().is_some_and(|keys| !keys.is_empty()))
 }
 
 /// The model that was named, if it is there, else the first that can answer; its context.

@@ -13,8 +13,10 @@ use crate::config::Environment;
 /// Starts logging; a second call in one process changes nothing.
 pub fn start(environment: &Environment, default_filter: &str) {
     let filter = environment.get("SWARMLLM_LOG").unwrap_or(default_filter);
-    // This library would write whole messages, prompts among them.
-    let filter = EnvFilter::builder().parse_lossy(format!("rmcp=error,{filter}"));
+    // The first would write whole messages, prompts among them; the second an error for every
+    // request of a stranger that can't be read.
+    let quiet = "rmcp=error,actix_http=off";
+    let filter = EnvFilter::builder().parse_lossy(format!("{quiet},{filter}"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

@@ -1,13 +1,13 @@
 //! `swarmllm serve`: a node until it is told to end.
 //!
 //! Called by `cli/mod.rs`, by systemd, and by `demo/` for its children. Order: settings, data
-//! folder, models, node, HTTP server, control socket, `ready.json`, `READY=1`; the way back is the
-//! reverse. The first SIGINT, SIGTERM, SIGHUP, `shutdown` or (when asked) end of stdin drains:
-//! new requests are refused, running answers get `http.drain_s` seconds; the next one cuts them.
-//! The watchdog is fed only while the actors answer. Exit code 0 after any orderly end.
+//! folder, models, HTTP address, node, HTTP server, control socket, `ready.json`, `READY=1`; the
+//! way back is the reverse. The first SIGINT, SIGTERM, SIGHUP, `shutdown` or (when asked) end of
+//! stdin drains: new requests are refused, running answers get `http.drain_s` seconds; the next one
+//! cuts them. The watchdog is fed only while the actors answer. Exit code 0 after any orderly end.
 //! Absent on purpose: what the node does; `node.rs` knows.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use actix_web::dev::ServerHandle;
 use swarmllm_models::{Model, Repack, ShardOptions};
@@ -23,7 +23,7 @@ use crate::{
         Gate,
         health::HEALTH_DEADLINE,
         keys::{self, KeyStore},
-        server::{self, HttpOptions},
+        server::{Door, HttpOptions},
     },
     node::{self, NodeHandle, NodeOptions},
     service::{
@@ -218,6 +218,7 @@ struct Serving {
 
 async fn serve(plan: Plan) -> Result<(), CliError> {
     let mut signals = EndSignals::listen(plan.until_stdin_closes)?;
+    let door = http_door(&plan).await?;
     let node = tokio::select! {
         started = NodeHandle::start(plan.options.clone()) => started.map_err(CliError::failed)?,
         reason = signals.wait() => {
@@ -226,7 +227,7 @@ async fn serve(plan: Plan) -> Result<(), CliError> {
         }
     };
     let (end, mut end_asked) = mpsc::channel(1);
-    let serving = match open_doors(&plan, &node, end) {
+    let serving = match open_doors(&plan, door, &node, end).await {
         Ok(serving) => serving,
         Err(error) => {
             node.shutdown().await;
@@ -246,16 +247,28 @@ async fn serve(plan: Plan) -> Result<(), CliError> {
     Ok(())
 }
 
-fn open_doors(plan: &Plan, node: &NodeHandle, end: mpsc::Sender<()>) -> Result<Serving, CliError> {
+async fn http_door(plan: &Plan) -> Result<Door, CliError> {
     let Settings { http, open, origins, .. } = &plan.settings;
     let (listen, origins) = (http.value, origins.value.clone());
     let options = HttpOptions { listen, open: open.value, origins };
-    let keys = Arc::clone(&plan.keys);
-    let (server, http, gate) = server::start(options, node.clone(), keys).map_err(|error| {
-        CliError::failed(format!(
-            "cannot serve HTTP at {listen}: {error}; or choose another address with --http"
-        ))
-    })?;
+    Door::open(options, Arc::clone(&plan.keys)).await.map_err(|error| cannot_serve(plan, &error))
+}
+
+fn cannot_serve(plan: &Plan, error: &io::Error) -> CliError {
+    let listen = plan.settings.http.value;
+    CliError::failed(format!(
+        "cannot serve HTTP at {listen}: {error}; or choose another address with --http"
+    ))
+}
+
+async fn open_doors(
+    plan: &Plan,
+    door: Door,
+    node: &NodeHandle,
+    end: mpsc::Sender<()>,
+) -> Result<Serving, CliError> {
+    let served = door.serve(node.clone()).await;
+    let (server, http, gate) = served.map_err(|error| cannot_serve(plan, &error))?;
     let handle = server.handle();
     actix_rt::spawn(server);
     let state = ControlState { node: node.clone(), keys: Arc::clone(&plan.keys), end };

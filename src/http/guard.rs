@@ -51,12 +51,14 @@ const BODY_SILENCE: Duration = Duration::from_secs(30);
 const BODY_DEADLINE: Duration = Duration::from_secs(600);
 /// What a page may read of an answer beside its body: client libraries look at all of it.
 const SHOWN_HEADERS: &str = "x-request-id, request-id, retry-after, retry-after-ms, \
-                             x-should-retry, openai-processing-ms, x-swarmllm-answered-by";
+                             x-should-retry, openai-processing-ms, x-swarmllm-answered-by, \
+                             mcp-session-id";
 /// How long a browser may remember what it may send.
 const PREFLIGHT_MAX_AGE_S: u32 = 600;
 /// Schemes of programs with a web view, which are no web pages and may read answers.
 const PROGRAM_SCHEMES: [&str; 3] = ["app", "tauri", "vscode-webview"];
-/// Paths that tell nothing of the node but that it is there, for which nobody needs a key.
+/// Paths that tell no more of the node than that it is there and which models it can answer with:
+/// nobody needs a key for them.
 const OPEN_PATHS: [&str; 6] = ["/", "/health", "/v1/health", "/ready", "/docs", "/openapi.json"];
 
 /// `allow` or `never`: whether a provider in the cloud may answer.
@@ -127,18 +129,26 @@ impl Gate {
         if *method == Method::OPTIONS && asks_first && headers.contains_key(header::ORIGIN) {
             return Admission::Preflight;
         }
-        self.check_key(path, headers).map_or_else(Admission::Refused, Admission::In)
+        match self.check_key(path, headers) {
+            Ok(client) if is_plain(headers) => Admission::In(client),
+            Ok(_) => {
+                let message = "bodies are read as they are; send it without a content-encoding";
+                let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+                Admission::Refused(ApiError::with(status, "content_encoding", message))
+            }
+            Err(error) => Admission::Refused(error),
+        }
     }
 
     fn check_key(&self, path: &str, headers: &HeaderMap) -> Result<String, ApiError> {
-        if let Some(info) = presented_key(headers).and_then(|key| self.keys.find(key)) {
+        if let Some(info) = presented_keys(headers).find_map(|key| self.keys.find(key)) {
             return Ok(format!("key {}", info.id));
         }
         let needs_key = !self.keys.is_empty() || !(self.loopback || self.open);
         if !needs_key || OPEN_PATHS.contains(&path) {
             return Ok(String::new());
         }
-        let message = match presented_key(headers) {
+        let message = match presented_keys(headers).next() {
             Some(_) => "this API key is not known here; `swarmllm key list` shows those that are",
             None => {
                 "an API key is needed: send `Authorization: Bearer KEY` or `x-api-key: KEY`; \
@@ -155,9 +165,12 @@ impl Gate {
     }
 
     fn lets_page_in(&self, headers: &HeaderMap) -> bool {
-        let Some(origin) = text(headers, header::ORIGIN) else { return false };
+        // A browser says one.
+        let is_one = headers.get_all(header::ORIGIN).count() == 1;
+        let Some(origin) = text(headers, header::ORIGIN).filter(|_| is_one) else { return false };
         // Pages without an origin of their own say `null`; programs have schemes of their own.
-        let is_program = authority(origin).is_none() && origin != "null";
+        let scheme = origin.split_once("://").map(|(scheme, _)| scheme);
+        let is_program = scheme.is_some_and(|scheme| !is_of_web(scheme) && !scheme.is_empty());
         let host = text(headers, header::HOST);
         let is_same = !self.loopback && authority(origin).is_some_and(|own| Some(own) == host);
         is_program || is_same || self.may_read(origin)
@@ -314,29 +327,50 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).map(|value| value.to_str().unwrap_or("?"))
 }
 
-fn presented_key(headers: &HeaderMap) -> Option<&str> {
+/// Whether a body is not compressed.
+fn is_plain(headers: &HeaderMap) -> bool {
+    let encoding = text(headers, header::CONTENT_ENCODING).unwrap_or("identity").trim();
+    encoding.is_empty() || encoding.eq_ignore_ascii_case("identity")
+}
+
+/// Keys that come with a request. Claude Code sends two when it has a token and a key.
+fn presented_keys(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let bearer = text(headers, header::AUTHORIZATION).and_then(|value| {
         let (scheme, key) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
     });
-    // Claude Code sends both when it has a token and a key.
     let own = text(headers, X_API_KEY).map(str::trim);
-    [bearer, own].into_iter().flatten().find(|key| !key.is_empty())
+    [bearer, own].into_iter().flatten().filter(|key| !key.is_empty())
+}
+
+/// Whether pages with this scheme come from anywhere in the web.
+fn is_of_web(scheme: &str) -> bool {
+    ["http", "https", "ftp"].iter().any(|web| scheme.eq_ignore_ascii_case(web))
 }
 
 /// `HOST:PORT` of the origin of a web page.
 fn authority(origin: &str) -> Option<&str> {
-    origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"))
+    let (scheme, authority) = origin.split_once("://")?;
+    is_of_web(scheme).then_some(authority)
 }
 
 /// Whether `HOST` or `HOST:PORT` is this machine.
 fn is_loopback_authority(authority: &str) -> bool {
-    let host = match authority.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
+    let (host, port) = match authority.strip_prefix('[').map(|rest| rest.split_once(']')) {
+        Some(Some((host, ""))) => (host, None),
+        Some(Some((host, rest))) => (host, Some(rest.strip_prefix(':').unwrap_or(rest))),
+        Some(None) => return false,
+        None => match authority.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, None),
+        },
     };
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    // Names below `localhost` are nobody else's: no name server is asked for them.
+    let name = host.to_ascii_lowercase();
+    let is_local = name == "localhost"
+        || name.ends_with(".localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    is_local && port.is_none_or(|port| port.parse::<u16>().is_ok())
 }
 
 fn chosen_id(headers: &HeaderMap) -> HeaderValue {
@@ -410,6 +444,12 @@ mod tests {
     fn loopback_names_are_recognised_and_others_are_not() {
         let own = ["localhost", "LocalHost:80", "127.0.0.1:8800", "127.9.9.9", "[::1]:1", "[::1]"];
         let others = ["evil.example", "127.0.0.1.evil.example:80", "10.0.0.1", "", "[::2]:1"];
+        assert!(is_loopback_authority("tauri.localhost") && is_loopback_authority("A.localhost:1"));
+        for odd in
+            ["localhost:80@evil.example", "localhost:", "[::1", "[::1]x", "[::1]:1@evil", "x:y"]
+        {
+            assert!(!is_loopback_authority(odd), "{odd}");
+        }
         assert!(own.into_iter().all(is_loopback_authority));
         assert!(!others.into_iter().any(is_loopback_authority));
     }
@@ -434,6 +474,12 @@ mod tests {
             assert_eq!(code("https://chat.example"), None);
             assert_eq!(code("http://localhost:3000"), None);
             assert_eq!(code("vscode-webview://x"), None);
+            for odd in ["HTTPS://evil.example", "evil.example", "//evil.example", "://x", "", "?"] {
+                assert_eq!(code(odd), Some(403), "{odd}");
+            }
+            let two =
+                [("host", host), ("origin", "http://localhost"), ("origin", "http://evil.example")];
+            assert_eq!(refusal(&gate, &two), Some(403));
         }
         let lan = gate(false, &[]);
         assert_eq!(refusal(&lan, &[("host", "10.0.0.7:1"), ("origin", "http://10.0.0.7:1")]), None);
@@ -463,13 +509,22 @@ mod tests {
 
     #[test]
     fn a_key_comes_as_bearer_or_in_its_own_header() {
-        let found =
-            |pairs: &[(&'static str, &str)]| presented_key(&headers(pairs)).map(str::to_owned);
-        assert_eq!(found(&[("authorization", "bearer  k1 ")]).as_deref(), Some("k1"));
-        assert_eq!(found(&[("x-api-key", "k2")]).as_deref(), Some("k2"));
-        assert_eq!(found(&[("authorization", "Basic abc"), ("x-api-key", "k")]), Some("k".into()));
-        assert_eq!(found(&[("authorization", "Bearer ")]), None);
-        assert_eq!(found(&[]), None);
+        let found = |pairs: &[(&'static str, &str)]| {
+            presented_keys(&headers(pairs)).collect::<Vec<&str>>().join(" ")
+        };
+        assert_eq!(found(&[("authorization", "bearer  k1 ")]), "k1");
+        assert_eq!(found(&[("x-api-key", "k2")]), "k2");
+        assert_eq!(found(&[("authorization", "Basic abc"), ("x-api-key", "k")]), "k");
+        assert_eq!(found(&[("authorization", "Bearer a"), ("x-api-key", "b")]), "a b");
+        assert_eq!(found(&[("authorization", "Bearer ")]), "");
+        assert_eq!(found(&[]), "");
+    }
+
+    #[test]
+    fn a_compressed_body_is_refused() {
+        let gate = gate(true, &[]);
+        assert_eq!(refusal(&gate, &[("content-encoding", "gzip")]), Some(415));
+        assert_eq!(refusal(&gate, &[("content-encoding", "Identity")]), None);
     }
 
     #[test]

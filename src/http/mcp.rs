@@ -30,12 +30,13 @@ use futures_util::{
 };
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use rmcp::{
-    model::ClientJsonRpcMessage,
+    model::{ClientJsonRpcMessage, RequestId},
     transport::streamable_http_server::{
         StreamableHttpServerConfig, StreamableHttpService,
         session::{SessionManager, local::LocalSessionManager},
     },
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tower_service::Service;
 
@@ -57,6 +58,8 @@ const SESSION_IDLE: Duration = Duration::from_secs(3600);
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Names a session of the handshake era.
 const SESSION_ID: &str = "mcp-session-id";
+/// What a client takes that takes everything.
+const ACCEPT_ALL: &str = "application/json, text/event-stream";
 /// JSON-RPC: no JSON.
 const PARSE_ERROR: i32 = -32700;
 /// JSON-RPC: JSON, but no message.
@@ -163,13 +166,21 @@ async fn mcp(
 
 /// Why a POST does not reach the transport.
 fn refusal(body: &[u8]) -> Option<HttpResponse> {
+    #[derive(Deserialize)]
+    struct Asked {
+        id: Option<RequestId>,
+    }
     let error = serde_json::from_slice::<ClientJsonRpcMessage>(body).err()?;
+    // Whoever waits for an answer to this id is told.
+    let id = serde_json::from_slice::<Asked>(body).ok().and_then(|asked| asked.id);
     let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
     let (code, message) = match is_json {
         true => (INVALID_REQUEST, "the body is no single JSON-RPC 2.0 message".to_owned()),
         false => (PARSE_ERROR, format!("the body is no JSON: {error}")),
     };
-    Some(json_rpc_error(StatusCode::BAD_REQUEST, code, &message))
+    let mut body = error_body(code, &message);
+    body["id"] = json!(id);
+    Some(HttpResponse::BadRequest().json(body))
 }
 
 fn unreadable(error: &actix_web::Error) -> HttpResponse {
@@ -205,7 +216,11 @@ fn converted(request: &HttpRequest, body: Bytes) -> Option<http::Request<Full<By
     let mut builder =
         http::Request::builder().method(request.method().as_str()).uri(request.uri().to_string());
     for (name, value) in request.headers() {
-        builder = builder.header(name.as_str(), value.as_bytes());
+        builder = match (name, value.as_bytes()) {
+            // The transport takes only what is said in full.
+            (&header::ACCEPT, b"*/*") => builder.header(name.as_str(), ACCEPT_ALL),
+            (name, value) => builder.header(name.as_str(), value),
+        };
     }
     builder.body(Full::new(body)).ok()
 }

@@ -20,6 +20,7 @@ use rmcp::{
     },
     service::RequestContext,
 };
+use serde_json::json;
 
 use super::{
     job::Job,
@@ -85,9 +86,10 @@ impl ServerHandler for McpServer {
 
     async fn list_tools(
         &self,
-        _request: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
+        refuse_cursor(request)?;
         let tools = TOOLS.iter().map(listed).collect();
         let list = ListToolsResult::with_all_items(tools);
         Ok(list.with_ttl_ms(LIST_TTL_MS).with_cache_scope(CacheScope::Public))
@@ -120,9 +122,10 @@ impl ServerHandler for McpServer {
 
     async fn list_resources(
         &self,
-        _request: Option<PaginatedRequestParams>,
+        request: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
+        refuse_cursor(request)?;
         let status = Resource::new(STATUS_URI, "status")
             .with_title("State of the node")
             .with_description("The node's own state as JSON: peers, models, memory, work under way")
@@ -138,7 +141,8 @@ impl ServerHandler for McpServer {
     ) -> Result<ReadResourceResponse, ErrorData> {
         if request.uri != STATUS_URI {
             let message = format!("no resource {}; there is {STATUS_URI}", request.uri);
-            return Err(ErrorData::resource_not_found(message, None));
+            let data = json!({"uri": request.uri});
+            return Err(ErrorData::resource_not_found(message, Some(data)));
         }
         let status = self.node.look(Look::Status).await;
         let status = status.map_err(|error| ErrorData::internal_error(error.message, None))?;
@@ -164,6 +168,17 @@ impl ServerHandler for McpServer {
                 ErrorData::new(ErrorCode::METHOD_NOT_FOUND, message, None)
             }
         })
+    }
+}
+
+/// Lists come whole, so nobody was given a cursor.
+fn refuse_cursor(request: Option<PaginatedRequestParams>) -> Result<(), ErrorData> {
+    match request.and_then(|request| request.cursor) {
+        None => Ok(()),
+        Some(_) => {
+            let message = "`cursor`: lists of this server have one page; ask without a cursor";
+            Err(ErrorData::invalid_params(message, None))
+        }
     }
 }
 

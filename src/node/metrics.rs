@@ -17,6 +17,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+use swarmllm_actors::peer_directory::Via;
 
 use super::types::{DhtNumbers, PeerStatus, SchedulerNumbers};
 use crate::cloud::ProviderStatus;
@@ -180,24 +181,30 @@ fn of_now(scheduler: &SchedulerNumbers, peers: &[PeerStatus], dht: &DhtNumbers) 
 }
 
 fn add_peers(registry: &mut Registry, peers: &[PeerStatus]) {
-    let (known, found) = (Family::<Labels, Gauge>::default(), Family::<Labels, Gauge>::default());
+    let known = Family::<Labels, Gauge>::default();
+    let labels =
+        |state: &str, via: &str| vec![("state", state.to_owned()), ("via", via.to_owned())];
     for state in STATES {
-        known.get_or_create(&vec![("state", state.to_owned())]).set(0);
+        for via in Via::ALL {
+            known.get_or_create(&labels(state, via.word())).set(0);
+        }
     }
-    let rtt = Histogram::new(BUCKETS_S);
     for peer in peers {
-        known.get_or_create(&vec![("state", peer.state.clone())]).inc();
-        if peer.state == STATES[0] {
-            found.get_or_create(&vec![("via", peer.via.clone())]).inc();
-        }
-        if let Some(ms) = peer.rtt_ms {
-            rtt.observe(ms / 1000.0);
+        known.get_or_create(&labels(&peer.state, &peer.via)).inc();
+    }
+    registry.register("peers", "Peers by state and by how they were found", known);
+    let mut rtt_s: Vec<f64> = peers.iter().filter_map(|peer| Some(peer.rtt_ms? / 1e3)).collect();
+    rtt_s.sort_by(f64::total_cmp);
+    let hops = Family::<Labels, Gauge<f64, AtomicU64>>::default();
+    let places =
+        [("nearest", 0), ("median", rtt_s.len() / 2), ("farthest", rtt_s.len().max(1) - 1)];
+    for (name, at) in places {
+        if let Some(rtt_s) = rtt_s.get(at) {
+            hops.get_or_create(&vec![("peer", name.to_owned())]).set(*rtt_s);
         }
     }
-    registry.register("peers", "Known peers by state", known);
-    registry.register("peers_connected", "Connected peers by how they were found", found);
-    let help = "Round trips to the peers of this moment";
-    registry.register_with_unit("peer_rtt", help, Unit::Seconds, rtt);
+    let help = "Round trips to the connected peers of this moment";
+    registry.register_with_unit("hop_rtt", help, Unit::Seconds, hops);
 }
 
 fn add_process(registry: &mut Registry) {
@@ -412,8 +419,9 @@ mod tests {
             "swarmllm_request_success_total{model=\"vectors\",finished_reason=\"stop\"} 1",
             "swarmllm_prompt_tokens_total{model=\"vectors\"} 3",
             "swarmllm_build_info{version=\"0.1.0\"} 1",
-            "swarmllm_peers_connected{via=\"mdns\"} 1",
-            "swarmllm_peer_rtt_seconds_sum 0.5",
+            "swarmllm_hop_rtt_seconds{peer=\"nearest\"} 0.5",
+            "swarmllm_hop_rtt_seconds{peer=\"median\"} 0.5",
+            "swarmllm_hop_rtt_seconds{peer=\"farthest\"} 0.5",
             "swarmllm_generation_tokens_total{model=\"m\"} 2",
             "swarmllm_request_success_total{model=\"m\",finished_reason=\"length\"} 1",
             "swarmllm_request_success_total{model=\"m\",finished_reason=\"abort\"} 1",
@@ -428,8 +436,8 @@ mod tests {
             "swarmllm_prefix_cache_hits_total 5",
             "swarmllm_num_preemptions_total 0",
             "swarmllm_kv_cache_evictions_total 0",
-            "swarmllm_peers{state=\"connected\"} 1",
-            "swarmllm_peers{state=\"known\"} 0",
+            "swarmllm_peers{state=\"connected\",via=\"mdns\"} 1",
+            "swarmllm_peers{state=\"known\",via=\"dht\"} 0",
             "swarmllm_dht_contacts 9.0",
             "swarmllm_dht_lookups_done_total 2",
         ] {

@@ -16,6 +16,8 @@ import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 DEADLINE_S = 60
+# The tools of the node's MCP server, in the order of its list.
+MCP_TOOLS = ["chat", "models", "compare", "research", "batch_prompts", "delegate", "node_info"]
 
 
 class Failed(Exception):

@@ -14,14 +14,15 @@ import sys
 import anyio
 from mcp import Client, MCPError, StdioServerParameters
 
-TOOLS = ["chat", "models", "compare", "research", "batch_prompts", "delegate", "node_info"]
+from harness import MCP_TOOLS
+
 QUESTION = {"prompt": "What is SwarmLLM?", "max_tokens": 40}
 
 
 async def check_lists(client):
     """Tools and the resource."""
     listed = await client.list_tools()
-    assert [tool.name for tool in listed.tools] == TOOLS, listed
+    assert [tool.name for tool in listed.tools] == MCP_TOOLS, listed
     assert all(tool.annotations.read_only_hint for tool in listed.tools), listed
     assert all(tool.output_schema["type"] == "object" for tool in listed.tools), listed
     resources = await client.list_resources()

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{CHAT, chat, is_servable};
 use crate::support::{
-    Folder, Node, Response, get, json_stdout, post, program, request, run, stderr,
+    Folder, Node, Response, get, json_stdout, post, program, request, run, signal, stderr,
 };
 
 /// One GET with another header.
@@ -34,6 +34,9 @@ fn once_there_is_a_key_everybody_needs_one_until_it_is_revoked() {
         format!("Authorization: Bearer {first}"),
         format!("authorization: bearer {second}"),
         format!("x-api-key: {first}"),
+        // A token for somebody else beside the key, as agents send it.
+        format!("Authorization: Bearer other\r\nx-api-key: {first}"),
+        format!("Authorization: Bearer {first}\r\nx-api-key: other"),
     ] {
         assert_eq!(get_with(&node, "/v1/models", &header).status, 200, "{header}");
     }
@@ -133,7 +136,7 @@ fn pages_ask_first_and_only_known_ones_may() {
     assert!(read.headers.contains("access-control-allow-origin: http://127.0.0.1:5173"));
     let shown = read.headers.lines().find(|line| line.starts_with("access-control-expose"));
     let shown = shown.expect("headers that a page may read");
-    for name in ["x-request-id", "retry-after-ms", "x-should-retry"] {
+    for name in ["x-request-id", "retry-after-ms", "x-should-retry", "mcp-session-id"] {
         assert!(shown.contains(name), "{name} in {shown}");
     }
     // A key is needed for the request, not for the question before it.
@@ -178,6 +181,25 @@ fn the_server_says_who_it_is_what_it_has_and_what_is_wrong() {
     assert!(metrics.lines().any(|found| found == line), "{metrics}");
     let strangers = "{path=\"other\",method=\"GET\",status=\"404\"} 2";
     assert!(metrics.contains(strangers), "{metrics}");
+}
+
+#[test]
+fn what_can_t_be_read_is_told_to_its_sender_and_not_to_the_log() {
+    let mut node = Node::serve(&[]);
+    for (path, part) in [
+        (CHAT, "\"code\":\"content_encoding\""),
+        ("/v1/messages", "invalid_request_error"),
+        ("/api/chat", "content-encoding"),
+        ("/mcp", "\"code\":-32600"),
+    ] {
+        let head = format!("POST {path} HTTP/1.1\r\nContent-Encoding: gzip");
+        let refused = request(node.http(), &head, "{}");
+        assert!(refused.status == 415 && refused.body.contains(part), "{refused:?}");
+    }
+    assert_eq!(request(node.http(), "GET / HTTP/9.9", "").status, 400);
+    signal("TERM", node.pid());
+    node.log.wait_for_end();
+    assert!(!node.log.seen.iter().any(|line| line.contains("ERROR")), "{:#?}", node.log.seen);
 }
 
 #[test]

@@ -222,6 +222,12 @@ fn seven_tools_and_a_resource_are_there_in_both_eras_over_both_transports() {
         let missing = ask("resources/read", json!({"uri": "swarmllm://other"}));
         let code = if is_modern { -32602 } else { -32002 };
         assert_eq!(error_code(&missing), code, "{way} {missing:?}");
+        let error = &missing.last().expect("an answer")["error"];
+        assert_eq!(error["data"]["uri"], "swarmllm://other", "{way}");
+        for method in ["tools/list", "resources/list"] {
+            let page = ask(method, json!({"cursor": "nobody gave it"}));
+            assert_eq!(error_code(&page), -32602, "{way} {method}");
+        }
         let info = result(&ask("tools/call", call("node_info", json!({}))));
         assert_eq!(info["structuredContent"]["peer_id"], node.ready["peer_id"], "{way}");
     });
@@ -366,6 +372,9 @@ fn http_statuses_are_those_of_the_protocol() {
     for (body, code) in [("", -32700), ("{", -32700), ("[]", -32600), ("{\"id\":1}", -32600)] {
         assert_eq!(status(&good, body), (400, json!(code)), "{body:?}");
     }
+    let wrong = list.replace("\"params\":{", "\"params\":[], \"x\":{");
+    let told = messages(&request(to, &good, &wrong));
+    assert_eq!((&told[0]["id"], error_code(&told)), (&json!(7), json!(-32600)), "{told:?}");
     let batch = format!("[{list},{list}]");
     assert_eq!(status(&good, &batch), (400, json!(-32600)));
     let huge = request(to, &format!("{good}\r\nContent-Length: 99999999999"), "");
@@ -375,6 +384,8 @@ fn http_statuses_are_those_of_the_protocol() {
     assert_eq!((foreign.status, &foreign.json()["error"]["code"]), (403, &json!(-32600)));
     let own = request(to, &format!("{good}\r\nOrigin: http://localhost:3000"), &list);
     assert_eq!(own.status, 200);
+    let anything = good.replace("application/json, text/event-stream", "*/*");
+    assert_eq!(status(&anything, &list).0, 200);
     let plain = "POST /mcp HTTP/1.1\r\nContent-Type: application/json";
     assert_eq!(request(to, plain, &list).status, 406);
     let text = good.replace("Content-Type: application/json", "Content-Type: text/plain");
@@ -532,6 +543,14 @@ fn agents_are_told_the_node_s_address_and_started_with_it() {
     let missing = connect("claude", &["--model", "other"]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(stderr(&missing).contains("demo"), "{}", stderr(&missing));
+    // An agent without a key would be started for nothing.
+    assert!(node.run(&["key", "create"]).status.success());
+    for keyless in [connect("claude", &["--run"]), connect("claude", &["--run", "--key", ""])] {
+        assert_eq!(keyless.status.code(), Some(1));
+        assert!(stderr(&keyless).contains("--key"), "{}", stderr(&keyless));
+    }
+    let launch = json_stdout(&connect("claude", &["--json", "--key", "swk-1"]));
+    assert_eq!(launch["env"]["ANTHROPIC_API_KEY"], "swk-1");
 }
 
 #[test]

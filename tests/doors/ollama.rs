@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{CHAT, chat, is_servable};
-use crate::support::{Node, Response, get, post, send, signal};
+use crate::support::{Node, Response, get, post, request, send, signal};
 
 fn ask(more: Value) -> Value {
     let messages = json!([{"role": "user", "content": "What is SwarmLLM?"}]);
@@ -118,6 +118,24 @@ fn models_are_listed_shown_and_confirmed() {
 }
 
 #[test]
+fn an_answer_that_was_begun_goes_on_and_lists_are_there_for_a_look() {
+    let node = Node::serve(&[]);
+    let whole = post(node.http(), "/api/chat", &ask(json!({"stream": false}))).json();
+    let text = whole["message"]["content"].as_str().expect("text");
+    let (begun, rest) = text.split_at(text.find(' ').expect("words"));
+    let messages = json!([
+        {"role": "user", "content": "What is SwarmLLM?"},
+        {"role": "assistant", "content": begun},
+    ]);
+    let body = ask(json!({"stream": false, "messages": messages}));
+    assert_eq!(post(node.http(), "/api/chat", &body).json()["message"]["content"], rest);
+    for path in ["/", "/api/tags", "/api/version"] {
+        let looked = request(node.http(), &format!("HEAD {path} HTTP/1.1"), "");
+        assert_eq!((looked.status, looked.body.as_str()), (200, ""), "{path}");
+    }
+}
+
+#[test]
 fn a_mistake_is_the_callers_and_says_so_in_this_dialect() {
     let node = Node::serve(&[]);
     for (body, status) in [
@@ -181,7 +199,13 @@ fn texts_become_vectors_and_long_ones_are_cut() {
     assert_eq!((cut.status, cut.json()["prompt_eval_count"].clone()), (200, json!(511)));
     assert_eq!(embed(json!({"input": long, "truncate": false})).status, 400);
     assert_eq!(embed(json!({"input": 3})).status, 400);
-    assert_eq!(embed(json!({"input": []})).json()["embeddings"], json!([]));
+    // Whoever sends nothing only wants the model in memory.
+    for nothing in [json!([]), json!(""), json!(null)] {
+        let loaded = embed(json!({"input": nothing}));
+        assert_eq!((loaded.status, loaded.json()["embeddings"].clone()), (200, json!([])));
+    }
+    let loaded = post(node.http(), "/api/embeddings", &json!({"model": "demo", "prompt": ""}));
+    assert_eq!((loaded.status, loaded.json()), (200, json!({"embedding": []})));
     let metrics = get(node.http(), "/metrics").body;
     assert!(!metrics.contains("finished_reason=\"abort\""), "{metrics}");
 }

@@ -208,6 +208,7 @@ pub(super) static GROUPS: [Group; 5] = [
                 Answer::Json(of::<OllamaEmbedding>()),
             ),
             get("/api/tags", "Lists the models.", Answer::Json(of::<OllamaModelList>())),
+            head("/api/tags", "The same as a status alone."),
             get("/api/ps", "Lists the models in memory.", Answer::Json(of::<OllamaModelList>())),
             post(
                 "/api/show",
@@ -226,6 +227,7 @@ pub(super) static GROUPS: [Group; 5] = [
                 "The version of the Ollama API that is followed.",
                 Answer::Json(of::<OllamaVersion>()),
             ),
+            head("/api/version", "The same as a status alone."),
         ],
     },
     Group {

@@ -41,6 +41,9 @@ pub(super) async fn embed(
     let mut fields = Fields::of_body(body)?;
     let name = fields.text(&["model", "name"])?;
     let inputs = match fields.optional("input")? {
+        // Whoever sends none only wants the model in memory.
+        None => Vec::new(),
+        Some(Input::One(text)) if text.is_empty() => Vec::new(),
         Some(Input::One(text)) => vec![text],
         Some(Input::Several(texts)) if texts.len() <= INPUTS_MAX => texts,
         _ => {
@@ -72,8 +75,8 @@ pub(super) async fn embeddings(
 ) -> Result<HttpResponse, OllamaError> {
     let mut fields = Fields::of_body(body)?;
     let name = fields.text(&["model", "name"])?;
-    let prompt = fields.text(&["prompt"])?;
-    let found = embedded(&node, &name, vec![prompt], true).await?;
+    let prompt = fields.optional::<String>("prompt")?.filter(|prompt| !prompt.is_empty());
+    let found = embedded(&node, &name, prompt.into_iter().collect(), true).await?;
     let vector = found.vectors.into_iter().next().unwrap_or_default();
     Ok(HttpResponse::Ok().json(json!({"embedding": vector})))
 }

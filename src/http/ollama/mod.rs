@@ -44,16 +44,19 @@ impl actix_web::ResponseError for OllamaError {
 
 /// Its paths.
 pub fn routes(config: &mut web::ServiceConfig) {
+    // Programs look with HEAD whether somebody is here.
+    let tags = web::resource("/api/tags").route(web::get().to(catalogue::tags));
+    let version = web::resource("/api/version").route(web::get().to(catalogue::version));
     config
+        .service(tags.route(web::head().to(catalogue::tags)))
+        .service(version.route(web::head().to(catalogue::version)))
         .service(web::resource("/api/chat").route(web::post().to(chat)))
         .service(web::resource("/api/generate").route(web::post().to(generate)))
         .service(web::resource("/api/embed").route(web::post().to(embed::embed)))
         .service(web::resource("/api/embeddings").route(web::post().to(embed::embeddings)))
-        .service(web::resource("/api/tags").route(web::get().to(catalogue::tags)))
         .service(web::resource("/api/ps").route(web::get().to(catalogue::running)))
         .service(web::resource("/api/show").route(web::post().to(catalogue::show)))
-        .service(web::resource("/api/pull").route(web::post().to(catalogue::pull)))
-        .service(web::resource("/api/version").route(web::get().to(catalogue::version)));
+        .service(web::resource("/api/pull").route(web::post().to(catalogue::pull)));
 }
 
 async fn chat(node: web::Data<NodeHandle>, body: Body) -> Result<HttpResponse, OllamaError> {

@@ -25,8 +25,8 @@ use crate::{
 const TEMPERATURE: f64 = 0.8;
 const TOP_K: i64 = 40;
 const TOP_P: f64 = 0.9;
-/// Most stop texts.
-const STOPS_MAX: usize = 16;
+/// Most stop texts: editors that complete code send dozens.
+const STOPS_MAX: usize = 64;
 /// A chat is never longer; each message costs tokens, and contexts end far below.
 const MESSAGES_MAX: usize = 65_536;
 
@@ -99,10 +99,16 @@ pub(super) fn chat(body: Body) -> Result<Asked, ApiError> {
         let message = format!("at most {MESSAGES_MAX} messages");
         return Err(ApiError::invalid(message, Some("messages")));
     }
+    // What the assistant said last is the beginning of its answer.
+    let continue_last = messages.last().is_some_and(|last| {
+        let has_text = last["content"].as_str().is_some_and(|text| !text.is_empty());
+        last["role"] == "assistant" && has_text && !last["tool_calls"].is_array()
+    });
     let input = match messages.is_empty() {
         true => Input::Nothing,
         false => Input::Chat(Chat {
             messages: Messages::default().normalised(messages)?,
+            continue_last,
             tools: tools(&mut fields)?,
             variables: thinking(&mut fields)?,
             ..Chat::default()
@@ -142,7 +148,7 @@ fn common(mut fields: Fields, input: Input) -> Result<Asked, ApiError> {
     Ok(Asked {
         model: fields.text(&["model", "name"])?,
         stream: fields.optional("stream")?.unwrap_or(true),
-        unloads: fields.optional::<Value>("keep_alive")?.is_some_and(|time| is_zero(&time)),
+        unloads: unloads(&mut fields)?,
         format: format(&mut fields)?,
         sampling: sampling(&mut options)?,
         max_tokens: max_tokens(&mut options)?,
@@ -151,12 +157,22 @@ fn common(mut fields: Fields, input: Input) -> Result<Asked, ApiError> {
     })
 }
 
+/// Whether `keep_alive`, a number of seconds or a text such as `10m`, says that the caller is done.
+fn unloads(fields: &mut Fields) -> Result<bool, ApiError> {
+    match fields.optional::<Value>("keep_alive")? {
+        None => Ok(false),
+        Some(time @ (Value::Number(_) | Value::String(_))) => Ok(is_zero(&time)),
+        Some(_) => Err(fields.wrong("keep_alive", "is a number of seconds or a text such as 10m")),
+    }
+}
+
 /// Whether a time such as `0`, `"0"` or `"0s"` is none.
 fn is_zero(time: &Value) -> bool {
     match time {
         Value::Number(number) => number.as_f64() == Some(0.0),
         Value::String(text) => {
-            text.starts_with('0') && text.trim_matches('0').chars().all(char::is_alphabetic)
+            let unit = text.trim_start_matches(['0', '.']);
+            text.starts_with('0') && unit.chars().all(char::is_alphabetic)
         }
         _ => false,
     }
@@ -176,9 +192,10 @@ fn format(fields: &mut Fields) -> Result<AnswerFormat, ApiError> {
 fn thinking(fields: &mut Fields) -> Result<Map<String, Value>, ApiError> {
     let variables = match fields.optional::<Value>("think")? {
         None => Value::Null,
-        Some(Value::Bool(think)) => json!({"enable_thinking": think}),
+        // Templates have two names for it.
+        Some(Value::Bool(think)) => json!({"enable_thinking": think, "thinking": think}),
         Some(Value::String(effort)) if ["low", "medium", "high"].contains(&effort.as_str()) => {
-            json!({"enable_thinking": true, "reasoning_effort": effort})
+            json!({"enable_thinking": true, "thinking": true, "reasoning_effort": effort})
         }
         Some(_) => {
             let message = "`think` is true, false, \"low\", \"medium\" or \"high\"";
@@ -203,12 +220,12 @@ fn tools(fields: &mut Fields) -> Result<Vec<Value>, ApiError> {
 }
 
 fn sampling(options: &mut Fields) -> Result<SamplingParams, ApiError> {
-    let seed = options.optional("seed")?;
+    let seed = whole(options, "seed")?;
     let fields = SamplingFields {
         temperature: options.optional("temperature")?,
         top_p: Some(options.optional("top_p")?.unwrap_or(TOP_P)),
         // Below zero is off as well.
-        top_k: Some(options.optional("top_k")?.unwrap_or(TOP_K).max(0)),
+        top_k: Some(whole(options, "top_k")?.unwrap_or(TOP_K).max(0)),
         min_p: options.optional("min_p")?,
         typical_p: options.optional("typical_p")?,
         frequency_penalty: options.optional("frequency_penalty")?,
@@ -222,15 +239,19 @@ fn sampling(options: &mut Fields) -> Result<SamplingParams, ApiError> {
     })
 }
 
-/// Below zero there is no limit.
+/// A whole number, also when it is written as `42.0`.
+fn whole(options: &mut Fields, name: &str) -> Result<Option<i64>, ApiError> {
+    let Some(number) = options.optional::<serde_json::Number>(name)? else { return Ok(None) };
+    // Up to here every whole number is one of these, and nothing is lost.
+    let exact = |float: &f64| float.fract() == 0.0 && float.abs() < 9e15;
+    let whole = number.as_i64().or_else(|| Some(number.as_f64().filter(exact)? as i64));
+    whole.map(Some).ok_or_else(|| options.wrong(name, "is a whole number"))
+}
+
+/// From zero down there is no limit.
 fn max_tokens(options: &mut Fields) -> Result<Option<u32>, ApiError> {
-    match options.optional::<i64>("num_predict")? {
-        Some(0) => {
-            let message = "`num_predict` is at least 1, or -1 for no limit";
-            Err(ApiError::invalid(message, Some("options.num_predict")))
-        }
-        limit => Ok(limit.and_then(|limit| u32::try_from(limit).ok())),
-    }
+    let limit = whole(options, "num_predict")?.filter(|limit| *limit > 0);
+    Ok(limit.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX)))
 }
 
 fn stop_texts(options: &mut Fields) -> Result<Vec<String>, ApiError> {
@@ -240,13 +261,15 @@ fn stop_texts(options: &mut Fields) -> Result<Vec<String>, ApiError> {
         One(String),
         Several(Vec<String>),
     }
-    let stops = match options.optional("stop")? {
+    let mut stops = match options.optional("stop")? {
         None => Vec::new(),
         Some(Stop::One(text)) => vec![text],
         Some(Stop::Several(texts)) => texts,
     };
-    if stops.len() > STOPS_MAX || stops.iter().any(String::is_empty) {
-        let message = format!("`stop` has up to {STOPS_MAX} texts, none empty");
+    // Programs that split a field of theirs send these.
+    stops.retain(|text| !text.is_empty());
+    if stops.len() > STOPS_MAX {
+        let message = format!("`stop` has up to {STOPS_MAX} texts");
         return Err(ApiError::invalid(message, Some("options.stop")));
     }
     Ok(stops)
@@ -401,7 +424,7 @@ mod tests {
         for (more, param) in [
             (json!({"options": {"temperature": "hot"}}), "options.temperature"),
             (json!({"options": {"temperature": 9}}), "options.temperature"),
-            (json!({"options": {"num_predict": 0}}), "options.num_predict"),
+            (json!({"options": {"num_predict": "3"}}), "options.num_predict"),
             (json!({"options": []}), "options"),
             (json!({"format": "xml"}), "format"),
             (json!({"think": "deeply"}), "think"),
@@ -456,6 +479,44 @@ mod tests {
         let unload = generate(body(&json!({"model": "m", "keep_alive": 0}))).expect("valid");
         assert!(unload.unloads);
         assert!(is_zero(&json!("0s")) && !is_zero(&json!("10m")) && !is_zero(&json!("0.5h")));
+        assert!(is_zero(&json!("0.0s")) && is_zero(&json!(0.0)) && !is_zero(&json!(-1)));
+        let error = asked(json!({"keep_alive": [1]})).expect_err("a list");
+        assert_eq!(error.param.as_deref(), Some("keep_alive"));
+    }
+
+    #[test]
+    fn an_answer_that_was_begun_is_continued() {
+        let continues = |last: Value| {
+            let messages = json!([{"role": "user", "content": "hi"}, last]);
+            let Input::Chat(chat) = asked(json!({"messages": messages})).expect("valid").input
+            else {
+                panic!("a chat")
+            };
+            chat.continue_last
+        };
+        assert!(continues(json!({"role": "assistant", "content": "Hel"})));
+        assert!(!continues(json!({"role": "assistant", "content": ""})));
+        assert!(!continues(json!({"role": "user", "content": "more"})));
+        let call = json!({"function": {"name": "f", "arguments": {}}});
+        let called = json!({"role": "assistant", "content": "wait", "tool_calls": [call]});
+        assert!(!continues(called));
+    }
+
+    #[test]
+    fn whole_numbers_may_have_a_point_and_empty_stop_texts_mean_nothing() {
+        let with = |options: Value| asked(json!({"options": options}));
+        let same = with(json!({"seed": 42.0, "num_predict": 3.0, "top_k": 5.0})).expect("valid");
+        let asked = with(json!({"seed": 42, "num_predict": 3, "top_k": 5})).expect("valid");
+        assert_eq!((&same.sampling, same.max_tokens), (&asked.sampling, Some(3)));
+        let error = with(json!({"seed": 1.5})).expect_err("no whole number");
+        assert_eq!(error.param.as_deref(), Some("options.seed"));
+        for unlimited in [0, -1, -2] {
+            let asked = with(json!({"num_predict": unlimited})).expect("valid");
+            assert_eq!(asked.max_tokens, None, "{unlimited}");
+        }
+        let stops: Vec<String> = (0..64).map(|n| format!("<{n}>")).collect();
+        assert_eq!(with(json!({"stop": stops})).expect("valid").stop, stops);
+        assert_eq!(with(json!({"stop": ["", "a"]})).expect("valid").stop, ["a"]);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::TextOrObjects;
+
 /// A refusal in the form of the Anthropic API.
 #[derive(ToSchema)]
 pub(in super::super) struct AnthropicError {
@@ -30,8 +32,8 @@ pub(in super::super) struct MessageRequest {
     /// Most tokens of the answer; 0 reads the prompt into the cache and answers nothing.
     #[schema(minimum = 0)]
     max_tokens: i64,
-    /// What stands in front of the conversation; blocks are taken as well.
-    system: Option<String>,
+    /// What stands in front of the conversation: a text or blocks.
+    system: Option<TextOrObjects>,
     /// Answer as server-sent events.
     stream: Option<bool>,
     /// From 0 to 1; 1 when absent.
@@ -70,8 +72,8 @@ pub(in super::super) struct CountRequest {
     /// `{"role", "content"}` objects, oldest first.
     #[schema(value_type = Vec<Object>, min_items = 1)]
     messages: Vec<Value>,
-    /// What stands in front of the conversation; blocks are taken as well.
-    system: Option<String>,
+    /// What stands in front of the conversation: a text or blocks.
+    system: Option<TextOrObjects>,
     /// Functions that may be called.
     #[schema(value_type = Option<Vec<Object>>)]
     tools: Option<Vec<Value>>,

@@ -10,3 +10,35 @@ pub(super) mod node;
 pub(super) mod ollama;
 pub(super) mod openai;
 pub(super) mod responses;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// A text or several.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+pub(in super::super) enum TextOrTexts {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// A text, or objects that it consists of.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+pub(in super::super) enum TextOrObjects {
+    Text(String),
+    Objects(Vec<BTreeMap<String, Value>>),
+}
+
+/// A text, several, or the same as token ids.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+pub(in super::super) enum TextsOrTokens {
+    Text(String),
+    Texts(Vec<String>),
+    Tokens(Vec<u32>),
+    SeveralTokens(Vec<Vec<u32>>),
+}

@@ -3,6 +3,8 @@
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::TextOrTexts;
+
 /// A refusal in the form of the Ollama API.
 #[derive(ToSchema)]
 pub(in super::super) struct OllamaErrorBody {
@@ -22,12 +24,12 @@ pub(in super::super) struct OllamaChatRequest {
     #[schema(value_type = Option<Vec<Object>>)]
     tools: Option<Vec<Value>>,
     /// `"json"` or a JSON schema.
-    #[schema(value_type = Option<Object>)]
     format: Option<Value>,
     options: Option<OllamaOptions>,
     /// Whether to reason, or how much: `"low"`, `"medium"`, `"high"`.
-    #[schema(value_type = Option<bool>)]
     think: Option<Value>,
+    /// How long the model is kept in memory, which is for good: seconds, or a text such as `10m`.
+    keep_alive: Option<Value>,
     /// Answer as lines; true when absent.
     stream: Option<bool>,
 }
@@ -46,12 +48,12 @@ pub(in super::super) struct OllamaGenerateRequest {
     /// Give the prompt to the model as it is.
     raw: Option<bool>,
     /// `"json"` or a JSON schema.
-    #[schema(value_type = Option<Object>)]
     format: Option<Value>,
     options: Option<OllamaOptions>,
     /// Whether to reason, or how much: `"low"`, `"medium"`, `"high"`.
-    #[schema(value_type = Option<bool>)]
     think: Option<Value>,
+    /// How long the model is kept in memory, which is for good: seconds, or a text such as `10m`.
+    keep_alive: Option<Value>,
     /// Answer as lines; true when absent.
     stream: Option<bool>,
 }
@@ -71,10 +73,10 @@ struct OllamaOptions {
     min_p: Option<f64>,
     /// The same seed gives the same answer.
     seed: Option<i64>,
-    /// Most tokens of the answer; below zero there is no limit.
+    /// Most tokens of the answer; from zero down there is no limit.
     num_predict: Option<i64>,
-    /// Texts that end the answer.
-    stop: Option<Vec<String>>,
+    /// Up to 64 texts that end the answer.
+    stop: Option<TextOrTexts>,
     /// Above 0, up to 10.
     #[schema(minimum = 0.01, maximum = 10)]
     repeat_penalty: Option<f64>,
@@ -100,6 +102,24 @@ pub(in super::super) struct OllamaAnswer {
     /// `stop`, `length`, `load` or `unload`.
     #[schema(required = false, nullable = false)]
     done_reason: Option<String>,
+    /// Nanoseconds from the request to its end.
+    #[schema(required = false, nullable = false)]
+    total_duration: Option<u64>,
+    /// Of those, in the queue.
+    #[schema(required = false, nullable = false)]
+    load_duration: Option<u64>,
+    /// Tokens of the prompt.
+    #[schema(required = false, nullable = false)]
+    prompt_eval_count: Option<u32>,
+    /// Nanoseconds in which they were read.
+    #[schema(required = false, nullable = false)]
+    prompt_eval_duration: Option<u64>,
+    /// Tokens of the answer.
+    #[schema(required = false, nullable = false)]
+    eval_count: Option<u32>,
+    /// Nanoseconds in which they were written.
+    #[schema(required = false, nullable = false)]
+    eval_duration: Option<u64>,
 }
 
 /// A model that is meant.
@@ -157,8 +177,8 @@ pub(in super::super) struct OllamaVersion {
 pub(in super::super) struct OllamaEmbedRequest {
     /// Name of a model, with or without `:latest`.
     model: String,
-    /// Texts; one text is taken as well.
-    input: Vec<String>,
+    /// A text or several; none to load the model.
+    input: Option<TextOrTexts>,
     /// Cut texts that are too long; true when absent.
     truncate: Option<bool>,
     /// Keep so many values.
@@ -172,6 +192,9 @@ pub(in super::super) struct OllamaEmbeddings {
     model: String,
     embeddings: Vec<Vec<f64>>,
     prompt_eval_count: i64,
+    /// Nanoseconds from the request to its end.
+    total_duration: u64,
+    load_duration: u64,
 }
 
 /// A text to be embedded.
@@ -179,8 +202,8 @@ pub(in super::super) struct OllamaEmbeddings {
 pub(in super::super) struct OllamaEmbeddingRequest {
     /// Name of a model, with or without `:latest`.
     model: String,
-    /// The text.
-    prompt: String,
+    /// The text; none to load the model.
+    prompt: Option<String>,
 }
 
 /// Its vector.

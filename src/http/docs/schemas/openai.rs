@@ -3,6 +3,8 @@
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::{TextOrTexts, TextsOrTokens};
+
 /// A refusal in the form of the OpenAI API.
 #[derive(ToSchema)]
 pub(in super::super) struct OpenAiError {
@@ -45,9 +47,8 @@ pub(in super::super) struct ChatCompletionRequest {
     /// How many answers.
     #[schema(minimum = 1, maximum = 16)]
     n: Option<i64>,
-    /// Texts that end the answer.
-    #[schema(max_items = 4)]
-    stop: Option<Vec<String>>,
+    /// Up to four texts that end the answer.
+    stop: Option<TextOrTexts>,
     /// Added to the logits of tokens, by their ids in this model's own vocabulary (`/tokenize`).
     #[schema(value_type = Option<Object>)]
     logit_bias: Option<Value>,
@@ -104,8 +105,8 @@ pub(in super::super) struct Model {
 pub(in super::super) struct CompletionRequest {
     /// Name of a model held here.
     model: String,
-    /// A text; texts, token ids and lists of them are taken as well.
-    prompt: Option<String>,
+    /// A text, several, or token ids.
+    prompt: Option<TextsOrTokens>,
     /// What stands behind the text that is missing.
     suffix: Option<String>,
     /// Answer as server-sent events.
@@ -148,8 +149,8 @@ pub(in super::super) struct Completion {
 pub(in super::super) struct EmbeddingRequest {
     /// Name of a model held here.
     model: String,
-    /// Texts; one text, token ids and lists of them are taken as well.
-    input: Vec<String>,
+    /// A text, several, or token ids.
+    input: TextsOrTokens,
     /// `float` or `base64`; `float` when absent.
     encoding_format: Option<String>,
     /// Keep so many values.

@@ -3,14 +3,15 @@
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::TextOrObjects;
+
 /// A conversation to be answered.
 #[derive(ToSchema)]
 pub(in super::super) struct ResponseRequest {
     /// Name of a model held here.
     model: String,
-    /// Items, oldest first; one text is taken as well.
-    #[schema(value_type = Vec<Object>)]
-    input: Vec<Value>,
+    /// A text, or items, oldest first.
+    input: TextOrObjects,
     /// What stands in front of the conversation.
     instructions: Option<String>,
     /// A kept response to go on from.
