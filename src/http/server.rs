@@ -143,7 +143,7 @@ fn bound(address: SocketAddr) -> io::Result<TcpListener> {
 async fn not_yet(request: HttpRequest) -> HttpResponse {
     let message = "the node is loading its models; try again in a while, or ask another node";
     let error = ApiError::with(StatusCode::SERVICE_UNAVAILABLE, "loading", message);
-    in_dialect(request.path(), &request_id(&request), &error)
+    in_dialect(&request, &error)
 }
 
 /// Every path of the server; `docs` declares the same ones, which a test compares.
