@@ -14,6 +14,7 @@ mod identity;
 mod interfaces;
 mod metrics;
 mod net_check;
+mod numbers;
 mod tree;
 mod types;
 
@@ -28,18 +29,19 @@ use actix::{Actor, Addr};
 use futures_util::future;
 use swarmllm_actors::batch_scheduler::GetSchedulerUsage;
 use swarmllm_actors::clock::{self, Clock};
-use swarmllm_actors::dht_router::{DhtStatus, FindProviders, GetDhtStatus};
-use swarmllm_actors::dht_socket::{GetSocketCounts, MeasurePath, SocketCounts};
+use swarmllm_actors::dht_router::{FindProviders, GetDhtStatus};
+use swarmllm_actors::dht_socket::MeasurePath;
 use swarmllm_actors::event_log::Subscribe;
 use swarmllm_actors::invite_keeper::{
     CreateInvite, InviteSummary, ListInvites, RevokeInvite, load_membership,
 };
-use swarmllm_actors::kv_cache_store::{GetPageUsage, PageUsage};
+use swarmllm_actors::kv_cache_store::GetPageUsage;
 use swarmllm_actors::model_store::{GetModels, OpenModel};
 use swarmllm_actors::node_supervisor::{Build, NodeSupervisor, StopTree};
 use swarmllm_actors::peer_directory::{
     Candidates, FindCandidates, GetPeers, GetReachability, PeerRecord, PeerState, SaveCache,
 };
+use swarmllm_actors::peer_session::RowTraffic;
 use swarmllm_protocol::admission::NotAdmitted;
 use swarmllm_protocol::identity::Identity;
 use swarmllm_protocol::ids::{InviteId, NetworkId, PeerId};
@@ -94,6 +96,7 @@ struct Shared {
     n_active: Arc<AtomicUsize>,
     n_finished: Arc<AtomicU64>,
     metrics: Metrics,
+    traffic: Arc<RowTraffic>,
     cloud: Cloud,
     is_stopping: watch::Sender<bool>,
 }
@@ -121,11 +124,13 @@ impl NodeHandle {
         let mdns = options.mdns && !listen.ip().is_loopback();
         let exchange = options.exchange;
         let cloud = Cloud::new(options.cloud.clone(), options.offline);
+        let traffic = Arc::default();
         let plan = Rc::new(tree::TreePlan {
             options: NodeOptions { listen, ..options },
             identity: Arc::clone(&identity),
             joins,
             clock,
+            traffic: Arc::clone(&traffic),
         });
         let first = tree::build(&plan, sockets)?;
         let (sender, trees) = watch::channel(Some(first));
@@ -148,6 +153,7 @@ impl NodeHandle {
             n_active: Arc::new(AtomicUsize::new(0)),
             n_finished: Arc::new(AtomicU64::new(0)),
             metrics: Metrics::new(),
+            traffic,
             cloud,
             is_stopping: watch::Sender::new(false),
         });
@@ -254,7 +260,8 @@ impl NodeHandle {
     pub async fn status(&self) -> Result<NodeStatus, NodeError> {
         let tree = self.tree()?;
         let peers = ask(&tree.directory, GetPeers).await?;
-        let scheduler = self.scheduler_numbers().await?;
+        let scheduler = self.scheduler_numbers().await?.into_iter();
+        let scheduler = scheduler.map(|(_, numbers)| numbers).sum::<SchedulerNumbers>();
         let models = self.models().await?;
         let n_peers = peers.iter().filter(|peer| peer.state == PeerState::Connected).count();
         let state = if *self.shared.is_stopping.borrow() {
@@ -282,53 +289,6 @@ impl NodeHandle {
             rss_bytes: crate::service::resident_bytes(),
             models,
         })
-    }
-
-    /// What the scheduler and the KV store do.
-    ///
-    /// # Errors
-    /// While the tree is being restarted.
-    pub async fn scheduler_numbers(&self) -> Result<SchedulerNumbers, NodeError> {
-        let tree = self.tree()?;
-        let PageUsage { used, cached, total, prefix } =
-            ask(&tree.kv_cache_store, GetPageUsage).await?;
-        let usage = ask(&tree.scheduler, GetSchedulerUsage).await?;
-        Ok(SchedulerNumbers {
-            running: usage.running,
-            waiting: usage.waiting,
-            preemptions: usage.preemptions,
-            pages_used: used,
-            pages_cached: cached,
-            pages_total: total,
-            prefix_queries: prefix.asked,
-            prefix_hits: prefix.hit,
-            evictions: prefix.evictions,
-            steps: usage.steps,
-            rows: usage.rows,
-            compute_us: usage.compute_us,
-            planning_us: usage.planning_us,
-        })
-    }
-
-    /// How the DHT does.
-    ///
-    /// # Errors
-    /// While the tree is being restarted.
-    pub async fn dht_numbers(&self) -> Result<DhtNumbers, NodeError> {
-        let tree = self.tree()?;
-        let status = ask(&tree.dht_router, GetDhtStatus).await?;
-        Ok(dht_numbers(status, ask(&tree.dht_socket, GetSocketCounts).await?))
-    }
-
-    /// Everything that is counted, as OpenMetrics text.
-    ///
-    /// # Errors
-    /// While the tree is being restarted.
-    pub async fn metrics(&self) -> Result<String, NodeError> {
-        let (scheduler, peers) = (self.scheduler_numbers().await?, self.peers().await?);
-        let dht = self.dht_numbers().await?;
-        let cloud = self.shared.cloud.status();
-        Ok(self.shared.metrics.text(&scheduler, &peers, &dht, &cloud.providers))
     }
 
     /// Known peers.
@@ -549,28 +509,6 @@ fn peer_status(record: PeerRecord) -> PeerStatus {
         via: record.via.word().to_owned(),
         rtt_ms: record.rtt_us.map(milliseconds),
         offers: offers.collect(),
-    }
-}
-
-fn dht_numbers(status: DhtStatus, counts: SocketCounts) -> DhtNumbers {
-    DhtNumbers {
-        is_server: status.is_server,
-        contacts: status.contacts,
-        buckets: status.buckets,
-        records: status.records,
-        answered: status.answered,
-        lookups_done: status.lookups_done,
-        lookups_failed: status.lookups_failed,
-        last_error: status.last_error,
-        announced: status.announced,
-        holders: status.holders,
-        heard: status.heard.into_iter().map(|(ip, times)| (ip.to_string(), times)).collect(),
-        observed: status.observed,
-        sent_bytes: counts.sent_bytes,
-        received_bytes: counts.received_bytes,
-        refused: counts.refused,
-        over_rate: counts.over_rate,
-        unsent: counts.unsent,
     }
 }
 

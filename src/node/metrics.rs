@@ -17,7 +17,9 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-use swarmllm_actors::peer_directory::Via;
+use swarmllm_actors::peer_directory::{LayerReport, Via};
+use swarmllm_actors::peer_session::Direction;
+use swarmllm_protocol::tensor_frame::RowEncoding;
 
 use super::types::{DhtNumbers, PeerStatus, SchedulerNumbers};
 use crate::cloud::ProviderStatus;
@@ -39,6 +41,7 @@ const STATES: [&str; 3] = ["connected", "connecting", "known"];
 
 type Labels = Vec<(&'static str, String)>;
 type Counters = Family<Labels, Counter>;
+type Gauges = Family<Labels, Gauge<f64, AtomicU64>>;
 type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
 
 /// Everything that is counted over requests.
@@ -58,7 +61,6 @@ pub(super) struct Metrics {
     request_generation: Histograms,
     stage_compute: Histograms,
     stage_hop: Histograms,
-    hop_bytes: Counters,
 }
 
 impl Metrics {
@@ -72,8 +74,6 @@ impl Metrics {
         let prompt_tokens = counters("prompt_tokens", "Prompt tokens of requests that answered");
         let generation_tokens = counters("generation_tokens", "Tokens sampled");
         let successes = counters("request_success", "Requests by how they ended");
-        let hop_bytes =
-            counters("hop_bytes", "Payload that stages sent on for answers of this node");
         let mut token_histograms = |name: &str, help: &str| {
             let family = Histograms::new_with_constructor(|| Histogram::new(BUCKETS_TOKENS));
             registry.register(name, help, family.clone());
@@ -99,7 +99,6 @@ impl Metrics {
             stage_hop: histograms("stage_hop", "On the way behind one stage for an answer"),
             request_prompt,
             request_generation,
-            hop_bytes,
             prompt_tokens,
             generation_tokens,
             successes,
@@ -123,7 +122,6 @@ impl Metrics {
             request_generation: self.request_generation.get_or_create_owned(&labels),
             stage_compute: self.stage_compute.get_or_create_owned(&labels),
             stage_hop: self.stage_hop.get_or_create_owned(&labels),
-            hop_bytes: self.hop_bytes.get_or_create_owned(&labels),
             successes: self.successes.clone(),
             labels,
             began,
@@ -134,18 +132,10 @@ impl Metrics {
     }
 
     /// All of it and the numbers of this moment, as text.
-    pub(super) fn text(
-        &self,
-        scheduler: &SchedulerNumbers,
-        peers: &[PeerStatus],
-        dht: &DhtNumbers,
-        providers: &[ProviderStatus],
-    ) -> String {
+    pub(super) fn text(&self, now: &Now) -> String {
         let mut text = String::new();
-        let mut now = of_now(scheduler, peers, dht);
-        add_providers(&mut now, providers);
         let encoded = text::encode_registry(&mut text, &self.registry)
-            .and_then(|()| text::encode(&mut text, &now));
+            .and_then(|()| text::encode(&mut text, &now.registry()));
         // Only the writer can fail, and a String takes everything.
         debug_assert!(encoded.is_ok(), "{encoded:?}");
         text
@@ -153,31 +143,94 @@ impl Metrics {
 }
 
 /// What is asked for at each reading.
-fn of_now(scheduler: &SchedulerNumbers, peers: &[PeerStatus], dht: &DhtNumbers) -> Registry {
-    let mut registry = Registry::with_prefix(PREFIX);
-    let SchedulerNumbers { running, waiting, pages_used, pages_cached, pages_total, .. } =
-        *scheduler;
-    let usage = f64::from(pages_used) / f64::from(pages_total.max(1));
-    let mut gauge = |name: &str, help: &str, value: f64| {
-        registry.register(name, help, ConstGauge::new(value));
+#[derive(Debug, Default)]
+pub(super) struct Now {
+    /// For each model, by its name.
+    pub(super) scheduler: Vec<(String, SchedulerNumbers)>,
+    pub(super) peers: Vec<PeerStatus>,
+    /// What every way of finding peers has brought.
+    pub(super) layers: Vec<LayerReport>,
+    /// Bytes of rows.
+    pub(super) traffic: Vec<(Direction, RowEncoding, u64)>,
+    pub(super) dht: DhtNumbers,
+    pub(super) providers: Vec<ProviderStatus>,
+}
+
+impl Now {
+    fn registry(&self) -> Registry {
+        let mut registry = Registry::with_prefix(PREFIX);
+        add_scheduler(&mut registry, &self.scheduler);
+        add_peers(&mut registry, &self.peers);
+        add_discovery(&mut registry, &self.layers);
+        add_traffic(&mut registry, &self.traffic);
+        add_dht(&mut registry, &self.dht);
+        add_process(&mut registry);
+        add_providers(&mut registry, &self.providers);
+        registry
+    }
+}
+
+fn add_scheduler(registry: &mut Registry, models: &[(String, SchedulerNumbers)]) {
+    let labels = |model: &String| vec![("model", model.clone())];
+    let mut gauge = |name: &str, help: &str, value: fn(&SchedulerNumbers) -> f64| {
+        let family = Gauges::default();
+        for (model, numbers) in models {
+            family.get_or_create(&labels(model)).set(value(numbers));
+        }
+        registry.register(name, help, family);
     };
-    gauge("num_requests_running", "Sequences open at this node", running as f64);
-    gauge("num_requests_waiting", "Sequences that wait for room at this node", waiting as f64);
-    gauge("kv_cache_usage_perc", "Share of the cache pages in use; 1 is all", usage);
-    gauge("kv_cache_pages", "Cache pages", pages_total.into());
-    gauge("kv_cache_pages_cached", "Cache pages kept for requests to come", pages_cached.into());
-    let mut counter = |name: &str, help: &str, value: u64| {
-        registry.register(name, help, ConstCounter::new(value));
+    gauge("num_requests_running", "Sequences open at this node", |of| of.running as f64);
+    gauge("num_requests_waiting", "Sequences that wait for room at this node", |of| {
+        of.waiting as f64
+    });
+    gauge("kv_cache_usage_perc", "Share of the cache pages in use; 1 is all", |of| {
+        f64::from(of.pages_used) / f64::from(of.pages_total.max(1))
+    });
+    gauge("kv_cache_pages", "Cache pages", |of| of.pages_total.into());
+    gauge("kv_cache_pages_cached", "Cache pages kept for requests to come", |of| {
+        of.pages_cached.into()
+    });
+    let mut counter = |name: &str, help: &str, value: fn(&SchedulerNumbers) -> u64| {
+        let family = Counters::default();
+        for (model, numbers) in models {
+            family.get_or_create(&labels(model)).inc_by(value(numbers));
+        }
+        registry.register(name, help, family);
     };
-    let SchedulerNumbers { prefix_queries, prefix_hits, preemptions, evictions, .. } = *scheduler;
-    counter("prefix_cache_queries", "Prompt tokens looked up in the cache", prefix_queries);
-    counter("prefix_cache_hits", "Prompt tokens found there", prefix_hits);
-    counter("num_preemptions", "Sequences that had to give way", preemptions);
-    counter("kv_cache_evictions", "Kept pages that were given up for others", evictions);
-    add_peers(&mut registry, peers);
-    add_dht(&mut registry, dht);
-    add_process(&mut registry);
-    registry
+    counter("prefix_cache_queries", "Prompt tokens looked up in the cache", |of| of.prefix_queries);
+    counter("prefix_cache_hits", "Prompt tokens found there", |of| of.prefix_hits);
+    counter("num_preemptions", "Sequences that had to give way", |of| of.preemptions);
+    counter("kv_cache_evictions", "Kept pages that were given up for others", |of| of.evictions);
+}
+
+fn add_discovery(registry: &mut Registry, layers: &[LayerReport]) {
+    let first = Gauges::default();
+    for layer in layers {
+        if let Some(first_ms) = layer.connected_first_ms {
+            let labels = vec![("via", layer.via.word().to_owned())];
+            first.get_or_create(&labels).set(first_ms as f64 / 1e3);
+        }
+    }
+    let help = "From the start to the first peer, by how it was found";
+    registry.register_with_unit("discovery", help, Unit::Seconds, first);
+}
+
+fn add_traffic(registry: &mut Registry, traffic: &[(Direction, RowEncoding, u64)]) {
+    let hops = Counters::default();
+    for (direction, encoding, bytes) in traffic {
+        let direction = match direction {
+            Direction::In => "in",
+            Direction::Out => "out",
+        };
+        let encoding = match encoding {
+            RowEncoding::Tokens => "tokens",
+            RowEncoding::F32 => "f32",
+            RowEncoding::F16 => "f16",
+        };
+        let labels = vec![("direction", direction.to_owned()), ("encoding", encoding.to_owned())];
+        hops.get_or_create(&labels).inc_by(*bytes);
+    }
+    registry.register("hop_bytes", "Rows that came from other nodes and went to them", hops);
 }
 
 fn add_peers(registry: &mut Registry, peers: &[PeerStatus]) {
@@ -195,7 +248,7 @@ fn add_peers(registry: &mut Registry, peers: &[PeerStatus]) {
     registry.register("peers", "Peers by state and by how they were found", known);
     let mut rtt_s: Vec<f64> = peers.iter().filter_map(|peer| Some(peer.rtt_ms? / 1e3)).collect();
     rtt_s.sort_by(f64::total_cmp);
-    let hops = Family::<Labels, Gauge<f64, AtomicU64>>::default();
+    let hops = Gauges::default();
     let places =
         [("nearest", 0), ("median", rtt_s.len() / 2), ("farthest", rtt_s.len().max(1) - 1)];
     for (name, at) in places {
@@ -272,7 +325,6 @@ pub(super) struct RequestMeter {
     request_generation: Histogram,
     stage_compute: Histogram,
     stage_hop: Histogram,
-    hop_bytes: Counter,
     began: Instant,
     first_token_at: Option<Instant>,
     last_token_at: Option<Instant>,
@@ -314,7 +366,6 @@ impl RequestMeter {
         for stage in &summary.route {
             self.stage_compute.observe(stage.compute_ms / 1000.0);
             self.stage_hop.observe(stage.hop_ms / 1000.0);
-            self.hop_bytes.inc_by(stage.bytes_out);
         }
     }
 
@@ -405,8 +456,22 @@ mod tests {
             prefix_hits: 5,
             ..SchedulerNumbers::default()
         };
-        let dht = DhtNumbers { contacts: 9, lookups_done: 2, ..DhtNumbers::default() };
-        let text = metrics.text(&scheduler, &[peer()], &dht, &[]);
+        let found = LayerReport {
+            via: Via::Mdns,
+            found: 1,
+            connected: 1,
+            connected_first_ms: Some(250),
+            found_at_unix_s: None,
+            last_error: None,
+        };
+        let text = metrics.text(&Now {
+            scheduler: vec![("m".to_owned(), scheduler)],
+            peers: vec![peer()],
+            layers: vec![found],
+            traffic: vec![(Direction::Out, RowEncoding::F16, 64)],
+            dht: DhtNumbers { contacts: 9, lookups_done: 2, ..DhtNumbers::default() },
+            providers: Vec::new(),
+        });
         for line in [
             "swarmllm_prompt_tokens_total{model=\"m\"} 7",
             "swarmllm_request_prompt_tokens_sum{model=\"m\"} 7.0",
@@ -415,7 +480,8 @@ mod tests {
             "swarmllm_request_decode_time_seconds_count{model=\"m\"} 1",
             "swarmllm_stage_compute_seconds_sum{model=\"m\"} 0.25",
             "swarmllm_stage_hop_seconds_sum{model=\"m\"} 0.125",
-            "swarmllm_hop_bytes_total{model=\"m\"} 64",
+            "swarmllm_hop_bytes_total{direction=\"out\",encoding=\"f16\"} 64",
+            "swarmllm_discovery_seconds{via=\"mdns\"} 0.25",
             "swarmllm_request_success_total{model=\"vectors\",finished_reason=\"stop\"} 1",
             "swarmllm_prompt_tokens_total{model=\"vectors\"} 3",
             "swarmllm_build_info{version=\"0.1.0\"} 1",
@@ -429,13 +495,13 @@ mod tests {
             "swarmllm_inter_token_latency_seconds_count{model=\"m\"} 1",
             "swarmllm_e2e_request_latency_seconds_count{model=\"m\"} 1",
             "swarmllm_request_queue_time_seconds_count{model=\"m\"} 1",
-            "swarmllm_num_requests_running 3.0",
-            "swarmllm_num_requests_waiting 0.0",
-            "swarmllm_kv_cache_usage_perc 0.25",
-            "swarmllm_prefix_cache_queries_total 0",
-            "swarmllm_prefix_cache_hits_total 5",
-            "swarmllm_num_preemptions_total 0",
-            "swarmllm_kv_cache_evictions_total 0",
+            "swarmllm_num_requests_running{model=\"m\"} 3.0",
+            "swarmllm_num_requests_waiting{model=\"m\"} 0.0",
+            "swarmllm_kv_cache_usage_perc{model=\"m\"} 0.25",
+            "swarmllm_prefix_cache_queries_total{model=\"m\"} 0",
+            "swarmllm_prefix_cache_hits_total{model=\"m\"} 5",
+            "swarmllm_num_preemptions_total{model=\"m\"} 0",
+            "swarmllm_kv_cache_evictions_total{model=\"m\"} 0",
             "swarmllm_peers{state=\"connected\",via=\"mdns\"} 1",
             "swarmllm_peers{state=\"known\",via=\"dht\"} 0",
             "swarmllm_dht_contacts 9.0",

@@ -27,7 +27,7 @@ use swarmllm_actors::node_supervisor::Tree;
 use swarmllm_actors::peer_directory::{
     self, AttachDht, AttachDialer, LayerFailed, PeerDirectory, PeerSeen, SelfFacts, Via,
 };
-use swarmllm_actors::peer_session::{InviteLinks, SessionLinks, SessionMemory};
+use swarmllm_actors::peer_session::{InviteLinks, RowTraffic, SessionLinks, SessionMemory};
 use swarmllm_actors::shard_worker::ShardWorker;
 use swarmllm_actors::shard_worker::guide::AnswerVocabulary;
 use swarmllm_models::kv::PAGE_TOKENS;
@@ -68,6 +68,7 @@ pub(super) struct TreePlan {
     pub(super) identity: Arc<Identity>,
     pub(super) joins: Vec<PeerSeen>,
     pub(super) clock: Clock,
+    pub(super) traffic: Arc<RowTraffic>,
 }
 
 /// The members of a running tree.
@@ -293,6 +294,7 @@ pub(super) fn build(plan: &TreePlan, sockets: Sockets) -> Result<NodeTree, NodeE
                 admission: invites.admission.clone(),
             },
             memory: SessionMemory::new(cache_budget::of_sessions(service::available_bytes())),
+            traffic: Arc::clone(&plan.traffic),
         },
     };
     let for_dialer = settings.clone();

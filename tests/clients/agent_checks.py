@@ -241,8 +241,7 @@ def claude_busy(bench):
         others = [threading.Thread(target=occupy) for _ in range(2)]
         for other in others:
             other.start()
-        while b"num_requests_waiting 1" not in urllib.request.urlopen(
-                proxy.node.url + "/metrics", timeout=10).read():
+        while proxy.node.metric("swarmllm_num_requests_waiting") < 1:
             pass
         said = bench.claude(proxy, "Say hello")
         for other in others:

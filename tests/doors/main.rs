@@ -85,6 +85,25 @@ fn metrics_count_what_was_answered() {
 }
 
 #[test]
+fn metrics_tell_what_went_to_other_nodes_and_how_they_were_found() {
+    let (first, second) = two_halves();
+    let usage = post(first.http(), CHAT, &chat(json!({}))).json()["usage"].clone();
+    let rows = |node: &Node, labels: &str| {
+        let text = get(node.http(), "/metrics").body;
+        let name = format!("swarmllm_{labels} ");
+        let value = text.lines().find_map(|line| line.strip_prefix(&name));
+        value.unwrap_or_else(|| panic!("no {name}in {text}")).parse::<f64>().expect("a number")
+    };
+    let sent = rows(&first, "hop_bytes_total{direction=\"out\",encoding=\"f16\"}");
+    assert_eq!(sent, rows(&second, "hop_bytes_total{direction=\"in\",encoding=\"f16\"}"));
+    let prompt = usage["prompt_tokens"].as_f64().expect("a number");
+    assert!(sent >= 2.0 * prompt, "{sent} bytes for {prompt} tokens");
+    assert_eq!(rows(&first, "hop_bytes_total{direction=\"out\",encoding=\"f32\"}"), 0.0);
+    assert!(rows(&second, "discovery_seconds{via=\"join\"}") > 0.0);
+    assert_eq!(rows(&first, "num_requests_waiting{model=\"demo\"}"), 0.0);
+}
+
+#[test]
 fn a_log_says_what_was_loaded_and_nothing_while_loading() {
     let node = Node::serve(&["--model", "demo", "--model", "demo-draft", "--layers", "0-2"]);
     for name in ["demo", "demo-draft"] {

@@ -64,13 +64,13 @@ pub struct CancelSequence {
     pub keys: Bytes,
 }
 
-/// Question. Sender: doors.
+/// Question; the answer is in shard order. Sender: doors.
 #[derive(Debug, Message)]
-#[rtype(result = "SchedulerUsage")]
+#[rtype(result = "Vec<SchedulerUsage>")]
 pub struct GetSchedulerUsage;
 
-/// What the scheduler has to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, actix::MessageResponse)]
+/// What the scheduler has to do for a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SchedulerUsage {
     /// Sequences with a place.
     pub running: usize,

@@ -19,7 +19,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, MailboxError, Recipient, WrapFuture,
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, MailboxError, MessageResult, Recipient,
+    WrapFuture,
 };
 use swarmllm_protocol::ids::RequestId;
 use swarmllm_protocol::limits::PAGE_TOKENS;
@@ -84,6 +85,7 @@ struct LoadedShard {
     is_woken: bool,
     /// Since when nothing is computed; `None` while something is.
     idle_since: Option<Instant>,
+    usage: SchedulerUsage,
 }
 
 /// The actor.
@@ -97,7 +99,6 @@ pub struct BatchScheduler {
     ages: Ages,
     next_id: SequenceId,
     started_at: Instant,
-    usage: SchedulerUsage,
     links: SchedulerLinks,
 }
 
@@ -113,7 +114,8 @@ impl BatchScheduler {
             let room = PageRoom { total: facts.n_pages, available: facts.n_pages };
             let schedule = Schedule::new(limits, room);
             let idle_since = Some(Instant::now());
-            LoadedShard { schedule, facts, vocabulary, worker, is_woken: false, idle_since }
+            let usage = SchedulerUsage::default();
+            LoadedShard { schedule, facts, vocabulary, worker, is_woken: false, idle_since, usage }
         });
         BatchScheduler {
             facts,
@@ -124,7 +126,6 @@ impl BatchScheduler {
             ages: Ages::default(),
             next_id: 1,
             started_at: Instant::now(),
-            usage: SchedulerUsage::default(),
             links,
         }
     }
@@ -165,7 +166,7 @@ impl BatchScheduler {
         if !step.rows.is_empty() {
             self.prepare(shard, step, ctx);
         }
-        self.usage.planning_us += u64::from(micros(started.elapsed()));
+        self.shards[shard].usage.planning_us += u64::from(micros(started.elapsed()));
     }
 
     /// Rows whose result could not be sent on soon are not computed yet.
@@ -226,7 +227,7 @@ impl BatchScheduler {
         ctx.spawn(pages.into_actor(self).map(move |pages, scheduler, ctx| {
             let started = Instant::now();
             scheduler.run(shard, step, pages.unwrap_or_default(), ctx);
-            scheduler.usage.planning_us += u64::from(micros(started.elapsed()));
+            scheduler.shards[shard].usage.planning_us += u64::from(micros(started.elapsed()));
         }));
     }
 
@@ -264,7 +265,7 @@ impl BatchScheduler {
         ctx.spawn(outcome.into_actor(self).map(move |outcome, scheduler, ctx| {
             let started = Instant::now();
             scheduler.step_done(shard, entries, outcome, ctx);
-            scheduler.usage.planning_us += u64::from(micros(started.elapsed()));
+            scheduler.shards[shard].usage.planning_us += u64::from(micros(started.elapsed()));
         }));
     }
 
@@ -293,9 +294,9 @@ impl BatchScheduler {
                 return self.wake(shard, ctx);
             }
         };
-        self.usage.steps += 1;
-        self.usage.rows += u64::from(n_rows);
-        self.usage.compute_us += u64::from(run.compute_us);
+        self.shards[shard].usage.steps += 1;
+        self.shards[shard].usage.rows += u64::from(n_rows);
+        self.shards[shard].usage.compute_us += u64::from(run.compute_us);
         self.shards[shard].schedule.end(&step, Some(run.compute_us.into()), now_us);
         let computed = milestones(&entries, |id| self.sequences.get(&id), PAGE_TOKENS);
         if !computed.is_empty() {
@@ -365,7 +366,7 @@ impl BatchScheduler {
         let shard = self.sequences.get(&id).map(|sequence| sequence.shard);
         let age = shard.and_then(|shard| self.shards[shard].schedule.age(id));
         if let Some(sequence) = self.close(id, &[], ctx) {
-            self.usage.preemptions += 1;
+            self.shards[sequence.shard].usage.preemptions += 1;
             if let Some(age) = age {
                 self.ages.keep(sequence.request, age);
             }
@@ -465,13 +466,14 @@ impl Handler<SessionClosed> for BatchScheduler {
 }
 
 impl Handler<GetSchedulerUsage> for BatchScheduler {
-    type Result = SchedulerUsage;
+    type Result = MessageResult<GetSchedulerUsage>;
 
-    fn handle(&mut self, _: GetSchedulerUsage, _: &mut Self::Context) -> SchedulerUsage {
-        let count = |of: fn(&Schedule) -> usize| -> usize {
-            self.shards.iter().map(|shard| of(&shard.schedule)).sum()
+    fn handle(&mut self, _: GetSchedulerUsage, _: &mut Self::Context) -> Self::Result {
+        let of_shard = |shard: &LoadedShard| SchedulerUsage {
+            running: shard.schedule.n_running(),
+            waiting: shard.schedule.n_waiting(),
+            ..shard.usage
         };
-        let (running, waiting) = (count(Schedule::n_running), count(Schedule::n_waiting));
-        SchedulerUsage { running, waiting, ..self.usage }
+        MessageResult(self.shards.iter().map(of_shard).collect())
     }
 }

@@ -125,12 +125,12 @@ pub struct DetachSequence {
 #[derive(Debug, Clone, Copy, actix::MessageResponse)]
 pub struct RoomReply(pub PageRoom);
 
-/// Question. Sender: doors.
+/// Question; the answer is in shard order. Sender: doors.
 #[derive(Debug, Message)]
-#[rtype(result = "PageUsage")]
+#[rtype(result = "Vec<PageUsage>")]
 pub struct GetPageUsage;
 
-/// Pages over all shards.
+/// Pages of a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PageUsage {
     /// Held by sequences.

@@ -8,7 +8,7 @@
 mod messages;
 
 use actix::{Actor, Context, Handler, MessageResult};
-use swarmllm_models::kv::{PageBook, PrefixStatistics};
+use swarmllm_models::kv::{PageBook, PageCounts};
 use swarmllm_protocol::schedule::PageRoom;
 
 pub use messages::{
@@ -152,19 +152,11 @@ impl Handler<GetPageUsage> for KvCacheStore {
     type Result = MessageResult<GetPageUsage>;
 
     fn handle(&mut self, _: GetPageUsage, _: &mut Self::Context) -> Self::Result {
-        let mut usage = PageUsage::default();
-        for book in &self.books {
-            let (counts, prefix) = (book.counts(), book.statistics());
-            usage.used += counts.used;
-            usage.cached += counts.cached;
-            usage.total += counts.total;
-            usage.prefix = PrefixStatistics {
-                asked: usage.prefix.asked + prefix.asked,
-                hit: usage.prefix.hit + prefix.hit,
-                evictions: usage.prefix.evictions + prefix.evictions,
-            };
-        }
-        MessageResult(usage)
+        let of_book = |book: &PageBook| {
+            let PageCounts { used, cached, total, .. } = book.counts();
+            PageUsage { used, cached, total, prefix: book.statistics() }
+        };
+        MessageResult(self.books.iter().map(of_book).collect())
     }
 }
 

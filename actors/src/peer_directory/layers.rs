@@ -25,8 +25,10 @@ impl Layers {
         }
     }
 
-    pub(super) fn connected(&mut self, via: Via) {
-        self.layer(via).connected += 1;
+    pub(super) fn connected(&mut self, via: Via, now_ms: u64) {
+        let layer = self.layer(via);
+        layer.connected += 1;
+        layer.connected_first_ms.get_or_insert(now_ms);
     }
 
     pub(super) fn failed(&mut self, via: Via, reason: &str) {
@@ -41,5 +43,12 @@ impl Layers {
 }
 
 fn empty(via: Via) -> LayerReport {
-    LayerReport { via, found: 0, connected: 0, found_at_unix_s: None, last_error: None }
+    LayerReport {
+        via,
+        found: 0,
+        connected: 0,
+        connected_first_ms: None,
+        found_at_unix_s: None,
+        last_error: None,
+    }
 }

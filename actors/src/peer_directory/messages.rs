@@ -273,6 +273,8 @@ pub struct LayerReport {
     pub found: u64,
     /// Sessions with them.
     pub connected: u64,
+    /// When the first of these began, milliseconds since the node's start.
+    pub connected_first_ms: Option<u64>,
     /// When something was found last, Unix seconds.
     pub found_at_unix_s: Option<u64>,
     /// What failed last, and when.

@@ -140,7 +140,7 @@ impl Handler<SessionOpened> for PeerDirectory {
         }
         let is_extra = is_ours && known.is_extra;
         let word = known.via.word().to_owned();
-        self.layers.connected(known.via);
+        self.layers.connected(known.via, self.clock.now_ms());
         let older = known.session.take().filter(|older| older.is_ours != is_ours);
         let mut session = Session::new(handle, is_ours, remote, now_ms);
         session.is_extra = is_extra;

@@ -12,6 +12,7 @@ mod link;
 pub mod memory;
 mod messages;
 mod replies;
+mod traffic;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -47,6 +48,7 @@ pub use messages::{
     CloseSession, PeerReported, RetireSession, SendFrame, SessionClosed, SessionDrained,
     SessionHandle, SessionOpened,
 };
+pub use traffic::{Direction, RowTraffic};
 
 use crate::batch_scheduler::{CancelSequence, OpenSequence, StageOwner, SubmitRows};
 use crate::clock::Clock;
@@ -92,6 +94,8 @@ pub struct SessionLinks {
     pub invites: InviteLinks,
     /// What all sessions hold together.
     pub memory: Arc<SessionMemory>,
+    /// What all sessions carry.
+    pub traffic: Arc<RowTraffic>,
 }
 
 /// The actor.
@@ -189,6 +193,7 @@ impl PeerSession {
 
     fn send(&mut self, message: Message, ctx: &mut Context<Self>) {
         self.note_use(&message.body);
+        self.links.traffic.note(Direction::Out, &message);
         match self.connection.send(message) {
             Ok(()) => self.flush(ctx),
             Err(error) => self.end(format!("can't send: {error}"), ctx),
@@ -346,6 +351,7 @@ impl PeerSession {
         };
         let Some(message) = self.pass_admission(peer, message, ctx) else { return };
         self.note_use(&message.body);
+        self.links.traffic.note(Direction::In, &message);
         match message.body {
             Body::Ping { nonce } => {
                 if self.connection.queued_bytes(Lane::Control) <= UNREAD_MAX_BYTES {

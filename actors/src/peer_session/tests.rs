@@ -142,6 +142,7 @@ impl Peer {
             events: scheduler.clone().recipient(),
             invites: no_invites(scheduler),
             memory: SessionMemory::new(Budget::new(0)),
+            traffic: Arc::default(),
         };
         let gate = Arc::new(Mutex::new(HandshakeGate::new(config(2).identity.peer_id(), [1; 32])));
         let ticket = at_gate(&gate).admit(remote.ip()).expect("room").ticket;
