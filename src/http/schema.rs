@@ -1,7 +1,7 @@
 //! JSON schemas that callers send: those that an answer must follow can be followed, or are refused
 //! with the place that can't.
 //!
-//! Called by `openai/` and `responses/`. Errors: 400 [`ApiError`] whose field is the place, such as
+//! Called by every dialect. Errors: 400 [`ApiError`] whose field is the place, such as
 //! `response_format.json_schema.schema.properties.name`.
 
 use serde_json::Value;

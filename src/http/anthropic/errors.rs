@@ -10,11 +10,13 @@ use actix_web::{
 };
 use serde_json::{Value, json};
 
-use super::super::errors::ApiError;
+use super::super::errors::{ApiError, Places};
 use crate::generate::{ErrorKind, GenerateError};
 
 /// Seconds after which a caller may try again where nobody knows better.
 const RETRY_AFTER_S: u32 = 5;
+/// Where the node may find a mistake.
+const PLACES: Places = Places { length: "messages", prompt: "messages", rules: "tools" };
 /// The status of this dialect for a node that can't take more now.
 const OVERLOADED: u16 = 529;
 
@@ -50,7 +52,7 @@ pub fn response(error: &ApiError, request_id: &str) -> HttpResponse {
 /// The error of a request that the node refused or gave up.
 pub(super) fn of_generate(error: GenerateError) -> ApiError {
     let is_busy = error.kind == ErrorKind::Busy;
-    let error = ApiError::from(error);
+    let error = PLACES.name(error);
     if is_busy { ApiError { status: StatusCode::SERVICE_UNAVAILABLE, ..error } } else { error }
 }
 

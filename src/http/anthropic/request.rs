@@ -9,7 +9,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    super::{errors::ApiError, fields::Fields},
+    super::{errors::ApiError, fields::Fields, schema},
     content::Conversation,
     signature::Signer,
     tools::{self, Tools},
@@ -127,6 +127,13 @@ fn read(fields: &mut Fields, signer: &Signer) -> Result<Read, ApiError> {
     if let Some(effort) = output.optional::<String>("effort")?.as_deref().and_then(effort) {
         variables.insert("reasoning_effort".to_owned(), effort.into());
     }
+    // The older place, at the top, is still in use.
+    let format = match output.optional("format")? {
+        None => fields.optional("output_format")?,
+        format => format,
+    };
+    let format = answer_format(format)?;
+    schema::check_tools(&offered, &choice, &format, ("tools", "input_schema"))?;
     let chat = Chat {
         messages: messages.into(),
         tools: offered,
@@ -135,12 +142,7 @@ fn read(fields: &mut Fields, signer: &Signer) -> Result<Read, ApiError> {
         continue_last,
         variables,
     };
-    // The older place, at the top, is still in use.
-    let format = match output.optional("format")? {
-        None => fields.optional("output_format")?,
-        format => format,
-    };
-    Ok(Read { model, chat, thinking, format: answer_format(format)? })
+    Ok(Read { model, chat, thinking, format })
 }
 
 /// Whether the last message is one to go on with; an empty one is none at all.
@@ -192,6 +194,7 @@ fn answer_format(format: Option<Value>) -> Result<AnswerFormat, ApiError> {
     match (format.get("type").and_then(Value::as_str), format.get("schema")) {
         (Some("text"), _) => Ok(AnswerFormat::Text),
         (Some("json_schema"), Some(schema @ Value::Object(_))) => {
+            schema::check(schema, "output_config.format.schema")?;
             Ok(AnswerFormat::JsonSchema(schema.clone()))
         }
         _ => {
@@ -353,6 +356,14 @@ mod tests {
             ),
             (json!({"output_config": "high"}), "output_config"),
             (json!({"output_config": {"format": {"type": "xml"}}}), "output_config.format"),
+            (
+                json!({"output_format": {"type": "json_schema", "schema": {"not": {}}}}),
+                "output_config.format.schema",
+            ),
+            (
+                json!({"tools": [{"name": "a", "strict": true, "input_schema": {"not": {}}}]}),
+                "tools[0].input_schema",
+            ),
         ];
         for (more, field) in cases {
             let error = request(more).expect_err("refused");

@@ -14,7 +14,7 @@ use swarmllm_actors::entropy;
 use swarmllm_models::sampler::SamplingParams;
 
 use super::{
-    super::{errors::ApiError, fields::Fields},
+    super::{errors::ApiError, fields::Fields, schema},
     Body,
 };
 use crate::{
@@ -183,7 +183,10 @@ fn format(fields: &mut Fields) -> Result<AnswerFormat, ApiError> {
         None => Ok(AnswerFormat::Text),
         Some(Value::String(text)) if text.is_empty() => Ok(AnswerFormat::Text),
         Some(Value::String(text)) if text == "json" => Ok(AnswerFormat::JsonObject),
-        Some(schema @ Value::Object(_)) => Ok(AnswerFormat::JsonSchema(schema)),
+        Some(schema @ Value::Object(_)) => {
+            schema::check(&schema, "format")?;
+            Ok(AnswerFormat::JsonSchema(schema))
+        }
         Some(_) => Err(ApiError::invalid("`format` is \"json\" or a schema", Some("format"))),
     }
 }
@@ -449,6 +452,9 @@ mod tests {
         let schema = json!({"type": "object"});
         let with_schema = asked(json!({"format": schema})).expect("valid");
         assert_eq!(with_schema.format, AnswerFormat::JsonSchema(schema));
+        let odd = json!({"properties": {"a": {"not": {}}}});
+        let refused = asked(json!({"format": odd})).expect_err("can't be followed");
+        assert_eq!(refused.param.as_deref(), Some("format.properties.a"));
     }
 
     #[test]
