@@ -306,6 +306,15 @@ pub struct TokenLogProbability {
     pub log_probability: f32,
 }
 
+/// A token of a prompt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PromptToken {
+    /// What it prints.
+    pub bytes: Vec<u8>,
+    /// How likely it was behind those before it, where that was asked for; never of the first.
+    pub scored: Option<SampledToken>,
+}
+
 /// What kind of failure, so that a door can choose its code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -254,11 +254,11 @@ impl Chain {
         let skipped = match wanted {
             LogitsWanted::None => same.count(),
             LogitsWanted::Last => same.count().min(tokens.len().saturating_sub(1)),
-            LogitsWanted::All | LogitsWanted::Normed => 0,
+            LogitsWanted::All | LogitsWanted::Normed | LogitsWanted::Scores(_) => 0,
         };
         let (first, tokens) = (first + skipped as u32, &tokens[skipped..]);
         if tokens.is_empty() {
-            return Ok(Logits { n_rows: 0, vocab: 0, values: Vec::new(), normed: Vec::new() });
+            return Ok(Logits::default());
         }
         let logits = self.run(&[self.rows(0, first, tokens.len() as u32, wanted)], tokens)?;
         // Only now: rows that failed are not in the cache.

@@ -8,6 +8,7 @@
 
 mod answer;
 mod cache_budget;
+mod echo;
 mod embedding;
 mod fallback;
 mod identity;
@@ -54,8 +55,9 @@ use tokio::sync::{mpsc, watch};
 use crate::caller::Caller;
 use crate::cloud::Cloud;
 use crate::generate::{
-    EmbedRequest, Embeddings, GenerateError, GenerateRequest, GenerationStream, Prompt,
+    EmbedRequest, Embeddings, GenerateError, GenerateRequest, GenerationStream, Prompt, PromptToken,
 };
+use answer::Asked;
 use metrics::Metrics;
 pub use net_check::{NetCheck, PathCheck};
 use tree::NodeTree;
@@ -226,13 +228,22 @@ impl NodeHandle {
         answer::count_tokens(&tree, (model, prompt)).await
     }
 
-    /// The bytes that each token of a prompt prints; control tokens print nothing and are left out.
+    /// The tokens of a request's prompt, and how likely they were where it asks for
+    /// log-probabilities.
     ///
     /// # Errors
-    /// When the model is not here, or its template refuses.
-    pub async fn spell(&self, model: &str, prompt: &Prompt) -> Result<Vec<Vec<u8>>, GenerateError> {
+    /// When the model is not here, its template refuses, or the prompt can't be scored.
+    pub async fn echo(
+        &self,
+        mut request: GenerateRequest,
+    ) -> Result<Vec<PromptToken>, GenerateError> {
+        if let Some(caller) = self.caller.as_ref().filter(|_| request.client.is_empty()) {
+            request.client = caller.client().to_owned();
+        }
         let tree = self.tree().map_err(|error| answer::unavailable(error.to_string()))?;
-        answer::spell(&tree, (model, prompt)).await
+        let (local, prefix_secret) = (self.peer_id(), self.shared.prefix_secret);
+        let asked = Asked { local, prefix_secret, request, refused: None, caller: None };
+        echo::echo(&tree, asked, &self.shared.metrics).await
     }
 
     /// A model that is held here, by name.

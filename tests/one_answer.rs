@@ -99,6 +99,13 @@ fn guided_answers(cuts: &[u32]) -> Vec<Value> {
     let embeddings = post(http, "/v1/embeddings", &texts).json()["data"].clone();
     assert_eq!(embeddings.as_array().map(Vec::len), Some(2), "{embeddings}");
     all.push(embeddings);
+    let prompt = "A node finds its peers and they share a model. ".repeat(24);
+    let echo = json!({"model": "demo", "prompt": prompt, "echo": true, "logprobs": 3,
+        "max_tokens": 2, "temperature": 0});
+    let echoed = post(http, "/v1/completions", &echo).json()["choices"][0].clone();
+    let scores = echoed["logprobs"]["token_logprobs"].as_array().map_or(0, Vec::len);
+    assert!(scores > 200, "{echoed}");
+    all.push(echoed);
     all
 }
 

@@ -37,7 +37,7 @@ pub use kv::KvType;
 pub use model::{Model, ModelError, ModelSummary};
 pub use sampler::SamplingParams;
 pub use shard::{
-    BorderType, HiddenRows, Logits, LogitsWanted, RunProfile, SequenceRows, Shard, ShardError,
-    ShardInput, ShardOptions, ShardOutput,
+    BorderType, HiddenRows, Logits, LogitsWanted, RunProfile, ScoredTokens, SequenceRows, Shard,
+    ShardError, ShardInput, ShardOptions, ShardOutput,
 };
 pub use tokenizer::{EncodeOptions, StreamDecoder, Tokenizer, TokenizerError};

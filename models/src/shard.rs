@@ -12,7 +12,6 @@
 use std::{ops::Range, sync::Arc};
 
 use burn::tensor::Tensor;
-use bytes::Bytes;
 
 use crate::{
     arch::{self, Decoder, UnknownArchitecture},
@@ -21,7 +20,6 @@ use crate::{
     kernel::cpu::{
         Level, Pool,
         attention::{BatchPlan, SequencePlan},
-        half_float,
         level::{LevelUnavailable, SimdLevel},
         linear::Repack,
         network::{CpuContext, LoadProgress},
@@ -29,8 +27,20 @@ use crate::{
     kv::{KvArena, KvType, PAGE_TOKENS},
     layer::{LoadError, Loader, Pass, Rope},
     model::Model,
+    sampler::{LogProbabilities, log_probabilities},
     scripted::{self, ScriptedLoadError, ScriptedNetwork},
 };
+
+mod rows;
+
+pub use rows::{
+    BorderType, HiddenRows, Logits, LogitsWanted, ScoredTokens, SequenceRows, ShardInput,
+    ShardOutput,
+};
+pub(crate) use rows::{border_bytes, floats};
+
+/// Rows whose logits are there at once while tokens are scored.
+const SCORED_ROWS: usize = 16;
 
 /// Whether the residual stream is rounded at layer borders (NUMERICS.md).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,95 +90,6 @@ impl Default for ShardOptions {
             kv_pages: 256,
         }
     }
-}
-
-/// The rows of one sequence in a batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SequenceRows {
-    /// All its pages in order, from position 0 on.
-    pub pages: Arc<[u32]>,
-    /// Position of its first row; all earlier positions were computed before.
-    pub first_position: u32,
-    /// Number of rows.
-    pub n_rows: u32,
-    /// Which rows' logits are wanted; of meaning on the last shard only.
-    pub logits: LogitsWanted,
-}
-
-/// Which logits a sequence wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogitsWanted {
-    /// None, while a prompt is not read to its end.
-    None,
-    /// The last row's.
-    Last,
-    /// Every row's.
-    All,
-    /// None, but every row behind the final norm.
-    Normed,
-}
-
-/// What goes into a shard.
-#[derive(Clone, Debug)]
-pub enum ShardInput {
-    /// Token ids, for a shard with layer 0.
-    Tokens(Vec<u32>),
-    /// Rows of the residual stream, for the others.
-    Hidden(HiddenRows),
-}
-
-/// Element type of hidden rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BorderType {
-    /// f32, little endian.
-    F32,
-    /// f16, little endian.
-    F16,
-}
-
-impl BorderType {
-    /// Bytes per value.
-    pub fn bytes(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::F16 => 2,
-        }
-    }
-}
-
-/// Rows of the residual stream between two shards.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HiddenRows {
-    /// Element type: that of the run profile.
-    pub dtype: BorderType,
-    /// Number of rows.
-    pub n_rows: u32,
-    /// Values per row.
-    pub hidden: u32,
-    /// The rows, little endian.
-    pub bytes: Bytes,
-}
-
-/// Logits of the wanted rows.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Logits {
-    /// Number of rows.
-    pub n_rows: u32,
-    /// Values per row.
-    pub vocab: u32,
-    /// The rows.
-    pub values: Vec<f32>,
-    /// Rows behind the final norm, `hidden` values each, of the sequences that want those.
-    pub normed: Vec<f32>,
-}
-
-/// What comes out of a shard.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ShardOutput {
-    /// All rows, for the next shard.
-    Hidden(HiddenRows),
-    /// The wanted rows' logits, from the last shard.
-    Logits(Logits),
 }
 
 /// Why a shard cannot be loaded, or a batch cannot be run.
@@ -420,6 +341,11 @@ impl Shard {
             if rows.n_rows == 0 {
                 return Err(bad("it has no rows".into()));
             }
+            if let LogitsWanted::Scores(of) = &rows.logits
+                && of.tokens.len() > rows.n_rows as usize
+            {
+                return Err(bad(format!("{} tokens are behind its rows", of.tokens.len())));
+            }
             let end = u64::from(rows.first_position) + u64::from(rows.n_rows);
             let room = rows.pages.len() as u64 * u64::from(PAGE_TOKENS);
             if end > room {
@@ -522,14 +448,16 @@ impl Shard {
         let vocab = self.config.vocab;
         let mut wanted: Vec<Range<usize>> = Vec::new();
         let mut to_norm: Vec<Range<usize>> = Vec::new();
+        let mut to_score: Vec<(usize, &ScoredTokens)> = Vec::new();
         let mut first = 0;
         for rows in batch {
             let end = first + rows.n_rows as usize;
-            match rows.logits {
+            match &rows.logits {
                 LogitsWanted::None => {}
                 LogitsWanted::Last => wanted.push(end - 1..end),
                 LogitsWanted::All => wanted.push(first..end),
                 LogitsWanted::Normed => to_norm.push(first..end),
+                LogitsWanted::Scores(of) => to_score.push((first, of)),
             }
             first = end;
         }
@@ -540,21 +468,50 @@ impl Shard {
             let decoder = self.network.decoder();
             normed.extend(decoder.and_then(|decoder| decoder.norm(&rows)).unwrap_or_default());
         }
+        let mut scores = Vec::new();
+        for (first, of) in to_score {
+            self.score(&x, first, of, &mut scores)?;
+        }
         if n_rows == 0 {
-            let values = Vec::new();
-            return Ok(ShardOutput::Logits(Logits { n_rows: 0, vocab, values, normed }));
+            return Ok(ShardOutput::Logits(Logits { vocab, normed, scores, ..Logits::default() }));
         }
         let x = if n_rows == first {
             x
         } else {
             Tensor::cat(wanted.into_iter().map(|rows| x.clone().slice([rows])).collect(), 0)
         };
+        let values = self.head(x)?;
+        Ok(ShardOutput::Logits(Logits { n_rows: n_rows as u32, vocab, values, normed, scores }))
+    }
+
+    fn head(&self, x: Tensor<2>) -> Result<Vec<f32>, ShardError> {
         let decoder = self.network.decoder();
         let logits = decoder
             .and_then(|decoder| decoder.head(x))
             .ok_or_else(|| ShardError::Batch("this shard has no output head".into()))?;
-        let values = host(logits)?;
-        Ok(ShardOutput::Logits(Logits { n_rows: n_rows as u32, vocab, values, normed }))
+        host(logits)
+    }
+
+    /// A few rows at a time: logits are many times as large as what is told of them.
+    fn score(
+        &self,
+        x: &Tensor<2>,
+        first: usize,
+        ScoredTokens { tokens, n_top }: &ScoredTokens,
+        scores: &mut Vec<LogProbabilities>,
+    ) -> Result<(), ShardError> {
+        let mut from = first;
+        for tokens in tokens.chunks(SCORED_ROWS) {
+            let to = from + tokens.len();
+            let logits = self.head(x.clone().slice(from..to))?;
+            let rows = logits.chunks_exact(self.config.vocab as usize);
+            scores.extend(
+                rows.zip(tokens)
+                    .map(|(row, token)| log_probabilities(row, *token, (*n_top).into())),
+            );
+            from = to;
+        }
+        Ok(())
     }
 }
 
@@ -562,30 +519,6 @@ impl std::fmt::Debug for Shard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Range { start, end } = self.layers;
         write!(f, "Shard({} {start}..{end})", self.config.architecture)
-    }
-}
-
-/// The values of rows.
-pub(crate) fn floats(rows: &HiddenRows) -> Vec<f32> {
-    match rows.dtype {
-        BorderType::F32 => {
-            rows.bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
-        }
-        BorderType::F16 => (rows.bytes.as_chunks().0.iter())
-            .map(|b| half_float::to_f32(u16::from_le_bytes(*b)))
-            .collect(),
-    }
-}
-
-/// Values as bytes of a border.
-pub(crate) fn border_bytes(values: &[f32], dtype: BorderType) -> Vec<u8> {
-    match dtype {
-        BorderType::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        BorderType::F16 => {
-            let mut narrow = vec![0u16; values.len()];
-            half_float::narrow(values, &mut narrow);
-            narrow.iter().flat_map(|v| v.to_le_bytes()).collect()
-        }
     }
 }
 

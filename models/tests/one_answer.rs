@@ -10,8 +10,9 @@ mod common;
 
 use common::{Random, Shape, architectures, forward, random_model, rows, shards};
 use swarmllm_models::{
-    KvType, LogitsWanted, Model, Repack, RunProfile, SequenceRows, Shard, ShardOptions, SimdLevel,
-    gguf::TensorType, kernel::cpu::Level, quant,
+    BorderType, HiddenRows, KvType, LogitsWanted, Model, Repack, RunProfile, ScoredTokens,
+    SequenceRows, Shard, ShardInput, ShardOptions, ShardOutput, SimdLevel, gguf::TensorType,
+    kernel::cpu::Level, quant, sampler::log_probabilities,
 };
 
 fn levels() -> Vec<SimdLevel> {
@@ -242,14 +243,50 @@ fn wanted_rows_have_the_same_bits_as_all_rows() {
     let model = random_model(&shape, 3);
     let run = |wanted: [LogitsWanted; 3]| {
         let mut shards = shards(&model, &[1], &options(SimdLevel::Auto, 1));
-        let batch: Vec<_> = (0..3).map(|s| rows(&[s], 0, s + 2, wanted[s as usize])).collect();
+        let batch: Vec<_> =
+            (0..3).map(|s| rows(&[s], 0, s + 2, wanted[s as usize].clone())).collect();
         forward(&mut shards, &batch, (0..9).collect())
     };
     use LogitsWanted::{All, Last, None};
-    let all = run([All; 3]);
+    let all = run([All, All, All]);
     let some = run([Last, None, All]);
     let row = |i: usize| &all[i * shape.vocab..(i + 1) * shape.vocab];
     let expected: Vec<f32> = [1, 5, 6, 7, 8].iter().flat_map(|i| row(*i)).copied().collect();
     assert_eq!(bits(&some), bits(&expected));
-    assert!(run([None; 3]).is_empty());
+    assert!(run([None, None, None]).is_empty());
+}
+
+#[test]
+fn tokens_are_scored_as_their_rows_logits_say() {
+    let shape = Shape::small(TensorType::Q8_0);
+    let model = random_model(&shape, 3);
+    let fresh = || shards(&model, &[1], &options(SimdLevel::Auto, 1));
+    let tokens: Vec<u32> = (0..40).map(|n| n * 7 % 23).collect();
+    let all = forward(&mut fresh(), &[rows(&[0, 1], 0, 40, LogitsWanted::All)], tokens.clone());
+    let logits = all.chunks_exact(shape.vocab).zip(&tokens[1..]);
+    let expected: Vec<_> = logits.map(|(row, token)| log_probabilities(row, *token, 3)).collect();
+    let of = ScoredTokens { tokens: tokens[1..].into(), n_top: 3 };
+    let batch =
+        [rows(&[2], 0, 3, LogitsWanted::Last), rows(&[0, 1], 0, 40, LogitsWanted::Scores(of))];
+    let mut input = ShardInput::Tokens([&[1, 2, 3], &tokens[..]].concat());
+    for shard in &mut fresh() {
+        match shard.forward(&batch, input).expect("computed") {
+            ShardOutput::Hidden(rows) => input = ShardInput::Hidden(rows),
+            ShardOutput::Logits(logits) => {
+                assert_eq!(logits.scores, expected);
+                assert_eq!((logits.n_rows, logits.values.len()), (1, shape.vocab));
+                let of = ScoredTokens { tokens: [1; 4].into(), n_top: 0 };
+                let batch = [rows(&[3], 0, 3, LogitsWanted::Scores(of))];
+                let input = ShardInput::Hidden(HiddenRows {
+                    dtype: BorderType::F16,
+                    n_rows: 3,
+                    hidden: shape.hidden as u32,
+                    bytes: vec![0; 6 * shape.hidden].into(),
+                });
+                assert!(shard.forward(&batch, input).is_err(), "more tokens than rows");
+                return;
+            }
+        }
+    }
+    panic!("no logits");
 }

@@ -188,10 +188,10 @@ fn plain_operations_compute_the_same_function() {
         let mut canonical = shards(&model, &[], &options);
         let engine = Engine::plain(DeviceChoice::Cpu).unwrap();
         let mut plain = [Shard::load_on(&model, 0..N_LAYERS, &options, engine).unwrap()];
-        let all = LogitsWanted::All;
+        let all = || LogitsWanted::All;
         let batches = [
-            vec![rows(&[3, 1], 0, 35, all), rows(&[5], 0, 4, all)],
-            vec![rows(&[5], 4, 1, all), rows(&[3, 1], 35, 2, all)],
+            vec![rows(&[3, 1], 0, 35, all()), rows(&[5], 0, 4, all())],
+            vec![rows(&[5], 4, 1, all()), rows(&[3, 1], 35, 2, all())],
         ];
         for batch in batches {
             let n: u32 = batch.iter().map(|rows| rows.n_rows).sum();

@@ -8,7 +8,7 @@
 use crate::node_record::NODE_RECORD_MAX_BYTES;
 
 /// Version of everything on the wire. It is part of the handshake's prologue.
-pub const PROTOCOL_VERSION: u16 = 5;
+pub const PROTOCOL_VERSION: u16 = 6;
 
 /// Bytes of a record's length prefix, little endian.
 pub const RECORD_LENGTH_BYTES: usize = 2;
@@ -151,6 +151,9 @@ pub const GUIDE_MAX_BYTES: usize =
 /// Most tokens beside the chosen one whose log-probabilities are told; the OpenAI API's bound.
 pub const LOG_PROBABILITIES_MAX: u8 = 20;
 
+/// Most tokens of a prompt that are scored: all with the likeliest beside them fit a message.
+pub const SCORED_MAX: u32 = 65_536;
+
 /// Longest time after which a refused requester is asked to come back, milliseconds.
 pub const RETRY_AFTER_MAX_MS: u32 = 600_000;
 
@@ -252,6 +255,9 @@ const _: () = {
     assert!(BULK_MESSAGE_MAX_BYTES <= u32::MAX as usize);
     // A body's length must fit the two bytes a message has for it.
     assert!(MESSAGE_HEADER_MAX_BYTES <= u16::MAX as usize);
+    assert!(
+        SCORED_MAX as usize * (4 + 8 * LOG_PROBABILITIES_MAX as usize) <= ROWS_PAYLOAD_MAX_BYTES
+    );
     assert!(PREFIX_KEYS_MAX * 16 + GUIDE_MAX_BYTES <= ROWS_PAYLOAD_MAX_BYTES);
     // Every queue takes at least one message of its lane.
     assert!(CONTROL_QUEUE_MAX_BYTES >= CONTROL_MESSAGE_MAX_BYTES);

@@ -11,6 +11,7 @@
 //! Absent on purpose: unknown messages. A new one raises [`WIRE_VERSION`] or comes at the end of
 //! [`Body`]; a peer never skips what it does not understand.
 
+mod likely;
 mod stage;
 
 use std::net::SocketAddr;
@@ -27,13 +28,14 @@ use crate::{
         ADDRESSES_MAX, AGENT_MAX_BYTES, CERTIFICATES_MAX, DETAIL_MAX_BYTES, EXCHANGE_MAX,
         GUIDE_MAX_BYTES, HIDDEN_MAX, LAYERS_MAX, LOG_PROBABILITIES_MAX, MODEL_NAME_MAX_BYTES,
         OFFERS_MAX, POSITIONS_MAX, PREFIX_CONTROL_MAX_BYTES, PREFIX_KEYS_MAX, RETRY_AFTER_MAX_MS,
-        ROWS_HEADER_MAX_BYTES, STAGES_MAX, TENSOR_MESSAGE_MAX_BYTES,
+        ROWS_HEADER_MAX_BYTES, SCORED_MAX, STAGES_MAX, TENSOR_MESSAGE_MAX_BYTES,
     },
     membership::{CERTIFICATE_MAX_BYTES, REVOCATION_LIST_MAX_BYTES},
     node_record::NODE_RECORD_MAX_BYTES,
     prefix::PREFIX_KEY_BYTES,
 };
 
+pub use self::likely::LogProbabilities;
 pub use self::stage::{
     CacheType, Lineage, NextHop, OpenStage, Profile, RefusalReason, Sampling, Wanted,
 };
@@ -224,6 +226,19 @@ pub enum Body {
         /// One entry per stage, in the order of the route.
         trace: Vec<StageTrace>,
     },
+    /// Last stage to requester: how likely the prompt's tokens were, from the second on. In the
+    /// payload, for each: its log-probability, and `top` pairs of a token and its own, all of four
+    /// bytes, little endian ([`LogProbabilities::payload_of`]).
+    Scored {
+        /// Which generation.
+        request: RequestId,
+        /// Tokens.
+        tokens: u32,
+        /// The likeliest beside each.
+        top: u8,
+        /// One entry per stage, in the order of the route.
+        trace: Vec<StageTrace>,
+    },
 }
 
 /// A contiguous part of a model that a node holds.
@@ -261,15 +276,6 @@ pub struct TokenSampled {
     pub trace: Vec<StageTrace>,
     /// How likely it was, where the requester asked for that.
     pub log_probabilities: Option<LogProbabilities>,
-}
-
-/// Natural logarithms of probabilities, before bias, penalties and filters.
-#[derive(Debug, Clone, PartialEq, Encode, Decode)]
-pub struct LogProbabilities {
-    /// Of the token that was chosen; at most 0, minus infinity for what can't be.
-    pub chosen: f32,
-    /// The likeliest tokens with theirs, best first.
-    pub top: Vec<(u32, f32)>,
 }
 
 impl Message {
@@ -350,7 +356,9 @@ impl Message {
                 at_most("named pages", *named_pages as usize, PREFIX_KEYS_MAX)?;
                 let keys = *named_pages as usize * PREFIX_KEY_BYTES;
                 match self.payload.len().checked_sub(keys) {
-                    Some(guide) if matches!(wanted, Some(Wanted::Tokens(_))) => {
+                    Some(guide)
+                        if matches!(wanted, Some(Wanted::Tokens(_) | Wanted::Scores(_))) =>
+                    {
                         at_most("bytes of a guide", guide, GUIDE_MAX_BYTES)?;
                     }
                     _ => self.expect_payload(keys)?,
@@ -360,6 +368,12 @@ impl Message {
             Body::Embedded { hidden, .. } => {
                 at_most("hidden", *hidden as usize, HIDDEN_MAX as usize)?;
                 self.expect_payload(*hidden as usize * 4)?;
+                self.body.validate()
+            }
+            Body::Scored { tokens, top, .. } => {
+                at_most("tokens to score", *tokens as usize, SCORED_MAX as usize)?;
+                at_most("log-probabilities", (*top).into(), LOG_PROBABILITIES_MAX.into())?;
+                self.expect_payload(*tokens as usize * LogProbabilities::bytes(*top))?;
                 self.body.validate()
             }
             Body::CloseStage { named_pages, .. } => {
@@ -424,7 +438,9 @@ impl Body {
                 sampled.log_probabilities.iter().try_for_each(LogProbabilities::validate)?;
                 StageTrace::validate_all(&sampled.trace)
             }
-            Self::Embedded { trace, .. } => StageTrace::validate_all(trace),
+            Self::Embedded { trace, .. } | Self::Scored { trace, .. } => {
+                StageTrace::validate_all(trace)
+            }
             Self::Present { certificates } => {
                 at_most("certificates", certificates.len(), CERTIFICATES_MAX)?;
                 certificates.iter().try_for_each(|one| certificate(one))
@@ -435,17 +451,6 @@ impl Body {
                 at_most("bytes of a revocation list", list.len(), REVOCATION_LIST_MAX_BYTES)
             }
         }
-    }
-}
-
-impl LogProbabilities {
-    fn validate(&self) -> Result<(), WireError> {
-        at_most("log-probabilities", self.top.len(), LOG_PROBABILITIES_MAX.into())?;
-        let mut all = self.top.iter().map(|(_, value)| *value).chain([self.chosen]);
-        if all.all(|value| value <= 0.0) {
-            return Ok(());
-        }
-        Err(WireError::Invalid { what: "log-probability", reason: "must be a number of at most 0" })
     }
 }
 

@@ -100,6 +100,7 @@ fn every_message() -> Vec<Message> {
         Body::NotAdmitted { reason: NotAdmitted::InviteUsedUp },
         Body::Revocations { list: vec![3; REVOCATION_LIST_MAX_BYTES] },
         Body::Embedded { request: REQUEST, hidden: 4, trace: rows().trace },
+        Body::Scored { request: REQUEST, tokens: 2, top: 1, trace: rows().trace },
     ];
     bodies.into_iter().map(with_payload).collect()
 }
@@ -109,6 +110,7 @@ fn with_payload(body: Body) -> Message {
     match body {
         Body::Rows(rows) => Message::rows(rows, vec![5; 16].into()),
         Body::Embedded { .. } => Message { body, payload: vec![5; 16].into() },
+        Body::Scored { .. } => Message { body, payload: vec![5; 24].into() },
         Body::OpenStage(_) | Body::CloseStage { .. } => {
             Message::with_keys(body, vec![7; 48].into())
         }

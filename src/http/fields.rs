@@ -82,6 +82,15 @@ impl Fields {
         })
     }
 
+    /// Takes a field out that is 0; whether it was.
+    pub(super) fn take_zero(&mut self, name: &str) -> bool {
+        let is_zero = self.map.get(name).is_some_and(|value| value.as_f64() == Some(0.0));
+        if is_zero {
+            self.map.remove(name);
+        }
+        is_zero
+    }
+
     /// A field that must be there.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use swarmllm_actors::batch_scheduler::policy::client_number;
 use swarmllm_actors::entropy;
 use swarmllm_actors::generation::{
-    Generation, GenerationError, GenerationEvent, GenerationReport, GenerationRequest,
+    Generation, GenerationError, GenerationEvent, GenerationReport, GenerationRequest, Gives,
     StopGeneration,
 };
 use swarmllm_actors::mailbox::offer_to;
@@ -20,7 +20,7 @@ use swarmllm_actors::model_store::{FindModel, OpenModel};
 use swarmllm_models::KvType;
 use swarmllm_models::chat_output::{ChatEvent, ChatOutputParser, OutputFormat};
 use swarmllm_models::constraint::{AnswerCalls, AnswerRules, AnswerText, answer_grammar};
-use swarmllm_models::tokenizer::{StreamDecoder, TokenType, Tokenizer};
+use swarmllm_models::tokenizer::{StreamDecoder, Tokenizer};
 use swarmllm_protocol::guide::{GrammarKind, GuideGrammar};
 use swarmllm_protocol::ids::{PeerId, RequestId};
 use swarmllm_protocol::session::{self, GenerationPlan, PlanError};
@@ -155,7 +155,7 @@ pub(super) fn generation_request(
         cache: wire_cache(model.cache),
         grammar: grammar_of(model, request, &prepared)?,
         plan: plan_of(model, request, prepared.tokens)?,
-        embeds: false,
+        gives: Gives::Tokens,
         sampling: request.sampling,
         logit_bias: request.logit_bias.clone(),
         log_probabilities: request.log_probabilities,
@@ -172,17 +172,6 @@ pub(super) async fn count_tokens(
 ) -> Result<u32, GenerateError> {
     let model = find_model(tree, name).await?;
     Ok(u32::try_from(prepare(&model, prompt)?.tokens.len()).unwrap_or(u32::MAX))
-}
-
-/// What each token of a prompt prints, where it prints anything.
-pub(super) async fn spell(
-    tree: &NodeTree,
-    (name, prompt): (&str, &Prompt),
-) -> Result<Vec<Vec<u8>>, GenerateError> {
-    let model = find_model(tree, name).await?;
-    let is_control = |id: &u32| model.tokenizer.token_type(*id) == Some(TokenType::Control);
-    let printed = prepare(&model, prompt)?.tokens.into_iter().filter(|id| !is_control(id));
-    Ok(printed.map(|id| model.tokenizer.token_bytes(id).to_vec()).collect())
 }
 
 /// What the answer must follow, as the last stage takes it: a bound text or calls, behind reasoning
@@ -338,7 +327,7 @@ impl Answer {
                 Some(GenerationEvent::Token { token, log_probabilities }) => {
                     self.token(token, log_probabilities).await
                 }
-                Some(GenerationEvent::Embedding(_)) => true,
+                Some(GenerationEvent::Embedding(_) | GenerationEvent::Scores(_)) => true,
                 Some(GenerationEvent::Finished(report)) => return self.finish(report).await,
                 Some(GenerationEvent::Failed(error)) => {
                     return self.fail(generate_error(error)).await;

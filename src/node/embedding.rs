@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use actix::Actor;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use swarmllm_actors::generation::{Generation, GenerationEvent};
+use swarmllm_actors::generation::{Generation, GenerationEvent, Gives};
 use swarmllm_models::scripted;
 use tokio::sync::mpsc;
 
@@ -64,7 +64,7 @@ async fn embed_one(
     let prepared = prepare(&model, &asked.request.prompt)?;
     let prompt_tokens = u32::try_from(prepared.tokens.len()).unwrap_or(u32::MAX);
     let mut request = generation_request(&model, &asked, prepared)?;
-    request.embeds = true;
+    request.gives = Gives::Embedding;
     let (door, mut events) = mpsc::channel(EVENTS);
     let generation =
         Generation::new(request, tree.generation_links(), door).map_err(answer::generate_error)?;

@@ -369,7 +369,7 @@ impl RequestMeter {
         }
     }
 
-    /// There is an embedding, which has no tokens.
+    /// There is an embedding, or scores of the prompt: no tokens.
     pub(super) fn embedded(&mut self, prompt_tokens: u32) {
         self.end("stop");
         self.prompt_tokens.inc_by(prompt_tokens.into());

@@ -206,6 +206,13 @@ def completions(client):
     likely = client.completions.create(**asked, prompt="A swarm is", logprobs=2).choices[0]
     expect("".join(likely.logprobs.tokens) == likely.text == text, likely)
     expect(all(p <= 0 for p in likely.logprobs.token_logprobs), likely.logprobs)
+    # As evaluation harnesses ask: how likely is a text that is there already?
+    ids = [[11, 12, 13, 14, 15]]
+    scored = client.completions.create(
+        **asked | {"max_tokens": 0}, prompt=ids, echo=True, logprobs=1).choices[0].logprobs
+    expect(len(scored.tokens) == len(scored.top_logprobs) == 5, scored)
+    expect(scored.token_logprobs[0] is None, scored)
+    expect(all(p <= 0 for p in scored.token_logprobs[1:]), scored)
     best = client.completions.create(**asked | {"temperature": 1}, prompt="A", best_of=4)
     expect(len(best.choices) == 1 and best.usage.completion_tokens > 4, best)
     pieces = client.completions.create(**asked, prompt="A swarm is", stream=True)

@@ -395,6 +395,35 @@ fn completions_take_all_forms_of_prompts_and_echo_them() {
 }
 
 #[test]
+fn a_prompt_is_scored_as_its_tokens_were_when_they_were_sampled() {
+    let node = Node::serve(&[]);
+    let said = completion(json!({"max_tokens": 24, "logprobs": 2, "temperature": 0}));
+    let said = answer(&node, COMPLETIONS, &said);
+    let prompt = text(&said["choices"][0]["text"]);
+    let begun = answer(&node, "/tokenize", &json!({"model": "demo", "content": "A swarm is"}));
+    let mut ids = begun["tokens"].as_array().expect("ids").clone();
+    let n_begun = ids.len();
+    ids.extend(said["swarmllm"]["token_ids"].as_array().expect("ids").iter().cloned());
+    let only = json!({"prompt": ids, "echo": true, "logprobs": 2, "max_tokens": 0});
+    let echoed = answer(&node, COMPLETIONS, &completion(only));
+    let (choice, columns) = (&echoed["choices"][0], &echoed["choices"][0]["logprobs"]);
+    assert!(text(&choice["text"]).contains(prompt.trim()), "{echoed}");
+    assert_eq!(
+        (&choice["finish_reason"], &echoed["usage"]["completion_tokens"]),
+        (&json!("length"), &json!(0))
+    );
+    for (column, first) in [("token_logprobs", json!(null)), ("top_logprobs", json!(null))] {
+        let (of_prompt, of_answer) = (&columns[column], &said["choices"][0]["logprobs"][column]);
+        let of_prompt = of_prompt.as_array().expect("a column");
+        let of_answer = of_answer.as_array().expect("a column");
+        assert_eq!((of_prompt.len(), &of_prompt[0]), (ids.len(), &first));
+        assert_eq!(of_prompt[n_begun..][..of_answer.len()], of_answer[..], "{column}");
+    }
+    let unsaid = json!({"prompt": ids, "max_tokens": 0});
+    assert_eq!(post(node.http(), COMPLETIONS, &completion(unsaid)).status, 400);
+}
+
+#[test]
 fn the_best_of_several_completions_is_told() {
     let node = Node::serve(&[]);
     let warm = |more: Value| {

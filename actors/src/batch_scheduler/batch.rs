@@ -52,9 +52,12 @@ impl Batch {
         let TakenRows { payloads, sample, trace, received_at } = taken;
         let Share { first_position, rows, .. } = share;
         let position = first_position + rows;
-        let (wanted, logits) = match (sequence.sampling, sequence.embedding.take()) {
-            (_, Some(sum)) => (RowsWanted::Sum(sum), LogitsWanted::Normed),
-            (Some(params), None) if sample => {
+        let scored = sequence.scoring.as_ref();
+        let scored = scored.map(|scoring| scoring.of_rows(first_position, rows));
+        let (wanted, logits) = match (sequence.sampling, sequence.embedding.take(), scored) {
+            (_, Some(sum), _) => (RowsWanted::Sum(sum), LogitsWanted::Normed),
+            (_, None, Some(of)) => (RowsWanted::Scores, LogitsWanted::Scores(of)),
+            (Some(params), None, None) if sample => {
                 let guide = sequence.guide.take();
                 let log_probabilities = sequence.log_probabilities;
                 let at = SampleAt { position, params, guide, log_probabilities };
@@ -111,6 +114,8 @@ pub(super) enum Outcome {
     Token(TokenSampled),
     /// An embedding to the requester.
     Embedding { values: Vec<f32>, trace: Vec<StageTrace> },
+    /// How likely the prompt's tokens were, to the requester.
+    Scores { scores: Vec<LogProbabilities>, trace: Vec<StageTrace> },
     /// There is no token, for this reason.
     Failed(String),
 }
@@ -168,6 +173,12 @@ impl Results {
                 let embedding = sample.then(|| sum.mean());
                 sequence.embedding = Some(sum);
                 return embedding.map(|values| Outcome::Embedding { values, trace });
+            }
+            RowsGiven::Scores(scores) => {
+                let scoring = sequence.scoring.as_mut()?;
+                scoring.scores.extend(scores.into_iter().map(wire_log_probabilities));
+                let scores = sample.then(|| std::mem::take(&mut scoring.scores));
+                return scores.map(|scores| Outcome::Scores { scores, trace });
             }
         };
         sequence.guide = guide;

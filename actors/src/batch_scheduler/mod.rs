@@ -322,6 +322,9 @@ impl BatchScheduler {
             (_, Outcome::Embedding { values, trace }) => {
                 return sequence.reply(StageReplyBody::Embedded { values, trace });
             }
+            (_, Outcome::Scores { scores, trace }) => {
+                return sequence.reply(StageReplyBody::Scored { scores, trace });
+            }
             (_, Outcome::Failed(detail)) => detail,
             (Some(next), Outcome::Frame(message)) => {
                 match next.send.try_send(SendFrame { message, replies: None }) {

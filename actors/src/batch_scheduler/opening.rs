@@ -47,7 +47,15 @@ impl Ages {
 impl BatchScheduler {
     /// Prepares what guides the tokens of a sequence, away from this thread.
     fn take_guide(&mut self, id: SequenceId, guide: Guide, ctx: &mut Context<Self>) {
-        let Some(sequence) = self.sequences.get(&id) else { return };
+        let Some(sequence) = self.sequences.get_mut(&id) else { return };
+        if let Some(scoring) = &mut sequence.scoring {
+            if guide.answered.len() != sequence.prompt as usize {
+                let detail = "the prompt to score did not come with the request".to_owned();
+                return self.refuse(id, RefusalReason::Invalid, detail, ctx);
+            }
+            scoring.tokens = guide.answered;
+            return self.enqueue(id, ctx);
+        }
         let penalised = sequence.sampling.is_some_and(|params| params.has_penalties());
         if guide == Guide::default() && !penalised {
             return self.enqueue(id, ctx);

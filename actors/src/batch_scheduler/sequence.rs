@@ -1,11 +1,12 @@
 //! An open stage sequence as the scheduler holds it.
 
+use swarmllm_models::ScoredTokens;
 use swarmllm_models::kv::PageKey;
 use swarmllm_models::sampler::SamplingParams;
 use swarmllm_protocol::ids::RequestId;
 use swarmllm_protocol::prefix;
 use swarmllm_protocol::schedule::SequenceId;
-use swarmllm_protocol::wire::{Lineage, OpenStage, Wanted};
+use swarmllm_protocol::wire::{Lineage, LogProbabilities, OpenStage, Wanted};
 use tokio::time::Instant;
 
 use super::messages::{OpenSequence, StageOwner};
@@ -30,6 +31,8 @@ pub(super) struct Sequence {
     pub(super) log_probabilities: Option<u8>,
     /// Of a sequence that gives an embedding; with the compute thread while rows are added.
     pub(super) embedding: Option<EmbeddingSum>,
+    /// Of a sequence whose prompt is scored.
+    pub(super) scoring: Option<Scoring>,
     pub(super) lineage: Lineage,
     /// Whose prompt it shares.
     pub(super) sample_of: Option<SequenceId>,
@@ -50,6 +53,24 @@ pub(super) struct Sequence {
     pub(super) unreported: Unreported,
 }
 
+/// How likely the tokens of a prompt are, on the way.
+#[derive(Debug, Default)]
+pub(super) struct Scoring {
+    /// The prompt.
+    pub(super) tokens: Vec<u32>,
+    pub(super) n_top: u8,
+    /// Of the tokens so far, from the second on.
+    pub(super) scores: Vec<LogProbabilities>,
+}
+
+impl Scoring {
+    /// What is asked of rows from `first_position` on: the tokens behind them.
+    pub(super) fn of_rows(&self, first_position: u32, rows: u32) -> ScoredTokens {
+        let behind = self.tokens.iter().skip(first_position as usize + 1).take(rows as usize);
+        ScoredTokens { tokens: behind.copied().collect(), n_top: self.n_top }
+    }
+}
+
 impl Sequence {
     /// A sequence that waits, of a request that was found good.
     pub(super) fn new(
@@ -62,6 +83,10 @@ impl Sequence {
         let embedding = (wanted == Some(Wanted::Embedding)).then(EmbeddingSum::default);
         let sampling = match wanted {
             Some(Wanted::Tokens(sampling)) => Some(sampling),
+            _ => None,
+        };
+        let scoring = match wanted {
+            Some(Wanted::Scores(n_top)) => Some(Scoring { n_top, ..Scoring::default() }),
             _ => None,
         };
         let log_probabilities = sampling.and_then(|sampling| sampling.log_probabilities);
@@ -88,6 +113,7 @@ impl Sequence {
             guide: None,
             log_probabilities,
             embedding,
+            scoring,
             lineage,
             sample_of,
             keys: prefix::keys_of(&keys),

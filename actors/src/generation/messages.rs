@@ -62,6 +62,13 @@ pub enum StageReplyBody {
         /// One entry per stage, in the order of the route.
         trace: Vec<StageTrace>,
     },
+    /// How likely the prompt's tokens were.
+    Scored {
+        /// Of each, from the second on.
+        scores: Vec<LogProbabilities>,
+        /// One entry per stage, in the order of the route.
+        trace: Vec<StageTrace>,
+    },
 }
 
 /// Command. Sender: the door. The answer is complete as it stands (a stop text was reached): no
@@ -87,6 +94,8 @@ pub enum GenerationEvent {
     },
     /// The embedding of the prompt.
     Embedding(Vec<f32>),
+    /// How likely the prompt's tokens were, from the second on.
+    Scores(Vec<LogProbabilities>),
     /// The answer is complete.
     Finished(GenerationReport),
     /// The answer is not complete and nothing follows.

@@ -31,7 +31,7 @@ pub use messages::{
     StopGeneration,
 };
 use report::RouteReport;
-pub use request::{GenerationLinks, GenerationRequest};
+pub use request::{GenerationLinks, GenerationRequest, Gives};
 use stages::{Stage, find_stages, openings};
 
 use crate::entropy;
@@ -170,7 +170,7 @@ impl Generation {
     /// Brings the names of pages up to the last token.
     fn name_pages(&mut self) {
         // What a stage knows from before it does not add up.
-        if self.request.embeds {
+        if self.request.gives != Gives::Tokens {
             return;
         }
         let tokens: Vec<u32> = self.session.tokens().skip(self.chain.n_tokens()).collect();
@@ -290,13 +290,14 @@ impl Generation {
         }
     }
 
-    fn embedded(&mut self, (values, trace): (Vec<f32>, Vec<StageTrace>), ctx: &mut Context<Self>) {
+    /// What was wanted of the prompt, once.
+    fn told(&mut self, event: GenerationEvent, trace: &[StageTrace], ctx: &mut Context<Self>) {
         self.first_token_at.get_or_insert(Instant::now());
         if let Some(report) = &mut self.report {
-            report.add(&trace, None, 0);
+            report.add(trace, None, 0);
         }
         // The door's box is empty but for the start.
-        let _ = self.door.try_send(GenerationEvent::Embedding(values));
+        let _ = self.door.try_send(event);
         self.finish(FinishReason::Stop, ctx);
     }
 
@@ -515,7 +516,9 @@ impl Handler<StageReply> for Generation {
             StageReplyBody::Failed { detail } | StageReplyBody::Lost { detail } => {
                 self.stage_lost(peer, detail, ctx);
             }
-            StageReplyBody::Sampled(_) | StageReplyBody::Embedded { .. }
+            StageReplyBody::Sampled(_)
+            | StageReplyBody::Embedded { .. }
+            | StageReplyBody::Scored { .. }
                 if self.stages.last().is_none_or(|stage| stage.peer != peer) =>
             {
                 let stray = format!("{} is not the last stage", peer.short());
@@ -527,10 +530,14 @@ impl Handler<StageReply> for Generation {
             },
             StageReplyBody::Embedded { values, trace } => {
                 match self.request.check_embedded(&values) {
-                    Ok(()) => self.embedded((values, trace), ctx),
+                    Ok(()) => self.told(GenerationEvent::Embedding(values), &trace, ctx),
                     Err(stray) => self.fail(GenerationError::OutOfOrder(stray), ctx),
                 }
             }
+            StageReplyBody::Scored { scores, trace } => match self.request.check_scored(&scores) {
+                Ok(()) => self.told(GenerationEvent::Scores(scores), &trace, ctx),
+                Err(stray) => self.fail(GenerationError::OutOfOrder(stray), ctx),
+            },
         }
     }
 }

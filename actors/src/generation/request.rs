@@ -7,7 +7,7 @@ use swarmllm_models::sampler::SamplingParams;
 use swarmllm_protocol::guide::{Guide, GuideGrammar};
 use swarmllm_protocol::ids::{ModelId, PeerId, RequestId};
 use swarmllm_protocol::session::GenerationPlan;
-use swarmllm_protocol::wire::{CacheType, Profile, TokenSampled};
+use swarmllm_protocol::wire::{CacheType, LogProbabilities, Profile, TokenSampled};
 
 use crate::batch_scheduler::{CancelSequence, OpenSequence, SubmitRows};
 use crate::dht_router::FindProviders;
@@ -35,6 +35,17 @@ pub struct GenerationLinks {
     pub events: Recipient<Record>,
 }
 
+/// What a generation gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gives {
+    /// Tokens.
+    Tokens,
+    /// The mean of the prompt's rows.
+    Embedding,
+    /// How likely the prompt's tokens are, and so many of the likeliest.
+    Scores(u8),
+}
+
 /// What to generate.
 #[derive(Clone)]
 pub struct GenerationRequest {
@@ -60,8 +71,8 @@ pub struct GenerationRequest {
     pub cache: CacheType,
     /// Prompt and limits.
     pub plan: GenerationPlan,
-    /// The mean of all rows is wanted, and no tokens.
-    pub embeds: bool,
+    /// What is wanted.
+    pub gives: Gives,
     /// How tokens are chosen.
     pub sampling: SamplingParams,
     /// Added to the logits of these tokens.
@@ -81,6 +92,9 @@ pub struct GenerationRequest {
 impl GenerationRequest {
     /// What guides the choice of tokens after these ones of the answer.
     pub(super) fn guide(&self, answered: impl Iterator<Item = u32>) -> Guide {
+        if matches!(self.gives, Gives::Scores(_)) {
+            return Guide { answered: self.plan.prompt.clone(), ..Guide::default() };
+        }
         let looks_back = self.grammar.is_some() || self.sampling.has_penalties();
         Guide {
             logit_bias: self.logit_bias.clone(),
@@ -91,15 +105,12 @@ impl GenerationRequest {
 
     /// Whether a token of the last stage is what was asked for; what is wrong with it otherwise.
     pub(super) fn check_sampled(&self, sampled: &TokenSampled) -> Result<(), String> {
-        if self.embeds {
-            return Err("a token where an embedding was wanted".into());
+        if self.gives != Gives::Tokens {
+            return Err("a token where none was wanted".into());
         }
         let likely = sampled.log_probabilities.as_ref();
         let top = likely.map(|likely| likely.top.as_slice()).unwrap_or_default();
-        let mut tokens = top.iter().map(|(token, _)| *token).chain([sampled.token]);
-        if let Some(token) = tokens.find(|token| *token >= self.n_vocab) {
-            return Err(format!("token {token} is beyond the vocabulary of {}", self.n_vocab));
-        }
+        self.check_tokens(top.iter().map(|(token, _)| *token).chain([sampled.token]))?;
         let wanted = self.log_probabilities;
         if likely.is_some() != wanted.is_some() || top.len() > wanted.unwrap_or(0).into() {
             return Err("other log-probabilities than were asked for".into());
@@ -107,11 +118,32 @@ impl GenerationRequest {
         Ok(())
     }
 
+    fn check_tokens(&self, mut tokens: impl Iterator<Item = u32>) -> Result<(), String> {
+        match tokens.find(|token| *token >= self.n_vocab) {
+            Some(token) => {
+                Err(format!("token {token} is beyond the vocabulary of {}", self.n_vocab))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether scores of the last stage are what was asked for; what is wrong with them otherwise.
+    pub(super) fn check_scored(&self, scores: &[LogProbabilities]) -> Result<(), String> {
+        let Gives::Scores(n_top) = self.gives else {
+            return Err("scores where none were wanted".into());
+        };
+        let (found, wanted) = (scores.len(), self.plan.prompt.len().saturating_sub(1));
+        if found != wanted || scores.iter().any(|one| one.top.len() > n_top.into()) {
+            return Err(format!("scores of {found} tokens, the prompt has {wanted} to score"));
+        }
+        self.check_tokens(scores.iter().flat_map(|one| &one.top).map(|(token, _)| *token))
+    }
+
     /// Whether an embedding of the last stage is what was asked for; what is wrong with it
     /// otherwise.
     pub(super) fn check_embedded(&self, values: &[f32]) -> Result<(), String> {
-        if !self.embeds {
-            return Err("an embedding where a token was wanted".into());
+        if self.gives != Gives::Embedding {
+            return Err("an embedding where none was wanted".into());
         }
         let (found, wanted) = (values.len(), self.hidden);
         if found != wanted as usize {
@@ -132,11 +164,9 @@ impl std::fmt::Debug for GenerationRequest {
 
 #[cfg(test)]
 mod tests {
-    use swarmllm_protocol::wire::LogProbabilities;
-
     use super::*;
 
-    fn request(embeds: bool, log_probabilities: Option<u8>) -> GenerationRequest {
+    fn request(gives: Gives, log_probabilities: Option<u8>) -> GenerationRequest {
         GenerationRequest {
             request: RequestId([1; 16]),
             local: PeerId([1; 32]),
@@ -155,7 +185,7 @@ mod tests {
                 end_tokens: Vec::new(),
                 context: 8,
             },
-            embeds,
+            gives,
             sampling: SamplingParams::default(),
             logit_bias: Vec::new(),
             grammar: None,
@@ -178,26 +208,42 @@ mod tests {
 
     #[test]
     fn only_tokens_that_were_asked_for_are_believed() {
-        let plain = request(false, None);
+        let plain = request(Gives::Tokens, None);
         assert_eq!(plain.check_sampled(&sampled(9, None)), Ok(()));
         let beyond = plain.check_sampled(&sampled(10, None)).unwrap_err();
         assert_eq!(beyond, "token 10 is beyond the vocabulary of 10");
         assert!(plain.check_sampled(&sampled(9, Some(Vec::new()))).is_err());
-        let told = request(false, Some(1));
+        let told = request(Gives::Tokens, Some(1));
         assert_eq!(told.check_sampled(&sampled(9, Some(vec![(9, -1.0)]))), Ok(()));
         for top in [Some(vec![(10, -1.0)]), Some(vec![(9, -1.0), (8, -2.0)]), None] {
             assert!(told.check_sampled(&sampled(9, top)).is_err());
         }
-        assert!(request(true, None).check_sampled(&sampled(9, None)).is_err());
+        assert!(request(Gives::Embedding, None).check_sampled(&sampled(9, None)).is_err());
     }
 
     #[test]
     fn only_embeddings_that_can_be_one_are_believed() {
-        let asked = request(true, None);
+        let asked = request(Gives::Embedding, None);
         assert_eq!(asked.check_embedded(&[0.0, -1.0, f32::MAX]), Ok(()));
         for values in [&[0.0; 2][..], &[0.0; 4], &[0.0, f32::NAN, 0.0], &[f32::INFINITY; 3]] {
             assert!(asked.check_embedded(values).is_err(), "{values:?}");
         }
-        assert!(request(false, None).check_embedded(&[0.0; 3]).is_err());
+        assert!(request(Gives::Tokens, None).check_embedded(&[0.0; 3]).is_err());
+    }
+
+    #[test]
+    fn only_scores_that_can_be_some_are_believed() {
+        let mut asked = request(Gives::Scores(1), None);
+        asked.plan.prompt = vec![1, 2, 3];
+        let scores = |token: u32| {
+            let one = LogProbabilities { chosen: -1.0, top: vec![(token, -0.5)] };
+            vec![one.clone(), one]
+        };
+        assert_eq!(asked.check_scored(&scores(9)), Ok(()));
+        assert!(asked.check_scored(&scores(10)).is_err());
+        assert!(asked.check_scored(&scores(9)[1..]).is_err());
+        let none = GenerationRequest { gives: Gives::Scores(0), ..asked.clone() };
+        assert!(none.check_scored(&scores(9)).is_err());
+        assert!(request(Gives::Tokens, None).check_scored(&[]).is_err());
     }
 }

@@ -15,7 +15,7 @@ use swarmllm_protocol::wire::{
 use tokio::time::Instant;
 
 use super::messages::{GenerationError, StageReply};
-use super::request::{GenerationLinks, GenerationRequest};
+use super::request::{GenerationLinks, GenerationRequest, Gives};
 use crate::batch_scheduler::{CancelSequence, OpenSequence, StageOwner, SubmitRows};
 use crate::dht_router::FindProviders;
 use crate::mailbox::offer;
@@ -138,9 +138,10 @@ pub(super) fn openings(
             profile: request.profile,
             cache: request.cache,
             lineage,
-            wanted: next.is_none().then(|| match request.embeds {
-                true => Wanted::Embedding,
-                false => Wanted::Tokens(sampling_of(request)),
+            wanted: next.is_none().then(|| match request.gives {
+                Gives::Embedding => Wanted::Embedding,
+                Gives::Scores(n_top) => Wanted::Scores(n_top),
+                Gives::Tokens => Wanted::Tokens(sampling_of(request)),
             }),
             next: next.map_or(NextHop::Requester, |next| {
                 NextHop::Stage(PeerAddress { peer: next.peer, addresses: next.addresses.clone() })

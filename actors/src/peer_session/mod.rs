@@ -29,7 +29,7 @@ use swarmllm_protocol::connection::liveness::{Beat, Liveness, TICK_MS};
 use swarmllm_protocol::connection::{Connection, ConnectionEvent, PreSharedKeyId, Verdict};
 use swarmllm_protocol::ids::{PeerId, RequestId};
 use swarmllm_protocol::lanes::{Credit, Lane};
-use swarmllm_protocol::wire::{Body, Message, RefusalReason};
+use swarmllm_protocol::wire::{Body, LogProbabilities, Message, RefusalReason};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::Instant;
@@ -416,6 +416,12 @@ impl PeerSession {
                 let values = message.payload.as_chunks().0.iter();
                 let values = values.map(|bytes| f32::from_le_bytes(*bytes)).collect();
                 self.reply(request, StageReplyBody::Embedded { values, trace });
+            }
+            Body::Scored { request, top, trace, .. } => {
+                match LogProbabilities::of_payload(top, &message.payload) {
+                    Ok(scores) => self.reply(request, StageReplyBody::Scored { scores, trace }),
+                    Err(error) => self.end(error.to_string(), ctx),
+                }
             }
             // Admission has taken them.
             Body::Present { .. }

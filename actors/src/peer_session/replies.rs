@@ -4,7 +4,7 @@
 //! none; what is too long for the wire is cut.
 
 use actix::Handler;
-use swarmllm_protocol::wire::{Body, Message, detail};
+use swarmllm_protocol::wire::{Body, LogProbabilities, Message, detail};
 
 use super::PeerSession;
 use crate::generation::{StageReply, StageReplyBody};
@@ -31,6 +31,12 @@ impl Handler<StageReply> for PeerSession {
                 Body::StageFailed { request, stage: 0, detail: detail(&text) }
             }
             StageReplyBody::Sampled(sampled) => Body::TokenSampled(sampled),
+            StageReplyBody::Scored { scores, trace } => {
+                let tokens = u32::try_from(scores.len()).unwrap_or(u32::MAX);
+                let (top, payload) = LogProbabilities::payload_of(&scores);
+                let body = Body::Scored { request, tokens, top, trace };
+                return self.send(Message { body, payload }, ctx);
+            }
             StageReplyBody::Embedded { values, trace } => {
                 let hidden = u32::try_from(values.len()).unwrap_or(u32::MAX);
                 let payload: Vec<u8> =

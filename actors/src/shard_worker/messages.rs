@@ -30,6 +30,8 @@ pub enum RowsWanted {
     Token(SampleAt),
     /// That they are added to this.
     Sum(EmbeddingSum),
+    /// How likely they made the tokens that their sequence names.
+    Scores,
 }
 
 /// What a sequence's rows gave.
@@ -41,6 +43,8 @@ pub enum RowsGiven {
     Token(Sampled),
     /// The sum, with these rows.
     Sum(EmbeddingSum),
+    /// How likely tokens were.
+    Scores(Vec<LogProbabilities>),
 }
 
 /// A token that was sampled.

@@ -70,14 +70,14 @@ fn run_batch(shard: &mut Shard, batch: RunBatch) -> Answer {
         ShardOutput::Hidden(rows) => {
             (Some(rows), batch.wanted.iter().map(|_| RowsGiven::Nothing).collect())
         }
-        ShardOutput::Logits(logits) => (None, give(&logits, batch.wanted, &batch.sequences)?),
+        ShardOutput::Logits(logits) => (None, give(logits, batch.wanted, &batch.sequences)?),
     };
     Ok(BatchRun { hidden, given, compute_us: crate::clock::micros(started.elapsed()) })
 }
 
 /// What each sequence wants: a token by its logits row, or its normed rows added up.
 fn give(
-    logits: &Logits,
+    mut logits: Logits,
     wanted: Vec<RowsWanted>,
     sequences: &[SequenceRows],
 ) -> Result<Vec<RowsGiven>, RunBatchError> {
@@ -88,6 +88,7 @@ fn give(
     };
     let hidden = logits.normed.len().checked_div(sequences.iter().map(n_normed).sum());
     let mut normed = &logits.normed[..];
+    let mut scores = std::mem::take(&mut logits.scores).into_iter();
     let mut given = Vec::with_capacity(wanted.len());
     for (wanted, sequence) in wanted.into_iter().zip(sequences) {
         given.push(match wanted {
@@ -103,6 +104,13 @@ fn give(
                 normed = rest;
                 sum.add(own, hidden);
                 RowsGiven::Sum(sum)
+            }
+            RowsWanted::Scores => {
+                let n_scores = match &sequence.logits {
+                    LogitsWanted::Scores(of) => of.tokens.len(),
+                    _ => 0,
+                };
+                RowsGiven::Scores(scores.by_ref().take(n_scores).collect())
             }
         });
     }

@@ -17,9 +17,10 @@ use crate::{
     kernel::cpu::attention::BatchPlan,
     kv::{KvArena, KvShape, KvType, PAGE_TOKENS, PagePart},
     model::Model,
+    sampler::log_probabilities,
     shard::{
-        BorderType, HiddenRows, Logits, LogitsWanted, SequenceRows, ShardInput, ShardOutput,
-        border_bytes, floats,
+        BorderType, HiddenRows, Logits, LogitsWanted, ScoredTokens, SequenceRows, ShardInput,
+        ShardOutput, border_bytes, floats,
     },
     tokenizer::TokenizerError,
 };
@@ -132,23 +133,30 @@ impl ScriptedNetwork {
 
     fn logits(&mut self, batch: &[SequenceRows]) -> Logits {
         let vocab = self.vocab;
-        let mut logits = Logits { n_rows: 0, vocab, values: Vec::new(), normed: Vec::new() };
+        let mut logits = Logits { vocab, ..Logits::default() };
         for rows in batch {
             let end = rows.first_position + rows.n_rows;
-            let first = match rows.logits {
+            let (first, scored) = match &rows.logits {
                 // It has no rows to make an embedding of.
                 LogitsWanted::None | LogitsWanted::Normed => continue,
-                LogitsWanted::Last => end,
-                LogitsWanted::All => rows.first_position + 1,
+                LogitsWanted::Last => (end, None),
+                LogitsWanted::All => (rows.first_position + 1, None),
+                LogitsWanted::Scores(of) => (rows.first_position + 1, Some(of)),
             };
             let tokens = self.tokens(&rows.pages, end);
             let Some(player) = &mut self.player else { continue };
             for known in first..=end {
-                let row = logits.values.len();
-                logits.values.resize(row + vocab as usize, 0.0);
-                logits.values[row + player.end() as usize] = ENDED;
-                logits.values[row + player.next(&tokens[..known as usize]) as usize] = SAID;
-                logits.n_rows += 1;
+                let mut row = vec![0.0; vocab as usize];
+                row[player.end() as usize] = ENDED;
+                row[player.next(&tokens[..known as usize]) as usize] = SAID;
+                let Some(ScoredTokens { tokens, n_top }) = scored else {
+                    logits.values.append(&mut row);
+                    logits.n_rows += 1;
+                    continue;
+                };
+                if let Some(token) = tokens.get((known - first) as usize) {
+                    logits.scores.push(log_probabilities(&row, *token, (*n_top).into()));
+                }
             }
         }
         logits

@@ -10,7 +10,9 @@ use super::{PeerAddress, WireError, at_most, below, layers};
 use crate::{
     codec::{Decode, Encode},
     ids::{LayerRange, ModelId, RequestId},
-    limits::{LOG_PROBABILITIES_MAX, PAGE_TOKENS, POSITIONS_MAX, STAGES_MAX, TEMPERATURE_MAX},
+    limits::{
+        LOG_PROBABILITIES_MAX, PAGE_TOKENS, POSITIONS_MAX, SCORED_MAX, STAGES_MAX, TEMPERATURE_MAX,
+    },
 };
 
 /// Everything a stage must know about one generation.
@@ -102,6 +104,9 @@ pub enum Wanted {
     Tokens(Sampling),
     /// The mean of all rows behind the final norm, once.
     Embedding,
+    /// How likely each token of the prompt was behind those before it, and so many of the
+    /// likeliest; once. The prompt's tokens come as the guide's answer so far.
+    Scores(u8),
 }
 
 /// How the next token is chosen from the logits.
@@ -171,6 +176,10 @@ impl OpenStage {
             (NextHop::Stage(peer), None) => peer.validate(),
             (NextHop::Requester, Some(Wanted::Tokens(sampling))) => sampling.validate(),
             (NextHop::Requester, Some(Wanted::Embedding)) => Ok(()),
+            (NextHop::Requester, Some(Wanted::Scores(n_top))) => {
+                at_most("log-probabilities", (*n_top).into(), LOG_PROBABILITIES_MAX.into())?;
+                at_most("tokens to score", self.prompt as usize, SCORED_MAX as usize + 1)
+            }
             _ => Err(WireError::Invalid {
                 what: "wanted",
                 reason: "must be given to the last stage and to no other",

@@ -41,6 +41,7 @@ pub(super) fn parse(body: &[u8], seed: u64) -> Result<CompletionRequest, ApiErro
     };
     let echo = fields.optional("echo")?.unwrap_or(false);
     let log_probabilities = log_probabilities(&mut fields)?;
+    let is_only_echo = echo && fields.take_zero("max_tokens");
     let mut asked = options::read(&mut fields, prompts, Some(TOKENS), seed)?;
     let best_of = best_of(&mut fields, &asked)?;
     if asked.requests.len() * best_of as usize > CHOICES_MAX {
@@ -49,6 +50,9 @@ pub(super) fn parse(body: &[u8], seed: u64) -> Result<CompletionRequest, ApiErro
     }
     for request in &mut asked.requests {
         request.log_probabilities = log_probabilities;
+        if is_only_echo {
+            request.max_tokens = Some(0);
+        }
     }
     Ok(CompletionRequest { asked, echo, best_of })
 }

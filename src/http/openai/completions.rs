@@ -3,7 +3,8 @@
 //! Called by `mod.rs`. `completion_request.rs` reads the body, `answer.rs` runs the choices; this
 //! file says how a choice looks. Several prompts have their choices one after the other, `n` each;
 //! of `best_of` they are those whose tokens are likeliest on average.
-//! `echo` puts the prompt before its answer, token by token; how likely those were is not known.
+//! `echo` puts the prompt before its answer, token by token, with how likely each was; without any
+//! tokens of an answer it is all there is.
 //! Errors: [`ApiError`]. Source: OpenAI API reference, completions.
 
 use actix_web::{HttpResponse, web};
@@ -18,7 +19,9 @@ use super::{
     objects::{Head, finish_reason},
 };
 use crate::{
-    generate::{GenerateError, GenerateRequest, Prompt, SampledToken, Summary, TokenEvent},
+    generate::{
+        GenerateError, GenerateRequest, Prompt, PromptToken, SampledToken, Summary, TokenEvent,
+    },
     http::{
         errors::{ApiError, body_error},
         log_probabilities::behind,
@@ -59,16 +62,16 @@ pub(super) async fn completions(
     }
 }
 
-/// What each token of the prompt prints that an answer begins with.
+/// The prompt that an answer begins with.
 async fn echoed(
     node: &NodeHandle,
     request: &GenerateRequest,
-) -> Result<Vec<Vec<u8>>, GenerateError> {
-    let before = match &request.prompt {
-        Prompt::Infill { prefix, .. } => &Prompt::Text(prefix.clone()),
-        prompt => prompt,
-    };
-    node.spell(&request.model, before).await
+) -> Result<Vec<PromptToken>, GenerateError> {
+    let mut request = request.clone();
+    if let Prompt::Infill { prefix, .. } = request.prompt {
+        request.prompt = Prompt::Text(prefix);
+    }
+    node.echo(request).await
 }
 
 /// A choice, whole or of a stream.
@@ -76,7 +79,7 @@ struct Choice {
     /// So far, or what has not been sent yet.
     text: String,
     /// Tokens of the prompt before it.
-    echo: Vec<Vec<u8>>,
+    echo: Vec<PromptToken>,
     is_likely: bool,
     /// Tokens behind the text that comes next.
     sampled: Vec<SampledToken>,
@@ -87,8 +90,9 @@ struct Choice {
 }
 
 impl Choice {
-    fn new(echo: Vec<Vec<u8>>, is_likely: bool) -> Choice {
-        let text = String::from_utf8_lossy(&echo.concat()).into_owned();
+    fn new(echo: Vec<PromptToken>, is_likely: bool) -> Choice {
+        let bytes: Vec<u8> = echo.iter().flat_map(|token| token.bytes.iter().copied()).collect();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         Choice { text, echo, is_likely, sampled: Vec::new(), tokens: Vec::new(), offset: 0 }
     }
 
@@ -160,6 +164,10 @@ mod tests {
         },
     };
 
+    fn unscored(text: &str) -> PromptToken {
+        PromptToken { bytes: text.into(), scored: None }
+    }
+
     fn events() -> Events {
         let token = |text: &str| TokenEvent::Sampled(sampled(text.as_bytes(), -0.5));
         let part = |text: &str| TokenEvent::Part(ChatEvent::Content(text.to_owned()));
@@ -170,7 +178,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_whole_answer_has_the_shape_of_the_api() {
-        let choices = vec![Choice::new(vec![b"Once".to_vec()], true)];
+        let choices = vec![Choice::new(vec![unscored("Once")], true)];
         let answer = whole_of(head(false), choices, vec![events()]).await.expect("an answer");
         assert_eq!(answer["object"], "text_completion");
         let choice = &answer["choices"][0];
@@ -210,7 +218,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_stream_has_the_same_pieces() {
-        let choices = vec![Choice::new(vec![b"Once".to_vec()], true)];
+        let choices = vec![Choice::new(vec![unscored("Once")], true)];
         let sent = stream_of(head(false), choices, vec![events()]).await.expect("a stream");
         let chunk = |data: &String| -> Value { serde_json::from_str(data).expect("JSON") };
         let chunks: Vec<Value> = sent[..sent.len() - 1].iter().map(chunk).collect();

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    generate::SampledToken,
+    generate::{PromptToken, SampledToken},
     http::log_probabilities::{told, value},
 };
 
@@ -15,31 +15,33 @@ pub(super) fn of_chat(tokens: &[SampledToken]) -> Value {
     json!({"content": tokens.iter().map(told).collect::<Vec<Value>>(), "refusal": null})
 }
 
-/// The form of completions, first of tokens of a prompt, whose log-probabilities are not known:
-/// theirs are null. `offset` counts the characters of the text so far.
+/// The form of completions, first of tokens of a prompt; what nothing stands before has null.
+/// `offset` counts the characters of the text so far.
 pub(super) fn of_completion(
-    prompt: &[Vec<u8>],
+    prompt: &[PromptToken],
     tokens: &[SampledToken],
     offset: &mut usize,
 ) -> Value {
-    let of_answer = || tokens.iter().map(|sampled| &sampled.token);
-    let bytes = || prompt.iter().chain(of_answer().map(|token| &token.bytes));
+    let of_prompt = || prompt.iter().map(|token| (&token.bytes, token.scored.as_ref()));
+    let of_answer = || tokens.iter().map(|token| (&token.token.bytes, Some(token)));
+    let all = || of_prompt().chain(of_answer());
+    let bytes = || all().map(|(bytes, _)| bytes);
+    let scored = || all().map(|(_, scored)| scored);
     let mut offsets = Vec::new();
     for bytes in bytes() {
         offsets.push(*offset);
         *offset += String::from_utf8_lossy(bytes).chars().count();
     }
-    let unknown = || prompt.iter().map(|_| Value::Null);
     let top = |sampled: &SampledToken| -> Value {
         let all = sampled.top.iter();
         all.map(|token| (text(&token.bytes), Value::from(value(token)))).collect()
     };
-    let likely = unknown().chain(of_answer().map(|token| value(token).into()));
-    let likeliest = unknown().chain(tokens.iter().map(top));
+    let likely = scored().map(|sampled| sampled.map(|sampled| value(&sampled.token)));
+    let likeliest = scored().map(|sampled| sampled.map(top));
     json!({
         "tokens": bytes().map(|bytes| text(bytes)).collect::<Vec<String>>(),
-        "token_logprobs": likely.collect::<Vec<Value>>(),
-        "top_logprobs": likeliest.collect::<Vec<Value>>(),
+        "token_logprobs": likely.collect::<Vec<_>>(),
+        "top_logprobs": likeliest.collect::<Vec<_>>(),
         "text_offset": offsets,
     })
 }
@@ -69,7 +71,7 @@ mod tests {
     #[test]
     fn completions_tell_columns_and_offsets_that_go_on() {
         let mut offset = 0;
-        let prompt = [b"Once".to_vec()];
+        let prompt = [PromptToken { bytes: b"Once".to_vec(), scored: None }];
         let answer = [sampled("\u{e9}a".as_bytes(), -0.5), sampled(&[0xc3], -2.0)];
         let told = of_completion(&prompt, &answer, &mut offset);
         assert_eq!(told["tokens"], json!(["Once", "\u{e9}a", "bytes:\\xc3"]));
