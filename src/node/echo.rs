@@ -8,24 +8,20 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::Actor;
-use swarmllm_actors::generation::{Generation, GenerationEvent, Gives};
+use swarmllm_actors::generation::{GenerationEvent, Gives};
 use swarmllm_actors::model_store::OpenModel;
 use swarmllm_models::tokenizer::TokenType;
 use swarmllm_protocol::limits::SCORED_MAX;
 use swarmllm_protocol::wire::LogProbabilities;
-use tokio::sync::mpsc;
 
-use super::answer::{self, Asked, find_model, generation_request, prepare, unavailable};
+use super::answer::{Asked, find_model, generation_request, prepare, unavailable};
+use super::embedding::of_prompt;
 use super::metrics::Metrics;
 use super::tree::NodeTree;
 use crate::generate::{
     ErrorKind, GenerateError, GenerateRequest, Prompt, PromptToken, SampledToken,
     TokenLogProbability,
 };
-
-/// Events of a prompt: it starts, its scores are there, it ends.
-const EVENTS: usize = 4;
 
 /// The tokens of the request's prompt, scored where it asks for log-probabilities. Control tokens
 /// print nothing; of a text they are left out.
@@ -95,23 +91,8 @@ async fn score(
     }
     let mut request = generation_request(model, &asked, prepared)?;
     request.gives = Gives::Scores(n_top);
-    let (door, mut events) = mpsc::channel(EVENTS);
-    let generation =
-        Generation::new(request, tree.generation_links(), door).map_err(answer::generate_error)?;
-    let mut meter = metrics.request(&model.name, began);
-    let _generation = Generation::start_in_arbiter(&tree.net, move |_| generation);
-    while let Some(event) = events.recv().await {
-        match event {
-            GenerationEvent::Scores(scores) => {
-                meter.embedded(prompt_tokens);
-                return Ok(scores);
-            }
-            GenerationEvent::Failed(error) => {
-                meter.failed();
-                return Err(answer::generate_error(error));
-            }
-            _ => {}
-        }
+    match of_prompt(tree, request, (metrics, began)).await? {
+        GenerationEvent::Scores(scores) => Ok(scores),
+        _ => Err(unavailable("the last stage gave no scores; ask again")),
     }
-    Err(unavailable("a part of this node ended while the prompt was scored; ask again"))
 }

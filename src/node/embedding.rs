@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use actix::Actor;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use swarmllm_actors::generation::{Generation, GenerationEvent, Gives};
+use swarmllm_actors::generation::{Generation, GenerationEvent, GenerationRequest, Gives};
 use swarmllm_models::scripted;
 use tokio::sync::mpsc;
 
@@ -65,16 +65,30 @@ async fn embed_one(
     let prompt_tokens = u32::try_from(prepared.tokens.len()).unwrap_or(u32::MAX);
     let mut request = generation_request(&model, &asked, prepared)?;
     request.gives = Gives::Embedding;
+    match of_prompt(tree, request, (metrics, began)).await? {
+        GenerationEvent::Embedding(vector) => Ok((vector, prompt_tokens)),
+        _ => Err(unavailable("the last stage gave no embedding; ask again")),
+    }
+}
+
+/// What a generation gives that gives one thing about its prompt, and no tokens.
+pub(super) async fn of_prompt(
+    tree: &NodeTree,
+    request: GenerationRequest,
+    (metrics, began): (&Metrics, Instant),
+) -> Result<GenerationEvent, GenerateError> {
+    let model = request.model_name.clone();
+    let prompt_tokens = u32::try_from(request.plan.prompt.len()).unwrap_or(u32::MAX);
     let (door, mut events) = mpsc::channel(EVENTS);
     let generation =
         Generation::new(request, tree.generation_links(), door).map_err(answer::generate_error)?;
-    let mut meter = metrics.request(&model.name, began);
+    let mut meter = metrics.request(&model, began);
     let _generation = Generation::start_in_arbiter(&tree.net, move |_| generation);
     while let Some(event) = events.recv().await {
         match event {
-            GenerationEvent::Embedding(vector) => {
+            GenerationEvent::Embedding(_) | GenerationEvent::Scores(_) => {
                 meter.embedded(prompt_tokens);
-                return Ok((vector, prompt_tokens));
+                return Ok(event);
             }
             GenerationEvent::Failed(error) => {
                 meter.failed();
@@ -83,7 +97,7 @@ async fn embed_one(
             _ => {}
         }
     }
-    Err(unavailable("a part of this node ended during the embedding; ask again"))
+    Err(unavailable("a part of this node ended while it read the prompt; ask again"))
 }
 
 /// Scaled so that a dot product is a cosine; a vector of zeros stays one.
