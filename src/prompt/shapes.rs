@@ -196,14 +196,7 @@ fn one_call_a_turn(messages: &[Value]) -> Option<Vec<Value>> {
 
 /// Texts of a user right behind a result are part of it: roles alternate.
 fn with_results(messages: &[Value]) -> Option<Vec<Value>> {
-    let mut told: Vec<Value> = Vec::with_capacity(messages.len());
-    for message in messages {
-        let result = told.last_mut().filter(|last| last["role"] == "tool");
-        match result.and_then(|result| result.get_mut("content")) {
-            Some(Value::String(content)) if message["role"] == "user" => add(content, message),
-            _ => told.push(message.clone()),
-        }
-    }
+    let told = with_users_behind("tool", messages.to_vec());
     (told.len() < messages.len()).then_some(told)
 }
 
@@ -215,20 +208,11 @@ fn told_by_users_behind_first(messages: &[Value]) -> Option<Vec<Value>> {
 
 /// All instructions are told by users, whose messages that then follow each other are one.
 fn told_by_users(messages: &[Value]) -> Option<Vec<Value>> {
-    messages.iter().find(|message| message["role"] == "system")?;
-    let mut told: Vec<Value> = Vec::with_capacity(messages.len());
-    for message in messages {
+    let told = each(messages, |message| {
         let is_system = message["role"] == "system";
-        let before = told.last_mut().filter(|last| last["role"] == "user");
-        match before.and_then(|last| last.get_mut("content")) {
-            Some(Value::String(content)) if is_system || message["role"] == "user" => {
-                add(content, message);
-            }
-            _ if is_system => told.push(json!({"role": "user", "content": message["content"]})),
-            _ => told.push(message.clone()),
-        }
-    }
-    Some(told)
+        is_system.then(|| json!({"role": "user", "content": message["content"]}))
+    })?;
+    Some(with_users_behind("user", told))
 }
 
 /// Calls as the assistant's own words in the model's format, results as those of whom the template
@@ -259,30 +243,29 @@ pub(super) fn calls_as_texts(messages: &mut Value, format: ToolCallFormat, knows
             fields.insert("role".to_owned(), "user".into());
         }
     }
-    join_users(messages);
+    if let Value::Array(all) = messages {
+        *all = with_users_behind("user", std::mem::take(all));
+    }
 }
 
-/// Messages of users that follow each other are one.
-fn join_users(messages: &mut Value) {
-    let Value::Array(all) = messages else { return };
-    let mut told: Vec<Value> = Vec::with_capacity(all.len());
-    for message in std::mem::take(all) {
-        let before = told.last_mut().filter(|last| last["role"] == "user");
+/// Texts of users right behind a message of this role are part of it.
+fn with_users_behind(role: &str, messages: Vec<Value>) -> Vec<Value> {
+    let mut told: Vec<Value> = Vec::with_capacity(messages.len());
+    for message in messages {
+        let before = told.last_mut().filter(|last| last["role"] == role);
         match before.and_then(|last| last.get_mut("content")) {
-            Some(Value::String(content)) if message["role"] == "user" => add(content, &message),
+            Some(Value::String(content)) if message["role"] == "user" => {
+                content.push_str("\n\n");
+                content.push_str(message["content"].as_str().unwrap_or_default());
+            }
             _ => told.push(message),
         }
     }
-    *all = told;
+    told
 }
 
 fn calls(message: &Value) -> &[Value] {
     message["tool_calls"].as_array().map(Vec::as_slice).unwrap_or_default()
-}
-
-fn add(content: &mut String, message: &Value) {
-    content.push_str("\n\n");
-    content.push_str(message["content"].as_str().unwrap_or_default());
 }
 
 #[cfg(test)]

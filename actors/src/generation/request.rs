@@ -133,8 +133,11 @@ impl GenerationRequest {
             return Err("scores where none were wanted".into());
         };
         let (found, wanted) = (scores.len(), self.plan.prompt.len().saturating_sub(1));
-        if found != wanted || scores.iter().any(|one| one.top.len() > n_top.into()) {
+        if found != wanted {
             return Err(format!("scores of {found} tokens, the prompt has {wanted} to score"));
+        }
+        if scores.iter().any(|one| one.top.len() > n_top.into()) {
+            return Err("more log-probabilities than were asked for".into());
         }
         self.check_tokens(scores.iter().flat_map(|one| &one.top).map(|(token, _)| *token))
     }

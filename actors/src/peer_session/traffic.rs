@@ -25,6 +25,15 @@ impl Direction {
 /// Every encoding.
 const ENCODINGS: [RowEncoding; 3] = [RowEncoding::Tokens, RowEncoding::F32, RowEncoding::F16];
 
+/// Where an encoding is counted.
+fn place(encoding: RowEncoding) -> usize {
+    match encoding {
+        RowEncoding::Tokens => 0,
+        RowEncoding::F32 => 1,
+        RowEncoding::F16 => 2,
+    }
+}
+
 /// The counters.
 #[derive(Debug, Default)]
 pub struct RowTraffic {
@@ -35,7 +44,7 @@ impl RowTraffic {
     /// Counts a message, if it is one of rows.
     pub(super) fn note(&self, direction: Direction, message: &Message) {
         if let Body::Rows(rows) = &message.body {
-            let counter = &self.bytes[direction as usize][rows.encoding as usize];
+            let counter = &self.bytes[direction as usize][place(rows.encoding)];
             counter.fetch_add(message.payload.len() as u64, Ordering::Relaxed);
         }
     }
@@ -43,7 +52,7 @@ impl RowTraffic {
     /// Everything counted so far.
     pub fn read(&self) -> impl Iterator<Item = (Direction, RowEncoding, u64)> {
         let bytes = |direction, encoding| {
-            self.bytes[direction as usize][encoding as usize].load(Ordering::Relaxed)
+            self.bytes[direction as usize][place(encoding)].load(Ordering::Relaxed)
         };
         Direction::ALL.into_iter().flat_map(move |direction| {
             ENCODINGS.map(|encoding| (direction, encoding, bytes(direction, encoding)))
